@@ -1,0 +1,39 @@
+/* core/log.h - structured lines, one event per line, to standard error.
+ *
+ * JSON when standard error is not a terminal, logfmt on one (LOG_FORMAT overrides).
+ * Who, what, why. Never bodies, documents, embeddings, tokens or URL passwords.
+ *
+ *	log_info("health", "instance %s: %s -> %s (%s)", name, was, now, why);
+ *	log_event(LOG_INFO, "access", "op=%s", ..., (struct log_field[]){...});
+ *
+ * The first argument is the event: one word, lower case, greppable. Lines that are the
+ * same in event and text within a second are folded into one with a count. */
+#ifndef CORE_LOG_H
+#define CORE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT };
+
+/* Extra keys of a line. An array of them ends with a NULL key. A NULL text means the
+ * number is meant. */
+struct log_field {
+	const char *key;
+	const char *text;
+	int64_t number;
+};
+
+void log_start(enum log_level least, enum log_format format, const char *proxy);
+void log_line(enum log_level level, const char *event, const struct log_field *fields,
+	      const char *format, ...) __attribute__((format(printf, 4, 5)));
+bool log_wants(enum log_level level);
+uint64_t log_count(enum log_level level); /* lines written so far */
+
+#define log_debug(event, ...) log_line(LOG_DEBUG, event, NULL, __VA_ARGS__)
+#define log_info(event, ...) log_line(LOG_INFO, event, NULL, __VA_ARGS__)
+#define log_warn(event, ...) log_line(LOG_WARN, event, NULL, __VA_ARGS__)
+#define log_error(event, ...) log_line(LOG_ERROR, event, NULL, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,91 @@
+/* core/text.c - a growing run of bytes. */
+#include "core/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+void text_reserve(struct text *t, size_t more)
+{
+	size_t need = t->len + more + 1;
+
+	if (need <= t->room)
+		return;
+	t->room = need < 64 ? 64 : need + need / 2;
+	t->s = mem_resize(t->s, t->room);
+	t->s[t->len] = '\0';
+}
+
+void text_add(struct text *t, const void *bytes, size_t len)
+{
+	text_reserve(t, len);
+	if (len > 0)
+		memcpy(t->s + t->len, bytes, len);
+	t->len += len;
+	t->s[t->len] = '\0';
+}
+
+void text_adds(struct text *t, const char *s)
+{
+	text_add(t, s, strlen(s));
+}
+
+void text_addc(struct text *t, char c)
+{
+	text_add(t, &c, 1);
+}
+
+void text_addf(struct text *t, const char *format, ...)
+{
+	va_list args, again;
+	int n;
+
+	va_start(args, format);
+	va_copy(again, args);
+	n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (n > 0) {
+		text_reserve(t, (size_t)n);
+		vsnprintf(t->s + t->len, (size_t)n + 1, format, again);
+		t->len += (size_t)n;
+	}
+	va_end(again);
+}
+
+void text_drop(struct text *t, size_t len)
+{
+	if (len == 0)
+		return;
+	memmove(t->s, t->s + len, t->len - len);
+	t->len -= len;
+	t->s[t->len] = '\0';
+}
+
+void text_reset(struct text *t)
+{
+	t->len = 0;
+	if (t->s != NULL)
+		t->s[0] = '\0';
+}
+
+void text_clear(struct text *t)
+{
+	free(t->s);
+	*t = (struct text){0};
+}
+
+char *text_detach(struct text *t)
+{
+	char *s = t->s != NULL ? t->s : mem_string("");
+
+	*t = (struct text){0};
+	return s;
+}
+
+const char *text_string(const struct text *t)
+{
+	return t->s != NULL ? t->s : "";
+}

@@ -1,0 +1,20 @@
+/* core/uuid.h - UUIDs as Chroma writes and reads them. */
+#ifndef CORE_UUID_H
+#define CORE_UUID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define UUID_LEN 36u
+
+struct uuid {
+	char text[UUID_LEN + 1]; /* hyphenated, lower case; "" for none */
+};
+
+/* Any spelling Chroma takes: hyphenated, 32 hex digits, urn:uuid:, {braced}; any case. */
+bool uuid_parse(const char *s, size_t len, struct uuid *out);
+void uuid_random(struct uuid *out); /* version 4 */
+bool uuid_none(const struct uuid *u);
+int uuid_compare(const struct uuid *a, const struct uuid *b);
+
+#endif

@@ -1,0 +1,62 @@
+/* health/health.h - the instances: who they are, whether they answer, who may be chosen.
+ *
+ * Two axes, kept apart: health (does it answer?) is here; position (has it caught up?)
+ * is in wal/. An instance is probed on its data path, on a connection of its own; each
+ * call's end is a signal too (health_report). State changes pass one door, which logs. */
+#ifndef HEALTH_HEALTH_H
+#define HEALTH_HEALTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/conf.h"
+#include "core/upstream.h"
+
+enum health { HEALTH_UNKNOWN, HEALTH_DOWN, HEALTH_UP }; /* later is better */
+
+struct instance; /* a Chroma server; lives from health_start to health_stop */
+
+typedef void (health_change_fn)(struct instance *in, enum health was, void *arg);
+
+/* Creates the instances of conf and begins to probe them. */
+void health_start(const struct conf *conf);
+void health_stop(void);
+void health_on_change(health_change_fn *fn, void *arg); /* up to 8 listeners */
+
+unsigned health_count(void);		     /* how many instances there are */
+struct instance *health_instance(unsigned i); /* in order of preference */
+unsigned instance_index(const struct instance *in);
+const char *instance_name(const struct instance *in);
+enum health instance_health(const struct instance *in);
+bool instance_up(const struct instance *in); /* HEALTH_UP */
+struct upstream *instance_upstream(const struct instance *in);
+unsigned health_up_count(void);
+bool health_known(void); /* every instance has had its first verdict */
+
+/* What a call to it has shown. A failure makes the next probes come at once and fast; a
+ * refused connection alone takes the instance down without waiting for them. */
+enum health_signal { SIGNAL_ANSWERED, SIGNAL_ERROR_5XX, SIGNAL_REFUSED, SIGNAL_BROKEN,
+		     SIGNAL_TIMED_OUT };
+void health_report(struct instance *in, enum health_signal signal, const char *detail);
+enum health_signal health_signal_of(const struct reply *reply);
+/* Probe everything now; `done` is told when each has answered or failed. */
+typedef void (health_probed_fn)(void *arg);
+void health_probe_now(health_probed_fn *done, void *arg, struct op **slot);
+
+/* Reads: the one to ask among those that may serve it (share and strategy of conf, then
+ * load); NULL if none. `may_serve` is asked only about instances that are up. */
+typedef bool (health_pick_fn)(const struct instance *in, void *arg);
+struct instance *health_choose_read(health_pick_fn *may_serve, void *arg);
+
+struct instance_figures {
+	uint64_t requests, successes, reads, writes, failures;
+	unsigned consecutive_failures;
+	int64_t last_check_wall_ms, since_wall_ms;
+	uint64_t probe_us; /* the last probe that answered */
+	char reason[160];  /* why it is in its state */
+};
+struct instance_figures instance_figures(const struct instance *in);
+/* A client's request was served (or tried) by it. */
+void instance_count(struct instance *in, bool read, bool success);
+
+#endif
