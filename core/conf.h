@@ -11,9 +11,13 @@
 #include "core/text.h"
 
 #define CONF_MAX_INSTANCES 8u
+#define CONF_MAX_SETTINGS 64u
 
-enum conf_strategy { STRATEGY_OPTIMIZED_READ_REPLICA, STRATEGY_ROUND_ROBIN,
-		     STRATEGY_PRIMARY_ONLY };
+enum conf_strategy {
+	STRATEGY_OPTIMIZED_READ_REPLICA,
+	STRATEGY_ROUND_ROBIN,
+	STRATEGY_PRIMARY_ONLY
+};
 enum conf_both_down { BOTH_DOWN_JOURNAL, BOTH_DOWN_REJECT };
 enum conf_stale_reads { STALE_READS_ALLOW, STALE_READS_REFUSE };
 
@@ -33,27 +37,30 @@ struct conf {
 	msec check_interval, check_timeout;
 	int64_t failure_threshold, recovery_threshold;
 	double read_replica_ratio;
-	int strategy;	 /* enum conf_strategy */
+	int strategy;    /* enum conf_strategy */
 	int stale_reads; /* enum conf_stale_reads */
-	int both_down;	 /* enum conf_both_down */
+	int both_down;   /* enum conf_both_down */
 	msec request_timeout, connect_timeout, idle_timeout, write_wait, drain_timeout;
 	int64_t max_concurrent_requests, request_queue_size, connection_pool_size,
-		max_workers;
+	        max_workers;
 	int64_t max_body_size; /* bytes */
 	int64_t max_memory_mb;
 	msec wal_retention;
 	bool allow_reset;
-	int log_level;	/* enum log_level */
+	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */
 	bool access_log;
+	uint8_t sources[CONF_MAX_SETTINGS]; /* enum conf_source, in the table's order */
 };
 
 /* Reads flags (--name value, --name=value; e.g. --read-replica-ratio) over environment
- * (NAME, and NAME_FILE for secrets) over defaults. Every mistake is added to `errors`, a
- * line each; returns false if there was one. Unknown CHROMATID_* names and such are added
- * to `warnings`. */
+ * (NAME, and NAME_FILE for secrets) over defaults. An empty value counts as unset. Every
+ * mistake is added to `errors`, a line each; returns false if there was one. Unknown
+ * CHROMATID_* names and such are added to `warnings`. argv[0] is skipped, and so are the
+ * words that are main's: --help, --version, --check-config, --print-config. `conf` is to
+ * be cleared afterwards in any case. */
 bool conf_load(struct conf *conf, int argc, char **argv, char **envp, struct text *errors,
-	       struct text *warnings);
+               struct text *warnings);
 void conf_clear(struct conf *conf);
 /* name=value and where it came from, secrets masked; for --print-config */
 void conf_print(const struct conf *conf, struct text *out);

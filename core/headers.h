@@ -1,7 +1,8 @@
 /* core/headers.h - an ordered list of HTTP header fields.
  *
  * Embedded: `struct headers h = {0};` is valid and empty. Names keep their spelling;
- * they are compared without case. All text lives in one allocation. */
+ * they are compared without case. All text lives in one allocation. Neither names nor
+ * values may hold a NUL. */
 #ifndef CORE_HEADERS_H
 #define CORE_HEADERS_H
 
@@ -27,5 +28,10 @@ bool headers_next(const struct headers *h, size_t *at, const char **name,
 		  const char **value);
 void headers_copy(struct headers *to, const struct headers *from); /* `to` is cleared */
 void headers_clear(struct headers *h);
+
+/* The grammar of fields, shared by those that read them. */
+bool headers_is_token(const char *s, size_t len); /* an RFC 9110 token; not empty */
+/* true if the comma-separated list holds the token, compared without case */
+bool headers_list_has(const char *list, const char *token);
 
 #endif

@@ -3,7 +3,10 @@
  * A value is a slice of the text. The scan checks structure (brackets, strings, commas,
  * colons, depth up to JSON_MAX_DEPTH, nothing after the value), not numbers or escapes in
  * full: it may accept what a strict parser refuses, and refuses nothing a strict parser
- * accepts but too much depth. One pass, no allocation, whatever the size. */
+ * accepts but too much depth. One pass, no allocation, whatever the size.
+ *
+ * No name in here is one of jansson's: the program is linked with it, and libjansson
+ * would call ours. */
 #ifndef CORE_JSON_SCAN_H
 #define CORE_JSON_SCAN_H
 
@@ -47,13 +50,16 @@ size_t json_count(struct json_slice list); /* elements or members */
 /* Is this slice the JSON string that means `text`? */
 bool json_text_is(struct json_slice v, const char *text);
 /* The meaning of a JSON string as UTF-8, to be freed; NULL if it is not a string, has a
- * broken escape, a lone surrogate, a NUL or invalid UTF-8. *len may be NULL. */
+ * broken escape, a lone surrogate, a control byte (also \u0000) or invalid UTF-8. *len
+ * may be NULL. */
 char *json_text(struct json_slice v, size_t *len);
-bool json_true(struct json_slice v);
-/* A number that is a whole one and fits; else `otherwise`. */
-int64_t json_integer(struct json_slice v, int64_t otherwise);
+/* `true`, and nothing else */
+bool json_flag(struct json_slice v);
+/* A number written as a whole one that fits; else `otherwise` (also for 1.0 and 1e3). */
+int64_t json_int64(struct json_slice v, int64_t otherwise);
 
 struct text;
-void json_add_quoted(struct text *to, const char *s, size_t len); /* with quotes */
+/* With quotes. What is not UTF-8 becomes the replacement character. */
+void json_add_quoted(struct text *to, const char *s, size_t len);
 
 #endif

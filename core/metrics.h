@@ -22,12 +22,14 @@ struct metric_histogram { /* seconds */
 };
 
 /* Writers: a page is made by calling these in order from whoever has the values.
- * `labels` is "" or e.g. "instance=\"primary\"". */
+ * `labels` is "" or e.g. "instance=\"primary\"". Values that others chose go through
+ * metrics_label(), which escapes. */
+void metrics_label(struct text *labels, const char *name, const char *value);
 void metrics_family(struct text *page, const char *name, const char *type,
-		    const char *help);
+                    const char *help);
 void metrics_value(struct text *page, const char *name, const char *labels, double value);
 void metrics_histogram(struct text *page, const char *name, const char *labels,
-		       const struct metric_histogram *h);
+                       const struct metric_histogram *h);
 void metrics_observe(struct metric_histogram *h, double seconds);
 
 #endif

@@ -15,9 +15,12 @@
  *   STATUS_DB_LOST     the connection was lost after it was sent: it may have committed
  *   STATUS_BUSY        more than PG_MAX_QUEUED units or bytes wait: nothing has happened
  *
- * The connection connects by itself, again and again (100 ms x2, 5 s at most), without
- * blocking on DNS (core/dns). `on_change` is told of every change of state; when it is
- * told PG_UP the session is fresh: settings made, no statement prepared. */
+ * The connection connects by itself, again and again (100 ms x2, under 1 s, so that it
+ * is back within a second of the server), without blocking on DNS (core/dns).
+ * `on_change` is told of every change of state; when it is told PG_UP the session is
+ * fresh: settings made, no statement prepared. A loss is told before its units end. A
+ * server that owes an answer and is silent for 35 s counts as lost; one that becomes
+ * read-only as well, but then nothing has happened (STATUS_DB_DOWN). */
 #ifndef CORE_PG_H
 #define CORE_PG_H
 
@@ -53,7 +56,8 @@ void pg_destroy(struct pg **pg); /* open units end with STATUS_STOPPED, from the
 enum pg_state pg_state(const struct pg *pg);
 int pg_backend_pid(const struct pg *pg);  /* of the last session that was up; 0: none */
 const char *pg_last_error(const struct pg *pg); /* "" if none */
-/* Closes the session; it is opened again as after any loss. */
+/* Closes the session, from the loop; it is opened again as after any loss. That also
+ * gives back what libpq keeps: the memory of the largest unit and answer it carried. */
 void pg_drop_session(struct pg *pg, const char *why);
 
 /* A statement is known by its address: static const, prepared on first use in each
@@ -64,7 +68,8 @@ struct pg_statement {
 };
 
 /* Parameters are copied by pg_add() except bytes, which must stay valid until the unit
- * has ended (hold a blob). Text is sent as text, numbers and bytes binary. */
+ * has ended or was cancelled (hold a blob). Text is sent as text and takes the type the
+ * SQL gives it; numbers and bytes are sent binary. */
 enum pg_kind { PG_NULL, PG_TEXT, PG_INT8, PG_INT4, PG_BOOL, PG_BYTES };
 
 struct pg_param {
@@ -85,7 +90,8 @@ struct pg_param {
 struct pg_unit *pg_unit_create(void);
 void pg_add(struct pg_unit *unit, const struct pg_statement *statement, int n,
 	    const struct pg_param *params);
-/* For statements used once (migrations): sent unprepared, text copied. */
+/* For statements used once (migrations): sent unprepared, text copied. One command each
+ * (DO $$...$$ for more); like all, it has 30 s (statement_timeout). */
 void pg_add_once(struct pg_unit *unit, const char *sql);
 
 /* Valid only inside the callback. Rows come in text format except bytea (see pg_get_*). */
@@ -96,7 +102,8 @@ typedef void (pg_fn)(void *arg, enum status s, const struct pg_results *results)
 void pg_submit(struct pg *pg, struct pg_unit *unit, pg_fn *done, void *arg,
 	       struct op **slot);
 
-/* `statement` counts from 0 in the order of pg_add(). */
+/* `statement` counts from 0 in the order of pg_add(). After an end other than STATUS_OK
+ * there are no rows. Texts of NULLs are "". */
 int pg_rows(const struct pg_results *r, int statement);	    /* rows returned */
 int64_t pg_changed(const struct pg_results *r, int statement); /* rows written */
 bool pg_is_null(const struct pg_results *r, int statement, int row, int column);

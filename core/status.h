@@ -8,6 +8,8 @@
 #define STATUS_LIST(X)                                                              \
 	X(OK, 200, "ok")                                                            \
 	X(BAD_REQUEST, 400, "request not understood")                               \
+	X(NOT_FOUND, 404, "not found")                                              \
+	X(CONFLICT, 409, "already exists")                                          \
 	X(TOO_LARGE, 413, "too large")                                              \
 	X(BUSY, 429, "at a limit")                                                  \
 	X(NO_INSTANCE, 503, "no instance can serve this request")                   \

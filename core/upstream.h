@@ -6,7 +6,8 @@
  * connection, so that the instance drops what it has not begun.
  *
  * How a call ends besides STATUS_OK: NOT_RESOLVED, REFUSED, TLS_FAILED: nothing was sent.
- * BROKEN, BAD_REPLY, TIMED_OUT, TOO_LARGE: see `sent`. STOPPED: upstream_abort() or destroy.
+ * BROKEN, BAD_REPLY, TIMED_OUT, TOO_LARGE: see `sent`. STOPPED: upstream_abort() or
+ * destroy.
  *
  * A reused connection that dies with zero bytes of reply: if the call is `repeatable` it
  * is sent again, once, on a fresh connection, within the same deadline. */
@@ -26,19 +27,19 @@ struct upstream;
 struct evbuffer;
 
 struct upstream_options {
-	const char *url;	      /* host:port, http://host:port, https://host[:port] */
-	unsigned max_connections;     /* further calls wait, first come first served */
-	msec connect_timeout;	      /* name look-up, TCP and TLS together */
-	msec idle_timeout;	      /* an unused connection is closed after that */
-	const char *auth_header;      /* NULL, or a header name sent with every call ... */
-	const char *auth_value;	      /* ... and its value; never logged */
-	const char *ca_file;	      /* NULL: the system's roots */
+	const char *url;          /* host:port, http://host:port, https://host[:port] */
+	unsigned max_connections; /* further calls wait, first come first served */
+	msec connect_timeout;     /* name look-up, TCP and TLS together */
+	msec idle_timeout;        /* an unused connection is closed after that */
+	const char *auth_header;  /* NULL, or a header name sent with every call ... */
+	const char *auth_value;   /* ... and its value; never logged */
+	const char *ca_file;      /* NULL: the system's roots */
 };
 
 /* NULL if the URL is good, else what is wrong (freed by the caller). */
 char *upstream_check_url(const char *url);
 struct upstream *upstream_create(const struct upstream_options *options);
-void upstream_destroy(struct upstream **up);   /* open calls end STOPPED, from the loop */
+void upstream_destroy(struct upstream **up); /* open calls end STOPPED, from the loop */
 const char *upstream_url(const struct upstream *up); /* normalised, without user info */
 /* Ends every open call with STOPPED and closes every connection: the instance is not to
  * be trusted with what is under way. */
@@ -46,30 +47,30 @@ void upstream_abort(struct upstream *up, const char *why);
 
 struct call {
 	const char *method;
-	const char *target;	       /* origin-form */
+	const char *target;            /* origin-form */
 	const struct headers *headers; /* NULL: none. Host, Content-Length, Connection and
-					  hop-by-hop fields in it are left out */
-	struct blob *body;	       /* NULL: none; the call takes its own reference */
-	msec timeout;		       /* for the whole call, from now */
-	size_t max_reply;	       /* upstream_call: more than that is TOO_LARGE; 0: 64 MiB */
+	                                  hop-by-hop fields in it are left out */
+	struct blob *body;             /* NULL: none; the call takes its own reference */
+	msec timeout;                  /* for the whole call, from now */
+	size_t max_reply; /* upstream_call: more than that is TOO_LARGE; 0: 64 MiB */
 	bool repeatable;
-	bool alone;		       /* a connection of its own, outside the pool (probes) */
+	bool alone; /* a connection of its own, outside the pool (probes) */
 };
 
 struct reply {
 	enum status status; /* anything else: http is 0, headers and body are empty */
-	bool sent;	    /* some byte of the request may have reached the instance */
+	bool sent;          /* some byte of the request may have reached the instance */
 	int http;
 	const struct headers *headers; /* end-to-end fields only */
-	struct blob *body;	       /* blob_ref() to keep it */
-	const char *detail;	       /* more about a failure, for logs; never NULL */
+	struct blob *body;             /* blob_ref() to keep it */
+	const char *detail;            /* more about a failure, for logs; never NULL */
 };
 
-typedef void (upstream_fn)(void *arg, const struct reply *reply);
+typedef void(upstream_fn)(void *arg, const struct reply *reply);
 
 /* What `call` points to is copied. The reply is valid inside `done`. */
 void upstream_call(struct upstream *up, const struct call *call, upstream_fn *done,
-		   void *arg, struct op **slot);
+                   void *arg, struct op **slot);
 
 struct upstream_receiver {
 	/* The head is there (never a 1xx). Always before any data. */
@@ -84,10 +85,11 @@ struct upstream_receiver {
 };
 
 /* The receiver must stay valid (static const). The time limit covers the head and any
- * stretch of `timeout` without a byte of progress, unless the receiver holds data back. */
+ * stretch of `timeout` without a byte of progress, unless the receiver holds data back.
+ */
 void upstream_stream(struct upstream *up, const struct call *call,
-		     const struct upstream_receiver *receiver, void *arg,
-		     struct op **slot);
+                     const struct upstream_receiver *receiver, void *arg,
+                     struct op **slot);
 /* Offer held-back data again (from the loop), and read on. */
 void upstream_resume(struct op *call);
 

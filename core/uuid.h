@@ -11,7 +11,8 @@ struct uuid {
 	char text[UUID_LEN + 1]; /* hyphenated, lower case; "" for none */
 };
 
-/* Any spelling Chroma takes: hyphenated, 32 hex digits, urn:uuid:, {braced}; any case. */
+/* Any spelling Chroma takes: hyphenated (bare, {braced} or after urn:uuid:) or 32 hex
+ * digits; hex digits in any case. On false *out is none. */
 bool uuid_parse(const char *s, size_t len, struct uuid *out);
 void uuid_random(struct uuid *out); /* version 4 */
 bool uuid_none(const struct uuid *u);

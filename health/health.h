@@ -2,7 +2,10 @@
  *
  * Two axes, kept apart: health (does it answer?) is here; position (has it caught up?)
  * is in wal/. An instance is probed on its data path, on a connection of its own; each
- * call's end is a signal too (health_report). State changes pass one door, which logs. */
+ * call's end is a signal too (health_report). State changes pass one door, which logs.
+ *
+ * An instance that goes down has its open calls ended (upstream_abort), so that what
+ * hangs on it can be tried elsewhere; it comes up again through probes only. */
 #ifndef HEALTH_HEALTH_H
 #define HEALTH_HEALTH_H
 
@@ -16,14 +19,17 @@ enum health { HEALTH_UNKNOWN, HEALTH_DOWN, HEALTH_UP }; /* later is better */
 
 struct instance; /* a Chroma server; lives from health_start to health_stop */
 
-typedef void (health_change_fn)(struct instance *in, enum health was, void *arg);
+/* Told from the loop, never from inside health_report(): instance_health() is already
+ * the new one, and what the listener starts on the instance is not aborted with the rest.
+ */
+typedef void(health_change_fn)(struct instance *in, enum health was, void *arg);
 
 /* Creates the instances of conf and begins to probe them. */
 void health_start(const struct conf *conf);
 void health_stop(void);
 void health_on_change(health_change_fn *fn, void *arg); /* up to 8 listeners */
 
-unsigned health_count(void);		     /* how many instances there are */
+unsigned health_count(void);                  /* how many instances there are */
 struct instance *health_instance(unsigned i); /* in order of preference */
 unsigned instance_index(const struct instance *in);
 const char *instance_name(const struct instance *in);
@@ -35,17 +41,26 @@ bool health_known(void); /* every instance has had its first verdict */
 
 /* What a call to it has shown. A failure makes the next probes come at once and fast; a
  * refused connection alone takes the instance down without waiting for them. */
-enum health_signal { SIGNAL_ANSWERED, SIGNAL_ERROR_5XX, SIGNAL_REFUSED, SIGNAL_BROKEN,
-		     SIGNAL_TIMED_OUT };
+enum health_signal {
+	SIGNAL_ANSWERED,
+	SIGNAL_ERROR_5XX,
+	SIGNAL_REFUSED,
+	SIGNAL_BROKEN,
+	SIGNAL_TIMED_OUT
+};
+const char *health_text(enum health h); /* "unknown", "down", "up" */
 void health_report(struct instance *in, enum health_signal signal, const char *detail);
+/* A call that we ended ourselves (STATUS_STOPPED) or whose reply was too large for us
+ * shows nothing bad: SIGNAL_ANSWERED, which changes nothing. */
 enum health_signal health_signal_of(const struct reply *reply);
-/* Probe everything now; `done` is told when each has answered or failed. */
-typedef void (health_probed_fn)(void *arg);
+/* Probe everything now; `done` is told when each has answered or failed. A probe that is
+ * under way, or ended a moment ago, counts. */
+typedef void(health_probed_fn)(void *arg);
 void health_probe_now(health_probed_fn *done, void *arg, struct op **slot);
 
 /* Reads: the one to ask among those that may serve it (share and strategy of conf, then
  * load); NULL if none. `may_serve` is asked only about instances that are up. */
-typedef bool (health_pick_fn)(const struct instance *in, void *arg);
+typedef bool(health_pick_fn)(const struct instance *in, void *arg);
 struct instance *health_choose_read(health_pick_fn *may_serve, void *arg);
 
 struct instance_figures {

@@ -1,7 +1,7 @@
 /* http/server.h - the client's side: connections in, whole requests up, answers down.
  *
- * libevhtp lives behind this header (server.c, gate.c, reply.c) and nowhere else; it
- * never sees a raw network byte (gate.c).
+ * libevhtp lives behind this header (gate.c) and nowhere else; it never sees a raw
+ * network byte.
  *
  * A request goes through these steps:
  *   on_head       the head is there and sound: take it, or refuse it before its body
@@ -68,7 +68,11 @@ int server_port(void);
 void server_drain(void);
 unsigned server_connections(void); /* open ones */
 unsigned server_active(void);	   /* with a request whose answer is not complete */
-void server_stop(void);		   /* closes everything at once, frees everything */
+/* Bytes of bodies that are being read: as declared, or as come so far if chunked. For
+ * on_head, to refuse what would be too much at a time. */
+size_t server_body_bytes(void);
+/* Closes everything at once, frees everything. Not from inside a handler's function. */
+void server_stop(void);
 
 void client_watch(struct client *c, void *arg); /* what on_gone and on_drained are told */
 bool client_is_loopback(const struct client *c);

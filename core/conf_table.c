@@ -1,0 +1,110 @@
+/* core/conf_table.c - the settings: a row each, and everything else follows from it:
+ * parsing, checks, defaults, --help, --print-config, docs/CONFIGURATION.md. */
+#include "core/conf_table.h"
+
+#define SECOND 1e3
+#define MINUTE 60e3
+#define HOUR 3600e3
+#define DAY 86400e3
+#define MIB 1048576.0
+
+#define AT(field) offsetof(struct conf, field)
+
+static const char *const strategies[] = {"optimized_read_replica", "round_robin",
+                                         "primary_only", NULL};
+static const char *const stale_reads[] = {"allow", "refuse", NULL};
+static const char *const both_down[] = {"journal", "reject", NULL};
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const formats[] = {"auto", "json", "logfmt", NULL};
+
+/* clang-format off */
+const struct conf_setting conf_settings[] = {
+	{"PORT", CONF_PORT, AT(port), "8000",
+	 .what = "port clients connect to", .least = 1, .most = 65535},
+	{"LISTEN", CONF_LISTEN, AT(listen), NULL,
+	 .what = "address and port instead of PORT on every address: host:port or [v6]:port"},
+	{"DATABASE_URL", CONF_DATABASE_URL, AT(database_url), NULL,
+	 .what = "PostgreSQL that keeps the write-ahead log; required", .secret = true},
+	{"PRIMARY_URL", CONF_SERVER_URL, AT(primary_url), NULL,
+	 .what = "the first Chroma: host:port, http://host:port or https://host[:port]"},
+	{"REPLICA_URL", CONF_SERVER_URL, AT(replica_url), NULL,
+	 .what = "the second Chroma"},
+	{"INSTANCES", CONF_INSTANCES, AT(instances_text), NULL,
+	 .what = "name=url,name=url,... instead of PRIMARY_URL and REPLICA_URL"},
+	{"UPSTREAM_TOKEN", CONF_TOKEN, AT(upstream_token), NULL,
+	 .what = "sent to the instances as Authorization: Bearer", .secret = true},
+	{"UPSTREAM_AUTH_HEADER", CONF_HEADER_NAME, AT(upstream_auth_header), NULL,
+	 .what = "header that carries UPSTREAM_TOKEN, bare, instead of Authorization"},
+	{"UPSTREAM_CA_FILE", CONF_TEXT, AT(upstream_ca_file), NULL,
+	 .what = "PEM file of the authorities trusted for https instances; the system's if unset"},
+	{"CHECK_INTERVAL", CONF_DURATION, AT(check_interval), "1s",
+	 .what = "time between two probes of an instance", .least = 50, .most = HOUR},
+	{"CHECK_TIMEOUT", CONF_DURATION, AT(check_timeout), "1s",
+	 .what = "a probe without an answer after that has failed", .least = 10, .most = MINUTE},
+	{"FAILURE_THRESHOLD", CONF_COUNT, AT(failure_threshold), "2",
+	 .what = "failed probes in a row that take an instance down", .least = 1, .most = 100},
+	{"RECOVERY_THRESHOLD", CONF_COUNT, AT(recovery_threshold), "2",
+	 .what = "good probes in a row that bring it up again", .least = 1, .most = 100},
+	{"READ_REPLICA_RATIO", CONF_SHARE, AT(read_replica_ratio), "0.8",
+	 .what = "share of reads that go to a replica", .least = 0, .most = 1},
+	{"LOAD_BALANCE_STRATEGY", CONF_CHOICE, AT(strategy), "optimized_read_replica",
+	 .what = "how the instance for a read is chosen", .choices = strategies},
+	{"STALE_READS", CONF_CHOICE, AT(stale_reads), "allow",
+	 .what = "when no instance that is up has caught up: allow a stale answer, or refuse",
+	 .choices = stale_reads},
+	{"BOTH_DOWN", CONF_CHOICE, AT(both_down), "journal",
+	 .what = "writes while no instance is up: journal keeps them for later, reject refuses",
+	 .choices = both_down},
+	{"REQUEST_TIMEOUT", CONF_DURATION, AT(request_timeout), "120s",
+	 .what = "longest time for one request", .least = 100, .most = HOUR},
+	{"CONNECT_TIMEOUT", CONF_DURATION, AT(connect_timeout), "2s",
+	 .what = "longest time to connect to an instance", .least = 10, .most = MINUTE},
+	{"IDLE_TIMEOUT", CONF_DURATION, AT(idle_timeout), "75s",
+	 .what = "an unused client connection is closed after that", .least = SECOND, .most = HOUR},
+	{"WRITE_WAIT", CONF_DURATION, AT(write_wait), "30s",
+	 .what = "how long a write waits for an instance before its client is told to retry",
+	 .least = 0, .most = HOUR},
+	{"DRAIN_TIMEOUT", CONF_DURATION, AT(drain_timeout), "50s",
+	 .what = "time for requests to finish after SIGTERM", .least = 0, .most = HOUR},
+	{"MAX_CONCURRENT_REQUESTS", CONF_COUNT, AT(max_concurrent_requests), "256",
+	 .what = "requests worked on at once; more wait", .least = 1, .most = 100000},
+	{"REQUEST_QUEUE_SIZE", CONF_COUNT, AT(request_queue_size), "1024",
+	 .what = "requests that may wait; more are answered 429", .least = 0, .most = 1000000},
+	{"CONNECTION_POOL_SIZE", CONF_COUNT, AT(connection_pool_size), "20",
+	 .what = "connections to each instance", .least = 1, .most = 1000},
+	{"MAX_WORKERS", CONF_COUNT, AT(max_workers), "8",
+	 .what = "collections brought up to date at once on each instance", .least = 1, .most = 64},
+	{"MAX_BODY_SIZE", CONF_BYTES, AT(max_body_size), "40MiB",
+	 .what = "largest body of a request", .least = 1024, .most = 1024 * MIB},
+	{"MAX_MEMORY_MB", CONF_MEGABYTES, AT(max_memory_mb), "400",
+	 .what = "memory the proxy stays within", .least = 64, .most = 1000000},
+	{"WAL_RETENTION", CONF_DURATION, AT(wal_retention), "24h",
+	 .what = "how long writes stay in the log once every instance has them",
+	 .least = 0, .most = 3650 * DAY},
+	{"ALLOW_RESET", CONF_SWITCH, AT(allow_reset), "on",
+	 .what = "whether POST /api/v2/reset may empty everything"},
+	{"LOG_LEVEL", CONF_CHOICE, AT(log_level), "info",
+	 .what = "the least important lines to log", .choices = levels},
+	{"LOG_FORMAT", CONF_CHOICE, AT(log_format), "auto",
+	 .what = "auto is logfmt on a terminal and JSON elsewhere", .choices = formats},
+	{"ACCESS_LOG", CONF_SWITCH, AT(access_log), "on",
+	 .what = "a line for each request"},
+};
+/* clang-format on */
+
+const size_t conf_settings_count = sizeof(conf_settings) / sizeof(conf_settings[0]);
+
+_Static_assert(sizeof(conf_settings) / sizeof(conf_settings[0]) <= CONF_MAX_SETTINGS,
+               "struct conf has room for the source of each setting");
+
+bool conf_is_text(enum conf_kind kind)
+{
+	return kind >= CONF_TEXT;
+}
+
+const char *conf_source_name(unsigned source)
+{
+	static const char *const names[] = {"default", "environment", "file", "flag"};
+
+	return names[source];
+}

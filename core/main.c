@@ -1,0 +1,171 @@
+/* core/main.c - the composition root: read settings, start the layers from left to right,
+ * run the loop, take them down from right to left. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "core/conf.h"
+#include "core/dns.h"
+#include "core/healthcheck.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/version.h"
+#include "health/health.h"
+#include "http/http.h"
+#include "wal/wal.h"
+
+extern char **environ;
+
+/* --- words that are not settings -------------------------------------------------------- */
+
+static void print(struct text *t)
+{
+	fputs(text_string(t), stdout);
+	text_clear(t);
+}
+
+static bool has_word(int argc, char **argv, const char *word)
+{
+	for (int k = 1; k < argc; k++)
+		if (strcmp(argv[k], word) == 0)
+			return true;
+	return false;
+}
+
+/* true: that was all */
+static bool answer_word(int argc, char **argv)
+{
+	struct text out = {0};
+
+	if (has_word(argc, argv, "--version")) {
+		puts("chromatid " CHROMATID_VERSION);
+	} else if (has_word(argc, argv, "--help")) {
+		conf_help(&out);
+		print(&out);
+	} else if (has_word(argc, argv, "--document-settings")) {
+		conf_document(&out);
+		print(&out);
+	} else if (has_word(argc, argv, "--document-api")) {
+		http_document(&out);
+		print(&out);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* --- settings ------------------------------------------------------------------------------ */
+
+/* true: go on; otherwise *exit_code is final */
+static bool load(struct conf *conf, int argc, char **argv, int *exit_code)
+{
+	struct text errors = {0}, warnings = {0}, shown = {0};
+	bool good = conf_load(conf, argc, argv, environ, &errors, &warnings);
+
+	*exit_code = good ? EX_OK : EX_CONFIG;
+	fputs(text_string(&warnings), stderr);
+	fputs(text_string(&errors), stderr);
+	text_clear(&warnings);
+	text_clear(&errors);
+	if (good && has_word(argc, argv, "--print-config")) {
+		conf_print(conf, &shown);
+		print(&shown);
+		return false;
+	}
+	if (good && has_word(argc, argv, "--check-config")) {
+		puts("settings are good");
+		return false;
+	}
+	return good;
+}
+
+/* --- ending: clients first, then the log, then everything ------------------------------------- */
+
+static void on_wal_drained(void *arg)
+{
+	(void)arg;
+	loop_end();
+}
+
+static void on_http_drained(void *arg)
+{
+	(void)arg;
+	wal_drain(on_wal_drained, NULL);
+}
+
+static void on_stop(int signal)
+{
+	static bool stopping;
+
+	if (stopping)
+		return;
+	stopping = true;
+	log_info("stop", "signal %d: finishing what is in flight", signal);
+	http_drain(on_http_drained, NULL);
+}
+
+/* --- running ------------------------------------------------------------------------------------- */
+
+static void protect(void)
+{
+	struct rlimit files;
+
+	prctl(PR_SET_DUMPABLE, 0); /* secrets and bodies do not belong into a core file */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static int run(const struct conf *conf)
+{
+	char *error;
+
+	loop_start();
+	dns_start();
+	health_start(conf);
+	wal_start(conf);
+	error = http_start(conf);
+	if (error != NULL) {
+		log_error("listen", "%s", error);
+	} else {
+		log_info("start", "chromatid %s listens on port %d", CHROMATID_VERSION,
+			 conf->port);
+		loop_run(on_stop);
+	}
+	http_stop();
+	wal_stop();
+	health_stop();
+	dns_stop();
+	log_info("stop", "stopped");
+	log_flush();
+	loop_stop();
+	free(error);
+	return error != NULL ? EX_UNAVAILABLE : EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct conf conf;
+	char name[64] = "chromatid";
+	int code = EX_OK;
+
+	if (argc > 1 && strcmp(argv[1], "healthcheck") == 0)
+		return healthcheck_run();
+	if (answer_word(argc, argv))
+		return EX_OK;
+	if (load(&conf, argc, argv, &code)) {
+		protect();
+		gethostname(name, sizeof(name) - 1);
+		log_start((enum log_level)conf.log_level, (enum log_format)conf.log_format,
+			  name);
+		code = run(&conf);
+	}
+	conf_clear(&conf);
+	return code;
+}

@@ -1,0 +1,267 @@
+/* health/instance.c - the set of instances, and the one door through which their health
+ * changes.
+ *
+ * The happy path:
+ *   health_start     an upstream and a probe for each instance of conf
+ *   set_health       the first verdict: up
+ *   health_choose_read  one of those that are up
+ *
+ * When it does not go well:
+ *   - a call fails (health_report): probes decide, fast
+ *   - a connection is refused: down at once
+ *   - set_health(down): new work goes elsewhere from now on; open calls are ended; then,
+ *     from the loop, the listeners are told. In this order, so that what a listener
+ * starts is not ended with the rest. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/random.h"
+#include "health/health_private.h"
+
+#define LISTENERS 8u
+#define UPSTREAM_IDLE_MS 30000u /* below Chroma's own limit for unused connections */
+
+static struct {
+	const struct conf *conf;
+	struct instance list[CONF_MAX_INSTANCES];
+	unsigned count;
+	unsigned turn; /* reads chosen so far */
+	struct {
+		health_change_fn *fn;
+		void *arg;
+	} listeners[LISTENERS];
+	unsigned n_listeners;
+} all;
+
+const char *health_text(enum health h)
+{
+	static const char *const names[] = {"unknown", "down", "up"};
+
+	return names[h];
+}
+
+static struct upstream *create_upstream(const struct conf *conf, const char *url)
+{
+	struct upstream_options options = {
+	        .url = url,
+	        .max_connections = (unsigned)conf->connection_pool_size,
+	        .connect_timeout = conf->connect_timeout,
+	        .idle_timeout = UPSTREAM_IDLE_MS,
+	        .ca_file = conf->upstream_ca_file,
+	};
+	struct upstream *up;
+	char *value = NULL;
+
+	if (conf->upstream_token != NULL && conf->upstream_auth_header != NULL) {
+		options.auth_header = conf->upstream_auth_header;
+		value = mem_string(conf->upstream_token);
+	} else if (conf->upstream_token != NULL) {
+		options.auth_header = "Authorization";
+		value = mem_format("Bearer %s", conf->upstream_token);
+	}
+	options.auth_value = value;
+	up = upstream_create(&options);
+	free(value);
+	return up;
+}
+
+void health_start(const struct conf *conf)
+{
+	struct probe_rules rules = {
+	        .interval = conf->check_interval,
+	        .timeout = conf->check_timeout,
+	        .failures = (unsigned)conf->failure_threshold,
+	        .recoveries = (unsigned)conf->recovery_threshold,
+	};
+
+	all.conf = conf;
+	all.count = (unsigned)conf->n_instances;
+	for (unsigned i = 0; i < all.count; i++) {
+		struct instance *in = &all.list[i];
+
+		in->index = i;
+		in->name = mem_string(conf->instances[i].name);
+		in->up = create_upstream(conf, conf->instances[i].url);
+		in->figures.since_wall_ms = clock_wall_ms();
+		snprintf(in->figures.reason, sizeof(in->figures.reason),
+		         "not probed yet");
+		probe_start(in, &rules);
+	}
+}
+
+void health_stop(void)
+{
+	now_stop();
+	for (unsigned i = 0; i < all.count; i++) {
+		struct instance *in = &all.list[i];
+
+		probe_stop(in);
+		timer_stop(&in->tell);
+		upstream_destroy(&in->up);
+		free(in->name);
+	}
+	memset(&all, 0, sizeof(all));
+}
+
+void health_on_change(health_change_fn *fn, void *arg)
+{
+	assert(all.n_listeners < LISTENERS);
+	all.listeners[all.n_listeners].fn = fn;
+	all.listeners[all.n_listeners++].arg = arg;
+}
+
+static void on_tell(void *arg)
+{
+	struct instance *in = arg;
+	enum health was = in->told;
+
+	in->told = in->health;
+	if (was == in->health)
+		return; /* there and back before anybody was told */
+	for (unsigned i = 0; i < all.n_listeners; i++)
+		all.listeners[i].fn(in, was, all.listeners[i].arg);
+}
+
+void set_health(struct instance *in, enum health now, const char *why)
+{
+	struct log_field fields[] = {{"instance", in->name, 0}, {0}};
+	enum health was = in->health;
+
+	if (now == was)
+		return;
+	in->health = now;
+	in->figures.since_wall_ms = clock_wall_ms();
+	snprintf(in->figures.reason, sizeof(in->figures.reason), "%s", why);
+	log_line(now == HEALTH_DOWN ? LOG_WARN : LOG_INFO, "health", fields,
+	         "instance %s: %s -> %s (%s)", in->name, health_text(was),
+	         health_text(now), why);
+	timer_start(&in->tell, 0, on_tell, in);
+	if (now != HEALTH_DOWN)
+		return;
+	in->down_since = clock_ms();
+	probe_forget(in);
+	upstream_abort(in->up, why);
+}
+
+unsigned health_count(void)
+{
+	return all.count;
+}
+
+struct instance *health_instance(unsigned i)
+{
+	assert(i < all.count);
+	return &all.list[i];
+}
+
+unsigned instance_index(const struct instance *in)
+{
+	return in->index;
+}
+
+const char *instance_name(const struct instance *in)
+{
+	return in->name;
+}
+
+enum health instance_health(const struct instance *in)
+{
+	return in->health;
+}
+
+bool instance_up(const struct instance *in)
+{
+	return in->health == HEALTH_UP;
+}
+
+struct upstream *instance_upstream(const struct instance *in)
+{
+	return in->up;
+}
+
+unsigned health_up_count(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < all.count; i++)
+		n += instance_up(&all.list[i]) ? 1 : 0;
+	return n;
+}
+
+bool health_known(void)
+{
+	for (unsigned i = 0; i < all.count; i++)
+		if (all.list[i].health == HEALTH_UNKNOWN)
+			return false;
+	return true;
+}
+
+enum health_signal health_signal_of(const struct reply *reply)
+{
+	switch (reply->status) {
+	case STATUS_OK:
+		/* 501 is a definite answer: this Chroma does not offer that */
+		return reply->http >= 500 && reply->http != 501 ? SIGNAL_ERROR_5XX
+		                                                : SIGNAL_ANSWERED;
+	case STATUS_REFUSED:
+		return SIGNAL_REFUSED;
+	case STATUS_TIMED_OUT:
+		return SIGNAL_TIMED_OUT;
+	case STATUS_NOT_RESOLVED:
+	case STATUS_TLS_FAILED:
+	case STATUS_BROKEN:
+	case STATUS_BAD_REPLY:
+		return SIGNAL_BROKEN;
+	default:
+		return SIGNAL_ANSWERED;
+	}
+}
+
+void health_report(struct instance *in, enum health_signal signal, const char *detail)
+{
+	if (signal == SIGNAL_ANSWERED || in->health == HEALTH_DOWN)
+		return;
+	if (signal == SIGNAL_REFUSED) {
+		set_health(in, HEALTH_DOWN, "connection refused");
+		probe_hurry(in);
+		return;
+	}
+	log_debug("health", "instance %s: in doubt (%s)", in->name, detail);
+	probe_doubt(in);
+}
+
+struct instance *health_choose_read(health_pick_fn *may_serve, void *arg)
+{
+	struct candidate list[CONF_MAX_INSTANCES];
+	unsigned chosen;
+
+	for (unsigned i = 0; i < all.count; i++) {
+		const struct instance *in = &all.list[i];
+		struct upstream_figures f = upstream_figures(in->up);
+
+		list[i].may_serve = instance_up(in) && may_serve(in, arg);
+		list[i].load = f.open - f.idle + f.waiting;
+	}
+	chosen = choose(list, all.count, (enum conf_strategy)all.conf->strategy,
+	                all.conf->read_replica_ratio, random_unit(), all.turn++);
+	return chosen != CHOOSE_NONE ? &all.list[chosen] : NULL;
+}
+
+struct instance_figures instance_figures(const struct instance *in)
+{
+	return in->figures;
+}
+
+void instance_count(struct instance *in, bool read, bool success)
+{
+	struct instance_figures *f = &in->figures;
+
+	f->requests++;
+	f->reads += read ? 1 : 0;
+	f->writes += read ? 0 : 1;
+	f->successes += success ? 1 : 0;
+	f->failures += success ? 0 : 1;
+}

@@ -1,0 +1,143 @@
+/* http/exchange.h - one client request from its first byte to its last: what read.c,
+ * write.c and the others share. Private to http/.
+ *
+ * An exchange owns itself. It ends in exchange_finish(), the only door, which everything
+ * that answers leads to. A client that leaves ends a read; a write that is in the log
+ * goes on in wal/, only its answer is dropped. */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include <sys/queue.h>
+
+#include "core/blob.h"
+#include "core/json_scan.h"
+
+#include "core/timer.h"
+#include "http/route.h"
+#include "http/server.h"
+#include "wal/wal.h"
+
+struct relay;
+
+struct exchange {
+	struct client *client; /* NULL once it has been answered, or has left */
+	const struct request_head *head;
+	struct blob *body;
+	struct route route;
+	struct op *pending;   /* the one thing it waits for */
+	struct timer timer;   /* and until when, or until it looks again */
+	msec deadline;	      /* REQUEST_TIMEOUT after it came */
+	msec hold_until;      /* a read or an unlogged write gives up waiting then */
+	void (*again)(struct exchange *ex);
+	struct collection *collection; /* held */
+	struct database *database;     /* held */
+	struct relay *relay;
+	unsigned tried; /* instances, by bit */
+	unsigned conflicts;
+	wal_seq seq;
+	const char *instance; /* that answered; for logs and headers */
+	uint64_t started_us, log_us, upstream_us;
+	uint64_t id;
+	int http;	      /* answered with */
+	size_t bytes_out;
+	uint64_t stale;	      /* records the answer may lack */
+	TAILQ_ENTRY(exchange) link;
+};
+
+extern const struct conf *exchange_conf;
+bool http_draining(void);
+
+/* --- exchange.c -------------------------------------------------------------------------- */
+/* Our headers and `more` (may be NULL), then the end. `body` may be NULL. */
+void exchange_reply(struct exchange *ex, int http, const struct headers *more,
+		    struct blob *body);
+void exchange_json(struct exchange *ex, int http, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void exchange_json_text(struct exchange *ex, int http, struct text *json); /* clears it */
+/* An error in Chroma's shape. */
+void exchange_error(struct exchange *ex, int http, const char *name, const char *format,
+		    ...) __attribute__((format(printf, 4, 5)));
+/* Of our own: with Retry-After and X-Chromatid-Outcome ("none", "pending", "unknown"). */
+void exchange_fail(struct exchange *ex, enum status s, const char *outcome);
+void exchange_finish(struct exchange *ex);
+/* Adds X-Chromatid-... and, on errors, chroma-trace-id. */
+void exchange_headers(const struct exchange *ex, int http, struct headers *h);
+/* Runs `again` in `wait` ms, until the exchange has been held too long: then false. */
+bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex));
+/* Runs `again` when the object is decided (collection_wait, database_wait). */
+void exchange_wait_collection(struct exchange *ex, struct collection *c,
+			      void (*again)(struct exchange *ex));
+void exchange_wait_database(struct exchange *ex, struct database *db,
+			    void (*again)(struct exchange *ex));
+unsigned exchange_count(void);
+
+struct exchange_figures {
+	uint64_t total, timeouts, rejected;
+	uint64_t classes[6]; /* answers by status class; [0]: cut */
+};
+const struct exchange_figures *exchange_figures(void);
+
+/* --- find.c: whom a path means ------------------------------------------------------------ */
+enum found { FOUND, FOUND_NOTHING, FOUND_NOT_AN_ID, FOUND_UNDECIDED };
+/* The database of the path, into ex->database. UNDECIDED: wait for *undecided. */
+enum found find_database(struct exchange *ex);
+/* Record routes: by any id, else by name, inside the path's database; ex->collection. */
+enum found find_by_id_or_name(struct exchange *ex);
+enum found find_by_id(struct exchange *ex);
+/* By name, or by id if none has that name. */
+enum found find_by_name(struct exchange *ex);
+
+/* --- relay.c: from an instance to the client ------------------------------------------------ */
+struct relay_plan {
+	const char *method;
+	struct blob *body; /* the caller's; referenced for as long as it takes */
+	bool read;	   /* may be tried on another instance after any failure */
+	bool whole;	   /* gather the answer whatever its size, for `edit` or `take` */
+	/* The target at that instance. */
+	void (*aim)(struct exchange *ex, struct instance *in, struct text *target);
+	/* The next instance to try, not among ex->tried; NULL: none. */
+	struct instance *(*choose)(struct exchange *ex);
+	/* NULL, or: change a whole answer before it is passed on (same length). */
+	void (*edit)(struct exchange *ex, struct instance *in, int http, char *body,
+		     size_t len);
+	/* NULL, or: do something else with a whole answer than pass it on. */
+	void (*take)(struct exchange *ex, struct instance *in, int http,
+		     const struct headers *headers, struct blob *body);
+	/* No instance to try (any more). */
+	void (*none)(struct exchange *ex);
+};
+/* `plan` must be static const, its body given apart. */
+void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob *body);
+void relay_drained(struct exchange *ex);
+void relay_stop(struct exchange *ex);
+
+/* --- who answers ------------------------------------------------------------------------------ */
+void read_items(struct exchange *ex);
+void read_collection(struct exchange *ex); /* by name or id */
+void read_any_instance(struct exchange *ex);
+void list_collections(struct exchange *ex);
+void list_databases(struct exchange *ex);
+void get_database(struct exchange *ex);
+void get_tenant(struct exchange *ex);
+void count_collections(struct exchange *ex);
+void write_items(struct exchange *ex);
+void create_collection(struct exchange *ex);
+void modify_collection(struct exchange *ex);
+void delete_collection(struct exchange *ex);
+void create_database(struct exchange *ex);
+void delete_database(struct exchange *ex);
+void create_tenant(struct exchange *ex);
+void reset(struct exchange *ex);
+void operator_answer(struct exchange *ex);
+
+/* --- refusal.c: ask an instance to refuse, in its own words ------------------------------------ */
+/* Sends the request where it cannot have any effect (an id or a database that cannot
+ * exist) and answers with the refusal that comes back, naming what the client named. If
+ * it says nothing worse than that the target does not exist, `otherwise` goes on. */
+void refusal_ask(struct exchange *ex, void (*otherwise)(struct exchange *ex));
+
+/* --- write.c ------------------------------------------------------------------------------------ */
+void write_log(struct exchange *ex, const struct wal_write *w,
+	       void (*conflict)(struct exchange *ex));
+
+#endif

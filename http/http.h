@@ -1,0 +1,13 @@
+/* http/http.h - the client's side as a whole. */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include "core/conf.h"
+
+char *http_start(const struct conf *conf); /* NULL, or why not (freed by the caller) */
+/* No new work; told when every exchange has ended, DRAIN_TIMEOUT at most. */
+void http_drain(void (*done)(void *arg), void *arg);
+void http_stop(void);
+void http_document(struct text *out); /* docs/API.md, from the route table */
+
+#endif

@@ -1,0 +1,231 @@
+/* http/read.c - reads of one collection, and questions every instance answers alike.
+ *
+ * The happy path:
+ *   read_items    whom does the path mean?
+ *   ask           an instance that has executed everything sent so far
+ *   aim           the same request, with that instance's id in the path; relay.c does the
+ *                 rest
+ * When it does not go well:
+ *   - nobody is current: hold it, for catching up takes milliseconds; after two seconds
+ *     take the one least behind and say how far (STALE_READS), or refuse
+ *   - no instance is up: the same wait, then 503
+ *   - the catalogue does not know the collection: let an instance refuse it in its words
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "http/exchange.h"
+
+#define HOLD_MS 2000u
+
+static bool untried(const struct exchange *ex, const struct instance *in)
+{
+	return (ex->tried & 1u << instance_index(in)) == 0;
+}
+
+static bool may_serve(const struct instance *in, void *arg)
+{
+	const struct exchange *ex = arg;
+
+	return untried(ex, in) && wal_current(in, ex->collection);
+}
+
+static struct instance *choose_current(struct exchange *ex)
+{
+	return health_choose_read(may_serve, ex);
+}
+
+/* --- where it goes ------------------------------------------------------------------------ */
+
+static void aim(struct exchange *ex, struct instance *in, struct text *target)
+{
+	const struct collection *c = ex->collection;
+
+	text_adds(target, "/api/v2/tenants/");
+	rewrite_add_segment(target, c->db->tenant);
+	text_adds(target, "/databases/");
+	rewrite_add_segment(target, c->db->name);
+	text_addf(target, "/collections/%s%s",
+		  ex->route.kind == ROUTE_READ_ITEMS ||
+				  ex->route.kind == ROUTE_UNSUPPORTED
+			  ? ""
+			  : "by-id/",
+		  c->local[instance_index(in)].text);
+	text_adds(target, ex->route.tail);
+}
+
+/* Answers about a collection carry its id, and so do refusals; documents may hold the
+ * text of any id and are not touched. */
+static void edit(struct exchange *ex, struct instance *in, int http, char *body, size_t len)
+{
+	const struct collection *c = ex->collection;
+
+	if (http >= 400 || ex->route.kind != ROUTE_READ_ITEMS)
+		rewrite_id(body, len, &c->local[instance_index(in)], &c->public_id);
+}
+
+static void gave_up(struct exchange *ex)
+{
+	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
+}
+
+static const struct relay_plan items_plan = {.read = true,
+					     .aim = aim,
+					     .edit = edit,
+					     .choose = choose_current,
+					     .none = gave_up};
+
+static const struct relay_plan collection_plan = {.method = "GET", .read = true,
+						  .whole = true,
+						  .aim = aim,
+						  .edit = edit,
+						  .choose = choose_current,
+						  .none = gave_up};
+
+/* --- nobody is current ------------------------------------------------------------------------ */
+
+static struct instance *least_behind(struct exchange *ex)
+{
+	struct instance *best = NULL;
+	uint64_t behind, least = UINT64_MAX;
+
+	for (unsigned i = 0; i < health_count(); i++) {
+		struct instance *in = health_instance(i);
+
+		if (!instance_up(in) || !untried(ex, in) || uuid_none(&ex->collection->local[i]))
+			continue;
+		behind = wal_behind(in, ex->collection);
+		if (behind < least) {
+			least = behind;
+			best = in;
+		}
+	}
+	if (best != NULL)
+		ex->stale = least;
+	return best;
+}
+
+static const struct relay_plan stale_plan = {.read = true,
+					     .aim = aim,
+					     .edit = edit,
+					     .choose = least_behind,
+					     .none = gave_up};
+
+static void ask(struct exchange *ex)
+{
+	bool item = ex->route.kind == ROUTE_READ_ITEMS ||
+		    ex->route.kind == ROUTE_UNSUPPORTED;
+
+	if (ex->collection->life == LIFE_GONE) { /* while it was held */
+		exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist.",
+			       ex->route.item);
+		return;
+	}
+	if (choose_current(ex) != NULL)
+		relay_start(ex, item ? &items_plan : &collection_plan, ex->body);
+	else if (exchange_hold(ex, HOLD_MS, ask))
+		return;
+	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
+		relay_start(ex, &stale_plan, ex->body);
+	else
+		gave_up(ex);
+}
+
+/* --- doors -------------------------------------------------------------------------------------- */
+
+static void not_known(struct exchange *ex)
+{
+	exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist.",
+		       ex->route.item);
+}
+
+/* n_results 0 makes Chroma drop the connection. */
+static bool asks_for_nothing(const struct exchange *ex)
+{
+	struct json_slice whole, n;
+
+	if (ex->route.verb != VERB_QUERY)
+		return false;
+	whole = json_whole(blob_bytes(ex->body), blob_len(ex->body));
+	n = json_member(whole, "n_results");
+	return n.at != NULL && json_int64(n, 1) == 0;
+}
+
+void read_items(struct exchange *ex)
+{
+	enum found f = find_by_id_or_name(ex);
+
+	if (asks_for_nothing(ex))
+		exchange_error(ex, 400, "InvalidArgumentError",
+			       "Number of requested results cannot be zero");
+	else if (f == FOUND)
+		ask(ex);
+	else if (f == FOUND_UNDECIDED)
+		exchange_wait_collection(ex, ex->collection, read_items);
+	else
+		refusal_ask(ex, not_known);
+}
+
+void read_collection(struct exchange *ex)
+{
+	bool by_id = ex->route.kind == ROUTE_GET_COLLECTION_ID;
+	enum found f = by_id ? find_by_id(ex) : find_by_name(ex);
+	struct uuid id;
+
+	if (f == FOUND) {
+		ask(ex);
+	} else if (f == FOUND_UNDECIDED) {
+		exchange_wait_collection(ex, ex->collection, read_collection);
+	} else if (f == FOUND_NOT_AN_ID) {
+		exchange_error(ex, 400, "InvalidArgumentError",
+			       "Validation error: collection_id: Invalid collection ID "
+			       "format, expected UUID");
+	} else {
+		bool known_form = by_id && uuid_parse(ex->route.item,
+						      strlen(ex->route.item), &id);
+
+		exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist",
+			       known_form ? id.text : ex->route.item);
+	}
+}
+
+/* --- the same everywhere ---------------------------------------------------------------------------- */
+
+static bool any_untried(const struct instance *in, void *arg)
+{
+	return untried(arg, in);
+}
+
+static struct instance *choose_any(struct exchange *ex)
+{
+	return health_choose_read(any_untried, ex);
+}
+
+static void aim_same(struct exchange *ex, struct instance *in, struct text *target)
+{
+	(void)in;
+	text_adds(target, ex->head->target);
+}
+
+/* A client can be made while no instance is there. */
+static void nobody_up(struct exchange *ex)
+{
+	if (strcmp(ex->route.op, "version") == 0)
+		exchange_json(ex, 200, "\"1.0.0\"");
+	else if (strcmp(ex->route.op, "pre_flight_checks") == 0)
+		exchange_json(ex, 200,
+			      "{\"max_batch_size\":5461,\"supports_base64_encoding\":true}");
+	else
+		gave_up(ex);
+}
+
+static const struct relay_plan any_plan = {.read = true,
+					   .aim = aim_same,
+					   .choose = choose_any,
+					   .none = nobody_up};
+
+void read_any_instance(struct exchange *ex)
+{
+	relay_start(ex, &any_plan, ex->body);
+}

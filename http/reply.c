@@ -1,0 +1,324 @@
+/* http/reply.c - one answer: composing, writing, back-pressure.
+ *
+ * The happy path: client_reply() composes a head, adds the body (a large one as a
+ * reference to the blob, not a copy) and writes both in one go, in the same call. What
+ * the socket does not take waits in `out` for on_reply_writable(). In pieces:
+ * client_begin(), client_send()..., client_end().
+ * When it does not go well:
+ *   - the client reads slowly: above REPLY_HIGH client_send() says so, and below
+ *     REPLY_LOW on_drained is told
+ *   - it does not read at all: after server_patience.stall without progress it is cut
+ *   - writing fails, or the handler gives up (client_abort), or sends more or less than
+ *     it promised: the connection is cut on the next turn
+ *
+ * libevhtp's own replies are not used: they add a Content-Type, a Content-Length of 0
+ * where there must be none, and do not know 422. */
+#include "http/server_private.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "core/mem.h"
+
+#define COPIED_BODY 4096u /* up to here copying is cheaper than keeping a reference */
+
+void client_watch(struct client *c, void *arg)
+{
+	c->arg = arg;
+}
+
+bool client_is_loopback(const struct client *c)
+{
+	return c->loopback;
+}
+
+const char *client_address(const struct client *c)
+{
+	return c->address;
+}
+
+/* ---- composing ---- */
+
+static const char *date_now(void)
+{
+	static char text[40];
+	static time_t second = -1;
+	time_t now = (time_t)(clock_wall_ms() / 1000);
+	struct tm tm;
+
+	if (now != second) {
+		second = now;
+		gmtime_r(&now, &tm);
+		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	}
+	return text;
+}
+
+static bool is_ours(const char *name)
+{
+	return strcasecmp(name, "content-length") == 0 || strcasecmp(name, "date") == 0 ||
+	       head_is_hop_by_hop(name, NULL);
+}
+
+/* Names in small letters, as hyper writes them; nothing in a value can end its line. */
+static void add_header(struct text *to, const char *name, const char *value)
+{
+	size_t at = to->len;
+
+	text_adds(to, name);
+	for (; at < to->len; at++)
+		to->s[at] = (char)tolower((unsigned char)to->s[at]);
+	text_adds(to, ": ");
+	at = to->len;
+	text_adds(to, value);
+	for (; at < to->len; at++)
+		if (to->s[at] == '\r' || to->s[at] == '\n')
+			to->s[at] = ' ';
+	text_adds(to, "\r\n");
+}
+
+static void add_headers(struct text *to, const struct headers *headers)
+{
+	const char *name, *value;
+	size_t at = 0;
+
+	if (headers == NULL)
+		return;
+	while (headers_next(headers, &at, &name, &value))
+		if (!is_ours(name))
+			add_header(to, name, value);
+}
+
+static bool has_no_body(const struct client *c, int http)
+{
+	return strcmp(c->head.method, "HEAD") == 0 || http == 204 || http == 304;
+}
+
+/* Decides how the end of the body will be known. */
+static void frame(struct client *c, int http, int64_t length, struct text *to)
+{
+	char number[24];
+
+	c->left = length;
+	if (has_no_body(c, http))
+		c->framing = REPLY_BODYLESS;
+	else if (length < 0 && c->head.minor == 0)
+		c->keep = false; /* HTTP/1.0 knows no chunks: the end is the close */
+	else if (length < 0)
+		c->framing = REPLY_CHUNKED;
+	if (http == 204 || (http == 304 && length <= 0))
+		return;
+	if (length >= 0) {
+		snprintf(number, sizeof(number), "%lld", (long long)length);
+		add_header(to, "content-length", number);
+	} else if (c->framing == REPLY_CHUNKED) {
+		add_header(to, "transfer-encoding", "chunked");
+	}
+}
+
+static void begin(struct client *c, int http, const struct headers *headers,
+                  int64_t length)
+{
+	struct text head = {0};
+
+	assert(!c->begun);
+	c->begun = true;
+	c->framing = REPLY_PLAIN;
+	if (server.draining)
+		c->keep = false;
+	text_addf(&head, "HTTP/1.1 %d %s\r\n", http, head_reason(http));
+	add_headers(&head, headers);
+	frame(c, http, length, &head);
+	add_header(&head, "date", date_now());
+	if (!c->keep)
+		add_header(&head, "connection", "close");
+	else if (c->head.minor == 0)
+		add_header(&head, "connection", "keep-alive");
+	text_adds(&head, "\r\n");
+	evbuffer_add(c->out, head.s, head.len);
+	text_clear(&head);
+}
+
+static void on_blob_sent(const void *bytes, size_t len, void *arg)
+{
+	struct blob *b = arg;
+
+	(void)bytes;
+	(void)len;
+	blob_unref(&b);
+}
+
+static void add_blob(struct evbuffer *out, struct blob *body)
+{
+	size_t len = blob_len(body);
+
+	if (len <= COPIED_BODY)
+		evbuffer_add(out, blob_bytes(body), len);
+	else
+		evbuffer_add_reference(out, blob_bytes(body), len, on_blob_sent,
+		                       blob_ref(body));
+}
+
+static void complete(struct client *c)
+{
+	c->complete = true;
+	reply_flush(c);
+	client_turn_soon(c);
+}
+
+void reply_whole(struct client *c, int http, const struct headers *headers,
+                 struct blob *body)
+{
+	begin(c, http, headers, (int64_t)blob_len(body));
+	if (c->framing != REPLY_BODYLESS)
+		add_blob(c->out, body);
+	complete(c);
+}
+
+void reply_continue(struct client *c)
+{
+	evbuffer_add(c->out, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+	reply_flush(c);
+	if (c->broken)
+		client_turn_soon(c);
+}
+
+/* ---- what handlers call ---- */
+
+static void cut(struct client *c)
+{
+	evbuffer_drain(c->out, evbuffer_get_length(c->out));
+	c->broken = true;
+	c->cut = true;
+	client_turn_soon(c);
+}
+
+void client_reply(struct client *c, int http, const struct headers *headers,
+                  struct blob *body)
+{
+	assert(c->open);
+	c->open = false;
+	reply_whole(c, http, headers, body);
+}
+
+void client_begin(struct client *c, int http, const struct headers *headers,
+                  int64_t length)
+{
+	assert(c->open);
+	begin(c, http, headers, length);
+	client_turn_soon(c); /* with the first bytes of the body, if they come at once */
+}
+
+/* False: more than was promised. */
+static bool add_piece(struct client *c, struct evbuffer *data, size_t len)
+{
+	if (c->framing == REPLY_BODYLESS)
+		return evbuffer_drain(data, len) == 0;
+	if (c->left >= 0 && (uint64_t)c->left < len)
+		return false;
+	if (c->left >= 0)
+		c->left -= (int64_t)len;
+	if (c->framing == REPLY_CHUNKED)
+		evbuffer_add_printf(c->out, "%zx\r\n", len);
+	evbuffer_add_buffer(c->out, data);
+	if (c->framing == REPLY_CHUNKED)
+		evbuffer_add(c->out, "\r\n", 2);
+	return true;
+}
+
+bool client_send(struct client *c, struct evbuffer *data)
+{
+	size_t len = evbuffer_get_length(data);
+
+	assert(c->open && c->begun);
+	if (len == 0)
+		return !c->throttled;
+	if (c->broken || !add_piece(c, data, len)) {
+		evbuffer_drain(data, len);
+		if (!c->broken)
+			cut(c);
+		return true; /* on_gone is on its way */
+	}
+	reply_flush(c);
+	if (c->broken)
+		client_turn_soon(c);
+	c->throttled = evbuffer_get_length(c->out) > REPLY_HIGH;
+	return !c->throttled;
+}
+
+void client_end(struct client *c)
+{
+	assert(c->open && c->begun);
+	c->open = false;
+	if (c->framing == REPLY_CHUNKED)
+		evbuffer_add(c->out, "0\r\n\r\n", 5);
+	if (c->framing == REPLY_PLAIN && c->left > 0)
+		cut(c); /* less than was promised */
+	else
+		complete(c);
+}
+
+void client_abort(struct client *c)
+{
+	assert(c->open);
+	c->open = false;
+	cut(c);
+}
+
+/* ---- writing ---- */
+
+static void on_stall(void *arg)
+{
+	struct client *c = arg;
+
+	c->cut = true;
+	client_close(c);
+}
+
+static void watch_output(struct client *c, bool progress)
+{
+	if (evbuffer_get_length(c->out) == 0) {
+		event_del(&c->writable);
+		timer_stop(&c->stall);
+		return;
+	}
+	event_add(&c->writable, NULL);
+	if (progress || !timer_running(&c->stall))
+		timer_start(&c->stall, server_patience.stall, on_stall, c);
+}
+
+/* Writes what the socket takes; never calls anybody. */
+void reply_flush(struct client *c)
+{
+	int n = 0;
+
+	if (c->broken)
+		return;
+	if (evbuffer_get_length(c->out) > 0)
+		n = evbuffer_write(c->out, c->fd);
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		c->broken = true;
+		return;
+	}
+	watch_output(c, n > 0);
+}
+
+void on_reply_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *c = arg;
+
+	(void)fd;
+	(void)what;
+	reply_flush(c);
+	if (c->open && c->throttled && evbuffer_get_length(c->out) < REPLY_LOW) {
+		c->throttled = false;
+		server.options.handler->on_drained(c->arg);
+	}
+	if (c->broken || c->complete)
+		client_turn_soon(c);
+}

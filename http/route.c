@@ -1,0 +1,301 @@
+/* http/route.c - pure: the API as one table.
+ *
+ * Chroma reads by POST, so the method alone decides nothing. {t} {d} {c} are tenant,
+ * database and collection; {*} is the rest of the path, {} one segment. */
+#include "http/route.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/utf8.h"
+
+#define V2 "/api/v2"
+#define DB V2 "/tenants/{t}/databases/{d}"
+#define COLLECTION DB "/collections/{c}"
+
+static const struct row {
+	const char *method, *path;
+	enum route_kind kind;
+	enum route_verb verb;
+	const char *op;
+} table[] = {
+	{"GET", V2, ROUTE_HEARTBEAT, VERB_NONE, "heartbeat"},
+	{"GET", V2 "/heartbeat", ROUTE_HEARTBEAT, VERB_NONE, "heartbeat"},
+	{"GET", V2 "/healthcheck", ROUTE_HEALTHCHECK, VERB_NONE, "healthcheck"},
+	{"GET", V2 "/version", ROUTE_ANY_INSTANCE, VERB_NONE, "version"},
+	{"GET", V2 "/pre-flight-checks", ROUTE_ANY_INSTANCE, VERB_NONE, "pre_flight_checks"},
+	{"GET", V2 "/auth/identity", ROUTE_IDENTITY, VERB_NONE, "identity"},
+	{"GET", V2 "/collections/{c}", ROUTE_CRN, VERB_NONE, "get_collection_crn"},
+	{"POST", V2 "/reset", ROUTE_RESET, VERB_NONE, "reset"},
+	{"POST", V2 "/tenants", ROUTE_CREATE_TENANT, VERB_NONE, "create_tenant"},
+	{"GET", V2 "/tenants/{c}", ROUTE_GET_TENANT, VERB_NONE, "get_tenant"},
+	{"PATCH", V2 "/tenants/{c}", ROUTE_PATCH_TENANT, VERB_NONE, "patch_tenant"},
+	{"GET", V2 "/tenants/{t}/databases", ROUTE_LIST_DATABASES, VERB_NONE,
+	 "list_databases"},
+	{"POST", V2 "/tenants/{t}/databases", ROUTE_CREATE_DATABASE, VERB_NONE,
+	 "create_database"},
+	{"GET", DB, ROUTE_GET_DATABASE, VERB_NONE, "get_database"},
+	{"DELETE", DB, ROUTE_DELETE_DATABASE, VERB_NONE, "delete_database"},
+	{"POST", DB "/collections", ROUTE_CREATE_COLLECTION, VERB_NONE, "create_collection"},
+	{"GET", DB "/collections", ROUTE_LIST_COLLECTIONS, VERB_NONE, "list_collections"},
+	{"GET", DB "/collections_count", ROUTE_COUNT_COLLECTIONS, VERB_NONE,
+	 "count_collections"},
+	{"GET", DB "/collections/by-id/{c}", ROUTE_GET_COLLECTION_ID, VERB_NONE,
+	 "get_collection_by_id"},
+	{"GET", COLLECTION, ROUTE_GET_COLLECTION, VERB_NONE, "get_collection"},
+	{"PUT", COLLECTION, ROUTE_MODIFY_COLLECTION, VERB_NONE, "modify_collection"},
+	{"DELETE", COLLECTION, ROUTE_DELETE_COLLECTION, VERB_NONE, "delete_collection"},
+	{"POST", COLLECTION "/add", ROUTE_WRITE_ITEMS, VERB_ADD, "add"},
+	{"POST", COLLECTION "/upsert", ROUTE_WRITE_ITEMS, VERB_UPSERT, "upsert"},
+	{"POST", COLLECTION "/update", ROUTE_WRITE_ITEMS, VERB_UPDATE, "update"},
+	{"POST", COLLECTION "/delete", ROUTE_WRITE_ITEMS, VERB_DELETE, "delete"},
+	{"POST", COLLECTION "/get", ROUTE_READ_ITEMS, VERB_GET, "get"},
+	{"POST", COLLECTION "/query", ROUTE_READ_ITEMS, VERB_QUERY, "query"},
+	{"POST", COLLECTION "/search", ROUTE_READ_ITEMS, VERB_OTHER, "search"},
+	{"GET", COLLECTION "/count", ROUTE_READ_ITEMS, VERB_COUNT, "count"},
+	{"GET", COLLECTION "/fork_count", ROUTE_READ_ITEMS, VERB_OTHER, "fork_count"},
+	{"GET", COLLECTION "/indexing_status", ROUTE_READ_ITEMS, VERB_OTHER,
+	 "indexing_status"},
+	{"GET", COLLECTION "/functions/{}", ROUTE_READ_ITEMS, VERB_OTHER, "get_function"},
+	{"POST", COLLECTION "/fork", ROUTE_UNSUPPORTED, VERB_OTHER, "fork"},
+	{"POST", COLLECTION "/functions/attach", ROUTE_UNSUPPORTED, VERB_OTHER,
+	 "attach_function"},
+	{"POST", COLLECTION "/attached_functions/{}/detach", ROUTE_UNSUPPORTED, VERB_OTHER,
+	 "detach_function"},
+	{"GET", "/openapi.json", ROUTE_ANY_INSTANCE, VERB_NONE, "openapi"},
+	{"GET", "/docs", ROUTE_ANY_INSTANCE, VERB_NONE, "docs"},
+	{"GET", "/docs/{*}", ROUTE_ANY_INSTANCE, VERB_NONE, "docs"},
+	{"GET", "/api/v1/heartbeat", ROUTE_V1_HEARTBEAT, VERB_NONE, "v1_heartbeat"},
+	{"GET", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+	{"PUT", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+	{"PATCH", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+	{"DELETE", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+	{"OPTIONS", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+	{"GET", "/health", ROUTE_HEALTH, VERB_NONE, "health"},
+	{"GET", "/healthz", ROUTE_HEALTH, VERB_NONE, "health"},
+	{"GET", "/livez", ROUTE_HEALTH, VERB_NONE, "health"},
+	{"GET", "/ready", ROUTE_READY, VERB_NONE, "ready"},
+	{"GET", "/readyz", ROUTE_READY, VERB_NONE, "ready"},
+	{"GET", "/status", ROUTE_STATUS, VERB_NONE, "status"},
+	{"GET", "/wal/status", ROUTE_WAL_STATUS, VERB_NONE, "wal_status"},
+	{"GET", "/collection/mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
+	{"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
+	{"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
+};
+#define ROWS (sizeof(table) / sizeof(table[0]))
+
+int route_row(size_t i, const char **method, const char **path, enum route_kind *kind,
+	      const char **op)
+{
+	if (i >= ROWS)
+		return 0;
+	*method = table[i].method;
+	*path = table[i].path;
+	*kind = table[i].kind;
+	*op = table[i].op;
+	return 1;
+}
+
+const char *route_kind_text(enum route_kind kind)
+{
+	switch (kind) {
+	case ROUTE_HEARTBEAT:
+	case ROUTE_IDENTITY:
+	case ROUTE_HEALTHCHECK:
+	case ROUTE_V1:
+	case ROUTE_V1_HEARTBEAT:
+		return "answered here";
+	case ROUTE_ANY_INSTANCE:
+	case ROUTE_CRN:
+	case ROUTE_PATCH_TENANT:
+	case ROUTE_UNSUPPORTED:
+		return "passed to an instance";
+	case ROUTE_GET_TENANT:
+	case ROUTE_LIST_DATABASES:
+	case ROUTE_GET_DATABASE:
+	case ROUTE_COUNT_COLLECTIONS:
+		return "answered from the catalogue";
+	case ROUTE_LIST_COLLECTIONS:
+	case ROUTE_GET_COLLECTION:
+	case ROUTE_GET_COLLECTION_ID:
+	case ROUTE_READ_ITEMS:
+		return "read from a current instance";
+	case ROUTE_HEALTH:
+	case ROUTE_READY:
+	case ROUTE_STATUS:
+	case ROUTE_WAL_STATUS:
+	case ROUTE_MAPPINGS:
+	case ROUTE_METRICS:
+		return "ours";
+	default:
+		return "logged, then executed on every instance";
+	}
+}
+
+/* --- matching ---------------------------------------------------------------------------- */
+
+struct found {
+	const char *at[3]; /* of {t} {d} {c}; NULL: not there */
+	size_t len[3];
+	const char *after; /* what follows {c} */
+};
+
+static bool match_one(const char **pattern, const char **path, const char *end,
+		      struct found *f)
+{
+	const char *slash = memchr(*path, '/', (size_t)(end - *path));
+	const char *stop = slash != NULL ? slash : end;
+	char which = (*pattern)[1];
+	int k = which == 't' ? 0 : which == 'd' ? 1 : which == 'c' ? 2 : -1;
+
+	if (stop == *path)
+		return false;
+	if (k >= 0) {
+		f->at[k] = *path;
+		f->len[k] = (size_t)(stop - *path);
+	}
+	*pattern = strchr(*pattern, '}') + 1;
+	*path = stop;
+	if (k == 2)
+		f->after = stop;
+	return true;
+}
+
+static bool match(const char *pattern, const char *path, const char *end, struct found *f)
+{
+	*f = (struct found){{NULL}, {0}, NULL};
+	while (*pattern != '\0') {
+		if (strcmp(pattern, "{*}") == 0)
+			return path < end || pattern[-1] == '/';
+		if (*pattern == '{') {
+			if (!match_one(&pattern, &path, end, f))
+				return false;
+		} else if (path < end && *path == *pattern) {
+			path++;
+			pattern++;
+		} else {
+			return false;
+		}
+	}
+	return path == end;
+}
+
+/* --- segments ------------------------------------------------------------------------------ */
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)tolower((unsigned char)c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool is_utf8(const char *s, size_t len)
+{
+	uint32_t c;
+
+	for (size_t n; len > 0; s += n, len -= n) {
+		n = utf8_next(s, len, &c);
+		if (c == UTF8_BROKEN)
+			return false;
+	}
+	return true;
+}
+
+/* What is not a whole escape stays as it is, as in Chroma. NULL: not UTF-8, or a NUL. */
+static char *decode(const char *s, size_t len)
+{
+	char *out = mem_substring(s, len);
+	size_t n = 0;
+
+	for (size_t k = 0; k < len; k++) {
+		if (s[k] == '%' && k + 2 < len && hex(s[k + 1]) >= 0 &&
+		    hex(s[k + 2]) >= 0) {
+			out[n++] = (char)(hex(s[k + 1]) << 4 | hex(s[k + 2]));
+			k += 2;
+		} else {
+			out[n++] = s[k];
+		}
+	}
+	out[n] = '\0';
+	if (memchr(out, '\0', n) != NULL || !is_utf8(out, n)) {
+		free(out);
+		return NULL;
+	}
+	return out;
+}
+
+static bool take_segments(struct route *r, const struct found *f)
+{
+	static const char *const names[] = {"tenant", "database", "collection_id"};
+	char **to[] = {&r->tenant, &r->database, &r->item};
+
+	for (unsigned k = 0; k < 3; k++) {
+		if (f->at[k] == NULL)
+			continue;
+		*to[k] = decode(f->at[k], f->len[k]);
+		if (*to[k] == NULL) {
+			r->bad = k == 2 && r->tenant == NULL ? "tenant_name" : names[k];
+			return false;
+		}
+	}
+	return true;
+}
+
+static void add_allowed(struct route *r, const char *method)
+{
+	size_t used = strlen(r->allow);
+	const char *more = strcmp(method, "GET") == 0 ? "GET,HEAD" : method;
+
+	snprintf(r->allow + used, sizeof(r->allow) - used, "%s%s", used > 0 ? "," : "",
+		 more);
+}
+
+static bool method_is(const char *method, const char *row)
+{
+	return strcmp(method, row) == 0 ||
+	       (strcmp(method, "HEAD") == 0 && strcmp(row, "GET") == 0);
+}
+
+static void found_row(struct route *r, const struct row *row, const struct found *f,
+		      const char *end)
+{
+	r->kind = row->kind;
+	r->verb = row->verb;
+	r->op = row->op;
+	r->tail = f->after != NULL ? f->after : end;
+	if (!take_segments(r, f))
+		r->kind = ROUTE_BAD_PATH;
+}
+
+void route_parse(struct route *r, const char *method, const char *target)
+{
+	const char *query = strchr(target, '?');
+	const char *end = query != NULL ? query : target + strlen(target);
+	struct found f;
+
+	*r = (struct route){.kind = ROUTE_NONE, .op = "unknown"};
+	r->query = query != NULL ? query + 1 : NULL;
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!match(table[i].path, target, end, &f))
+			continue;
+		if (method_is(method, table[i].method)) {
+			found_row(r, &table[i], &f, end);
+			return;
+		}
+		r->kind = ROUTE_WRONG_METHOD;
+		add_allowed(r, table[i].method);
+	}
+}
+
+void route_clear(struct route *r)
+{
+	free(r->tenant);
+	free(r->database);
+	free(r->item);
+	r->tenant = r->database = r->item = NULL;
+}

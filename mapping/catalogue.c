@@ -1,0 +1,399 @@
+/* mapping/catalogue.c - tenants, databases and collections in memory.
+ *
+ * A collection is found by its name inside its database and by any id it is known under.
+ * Both indexes hold exactly the collections a client may meet: when one is GONE it leaves
+ * them at once, and its memory goes when the last record or exchange lets go of it. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/mem.h"
+#include "mapping/mapping.h"
+
+struct waiter {
+	struct op op;
+	catalogue_wait_fn *fn;
+	void *arg;
+	bool queued;
+	TAILQ_ENTRY(waiter) link;
+};
+
+static struct {
+	struct table tenants;	/* name -> itself */
+	struct table databases; /* "tenant" 0x1f "name" -> database, not GONE */
+	struct table by_uuid;	/* public and local ids -> collection, LIVE */
+	TAILQ_HEAD(, database) list;
+	scope_free_fn *free_scope;
+} catalogue;
+
+/* --- waiting ---------------------------------------------------------------------------- */
+
+static void deliver_waiter(struct op *op)
+{
+	struct waiter *w = (struct waiter *)op;
+
+	w->fn(w->arg);
+}
+
+static void release_waiter(struct op *op)
+{
+	free(op);
+}
+
+/* The waiter stays in its queue, unwanted, until the queue is woken. */
+static void abandon_waiter(struct op *op)
+{
+	(void)op;
+}
+
+static struct waiter *waiter_create(catalogue_wait_fn *fn, void *arg, struct op **slot)
+{
+	struct waiter *w = mem_new(struct waiter);
+
+	w->op.deliver = deliver_waiter;
+	w->op.release = release_waiter;
+	w->op.abandon = abandon_waiter;
+	w->fn = fn;
+	w->arg = arg;
+	op_begin(&w->op, slot);
+	return w;
+}
+
+void collection_wait(struct collection *c, catalogue_wait_fn *fn, void *arg,
+		     struct op **slot)
+{
+	TAILQ_INSERT_TAIL(&c->waiters, waiter_create(fn, arg, slot), link);
+}
+
+void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
+		   struct op **slot)
+{
+	TAILQ_INSERT_TAIL(&db->waiters, waiter_create(fn, arg, slot), link);
+}
+
+#define wake_all(queue)                                                                  \
+	do {                                                                             \
+		struct waiter *w;                                                        \
+		while ((w = TAILQ_FIRST(queue)) != NULL) {                               \
+			TAILQ_REMOVE(queue, w, link);                                    \
+			op_end(&w->op);                                                  \
+		}                                                                        \
+	} while (0)
+
+/* --- tenants ------------------------------------------------------------------------------ */
+
+bool catalogue_tenant(const char *name)
+{
+	return table_get(&catalogue.tenants, name) != NULL;
+}
+
+void catalogue_add_tenant(const char *name)
+{
+	table_put(&catalogue.tenants, name, &catalogue);
+}
+
+void catalogue_remove_tenant(const char *name)
+{
+	table_remove(&catalogue.tenants, name);
+}
+
+void catalogue_reset_tenants(void)
+{
+	table_clear(&catalogue.tenants);
+	catalogue_add_tenant(TENANT_DEFAULT);
+}
+
+/* --- databases ---------------------------------------------------------------------------- */
+
+static char *database_key(const char *tenant, const char *name)
+{
+	return mem_format("%s\x1f%s", tenant, name);
+}
+
+struct database *catalogue_database(const char *tenant, const char *name)
+{
+	char *key = database_key(tenant, name);
+	struct database *db = table_get(&catalogue.databases, key);
+
+	free(key);
+	return db;
+}
+
+struct database *catalogue_database_id(int64_t id)
+{
+	struct database *db;
+
+	TAILQ_FOREACH(db, &catalogue.list, link)
+		if (db->id == id)
+			return db;
+	return NULL;
+}
+
+struct database *catalogue_next_database(const struct database *after)
+{
+	return after == NULL ? TAILQ_FIRST(&catalogue.list) : TAILQ_NEXT(after, link);
+}
+
+static struct database *database_create(int64_t id, const char *tenant, const char *name,
+					enum life life)
+{
+	struct database *db = mem_new(struct database);
+
+	*db = (struct database){.id = id, .life = life, .holds = 1};
+	db->tenant = mem_string(tenant);
+	db->name = mem_string(name);
+	TAILQ_INIT(&db->collections);
+	TAILQ_INIT(&db->waiters);
+	return db;
+}
+
+struct database *catalogue_gone_database(int64_t id, const char *tenant, const char *name)
+{
+	return database_create(id, tenant, name, LIFE_GONE);
+}
+
+struct database *catalogue_add_database(int64_t id, const char *tenant, const char *name,
+					enum life life)
+{
+	struct database *db = database_create(id, tenant, name, life);
+	char *key = database_key(tenant, name);
+
+	TAILQ_INSERT_TAIL(&catalogue.list, db, link);
+	table_put(&catalogue.databases, key, db);
+	free(key);
+	return db;
+}
+
+void database_set_live(struct database *db, const struct uuid *public_id)
+{
+	db->public_id = *public_id;
+	if (db->life == LIFE_CREATING)
+		db->life = LIFE_LIVE;
+	wake_all(&db->waiters);
+}
+
+void database_set_gone(struct database *db)
+{
+	struct collection *c;
+	char *key;
+
+	if (db->life == LIFE_GONE)
+		return;
+	key = database_key(db->tenant, db->name);
+	while ((c = TAILQ_FIRST(&db->collections)) != NULL)
+		collection_set_gone(c);
+	db->life = LIFE_GONE;
+	table_remove(&catalogue.databases, key);
+	TAILQ_REMOVE(&catalogue.list, db, link);
+	free(key);
+	wake_all(&db->waiters);
+	database_release(&db);
+}
+
+struct database *database_hold(struct database *db)
+{
+	if (db != NULL)
+		db->holds++;
+	return db;
+}
+
+void database_release(struct database **db)
+{
+	struct database *old = *db;
+
+	*db = NULL;
+	if (old == NULL || --old->holds > 0)
+		return;
+	assert(old->life == LIFE_GONE);
+	table_clear(&old->named);
+	catalogue.free_scope(old->scope);
+	free(old->tenant);
+	free(old->name);
+	free(old);
+}
+
+/* --- collections -------------------------------------------------------------------------- */
+
+struct collection *catalogue_named(const struct database *db, const char *name)
+{
+	return table_get(&db->named, name);
+}
+
+struct collection *catalogue_by_uuid(const struct uuid *id)
+{
+	return table_get(&catalogue.by_uuid, id->text);
+}
+
+struct collection *catalogue_collection_id(int64_t id)
+{
+	struct database *db;
+	struct collection *c;
+
+	TAILQ_FOREACH(db, &catalogue.list, link)
+		TAILQ_FOREACH(c, &db->collections, link)
+			if (c->id == id)
+				return c;
+	return NULL;
+}
+
+static struct collection *collection_create(int64_t id, struct database *db,
+					    const char *name, enum life life)
+{
+	struct collection *c = mem_new(struct collection);
+
+	*c = (struct collection){.id = id, .life = life, .holds = 1};
+	c->db = database_hold(db);
+	c->name = mem_string(name);
+	c->created_ms = c->updated_ms = clock_wall_ms();
+	TAILQ_INIT(&c->waiters);
+	return c;
+}
+
+struct collection *catalogue_gone_collection(int64_t id, struct database *db,
+					     const char *name)
+{
+	return collection_create(id, db, name, LIFE_GONE);
+}
+
+struct collection *catalogue_add_collection(int64_t id, struct database *db,
+					    const char *name, enum life life)
+{
+	struct collection *c = collection_create(id, db, name, life);
+
+	TAILQ_INSERT_TAIL(&db->collections, c, link);
+	table_put(&db->named, name, c);
+	return c;
+}
+
+void collection_set_live(struct collection *c, const struct uuid *public_id)
+{
+	if (c->life == LIFE_GONE)
+		return;
+	c->life = LIFE_LIVE;
+	c->public_id = *public_id;
+	c->updated_ms = clock_wall_ms();
+	table_put(&catalogue.by_uuid, public_id->text, c);
+	wake_all(&c->waiters);
+}
+
+void collection_bind(struct collection *c, unsigned instance, const struct uuid *local)
+{
+	c->local[instance] = *local;
+	c->updated_ms = clock_wall_ms();
+	if (c->life == LIFE_LIVE)
+		table_put(&catalogue.by_uuid, local->text, c);
+}
+
+void collection_reserve(struct collection *c, const char *next_name)
+{
+	assert(c->next_name == NULL);
+	c->next_name = mem_string(next_name);
+	table_put(&c->db->named, next_name, c);
+}
+
+void collection_renamed(struct collection *c, bool accepted)
+{
+	char *lost = accepted ? c->name : c->next_name;
+
+	if (c->next_name == NULL)
+		return;
+	if (c->life != LIFE_GONE)
+		table_remove(&c->db->named, lost);
+	if (accepted)
+		c->name = c->next_name;
+	c->next_name = NULL;
+	free(lost);
+	c->updated_ms = clock_wall_ms();
+	wake_all(&c->waiters);
+}
+
+void collection_set_gone(struct collection *c)
+{
+	if (c->life == LIFE_GONE)
+		return;
+	c->life = LIFE_GONE;
+	table_remove(&c->db->named, c->name);
+	if (c->next_name != NULL)
+		table_remove(&c->db->named, c->next_name);
+	table_remove(&catalogue.by_uuid, c->public_id.text);
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
+		if (!uuid_none(&c->local[i]))
+			table_remove(&catalogue.by_uuid, c->local[i].text);
+	TAILQ_REMOVE(&c->db->collections, c, link);
+	wake_all(&c->waiters);
+	collection_release(&c);
+}
+
+struct collection *collection_hold(struct collection *c)
+{
+	if (c != NULL)
+		c->holds++;
+	return c;
+}
+
+void collection_release(struct collection **c)
+{
+	struct collection *old = *c;
+
+	*c = NULL;
+	if (old == NULL || --old->holds > 0)
+		return;
+	assert(old->life == LIFE_GONE);
+	catalogue.free_scope(old->scope);
+	database_release(&old->db);
+	free(old->name);
+	free(old->next_name);
+	free(old);
+}
+
+unsigned catalogue_live_collections(const struct database *db)
+{
+	const struct database *d;
+	const struct collection *c;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(d, &catalogue.list, link) {
+		if (db != NULL && d != db)
+			continue;
+		TAILQ_FOREACH(c, &d->collections, link)
+			n += c->life == LIFE_LIVE;
+	}
+	return n;
+}
+
+/* --- the whole ---------------------------------------------------------------------------- */
+
+void catalogue_start(scope_free_fn *free_scope)
+{
+	TAILQ_INIT(&catalogue.list);
+	catalogue.free_scope = free_scope;
+}
+
+void catalogue_clear(void)
+{
+	struct database *db;
+
+	while ((db = TAILQ_FIRST(&catalogue.list)) != NULL)
+		database_set_gone(db);
+	table_clear(&catalogue.tenants);
+	table_clear(&catalogue.databases);
+	table_clear(&catalogue.by_uuid);
+}
+
+void catalogue_default(void)
+{
+	struct uuid id;
+	struct database *db;
+
+	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
+	catalogue_add_tenant(TENANT_DEFAULT);
+	db = catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT, DATABASE_DEFAULT,
+				    LIFE_CREATING);
+	database_set_live(db, &id);
+}
+
+void catalogue_stop(void)
+{
+	catalogue_clear();
+}

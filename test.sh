@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Installs what is missing (Debian 12; root or sudo) and runs every test.
+#
+#   ./test.sh                    everything
+#   ./test.sh lint               format, includes, cppcheck, clang-tidy, shellcheck
+#   ./test.sh unit [ctest args]  unit, fuzz corpora, integration; e.g. unit -R mapping
+#   ./test.sh e2e [pytest args]  real PostgreSQL and Chroma servers; e.g. e2e -k failover
+#   ./test.sh bench              a short run of the benchmark
+#
+# Every step runs even if one before it failed; ends with 1 if one did. A build that
+# fails ends it at once.
+set -euo pipefail
+cd "$(dirname "$0")"
+# shellcheck source=tests/tools/deps.sh
+. tests/tools/deps.sh
+
+binary=$PWD/build/debug/chromatid
+failed=()
+
+# step NAME command...: run it, remember if it fails
+step() {
+	local name=$1
+	shift
+	printf '\n=== %s\n' "$name"
+	local start=$SECONDS
+	if "$@" </dev/null; then
+		printf -- '--- %s: ok (%ss)\n' "$name" $((SECONDS - start))
+	else
+		printf -- '--- %s: FAILED (%ss)\n' "$name" $((SECONDS - start))
+		failed+=("$name")
+	fi
+}
+
+build() {
+	printf '\n=== build (debug: clang, address and undefined behaviour sanitizers)\n'
+	cmake --preset debug >/dev/null
+	cmake --build --preset debug
+}
+
+run_cppcheck() {
+	mkdir -p build/cppcheck
+	cppcheck --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--quiet --std=c11 -I . --cppcheck-build-dir=build/cppcheck -j "$(nproc)" \
+		--suppress=missingIncludeSystem core health mapping wal http
+}
+
+run_clang_tidy() {
+	printf '%s\n' {core,health,mapping,wal,http}/*.c |
+		xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/debug
+}
+
+run_shellcheck() {
+	shellcheck -x ./*.sh tests/*/*.sh .ci/run
+}
+
+lint() {
+	step format tests/tools/format.sh --check
+	step includes python3 tests/tools/includes.py
+	step shellcheck run_shellcheck
+	step cppcheck run_cppcheck
+	step clang-tidy run_clang_tidy
+}
+
+# A PostgreSQL of its own for what ctest runs.
+run_ctest() {
+	local dir url port status=0
+	dir=$(mktemp -d)
+	port=$((20000 + RANDOM % 10000))
+	url=$(tests/tools/run-postgres.sh start "$dir" "$port") || return 1
+	CHROMATID_TEST_DATABASE_URL=$url ASAN_OPTIONS=detect_leaks=1 \
+		ctest --preset debug -j "$(nproc)" "$@" || status=$?
+	tests/tools/run-postgres.sh stop "$dir"
+	rm -rf "$dir"
+	return "$status"
+}
+
+run_e2e() {
+	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e \
+		-o cache_dir=build/pytest --timeout 300 --durations 10 -q "$@"
+}
+
+bench() {
+	[ -x tests/bench/smoke.sh ] || return 0
+	step bench tests/bench/smoke.sh
+}
+
+finish() {
+	if [ ${#failed[@]} -gt 0 ]; then
+		printf '\nFAILED: %s (%ss)\n' "${failed[*]}" "$SECONDS"
+		exit 1
+	fi
+	printf '\nAll passed (%ss).\n' "$SECONDS"
+}
+
+deps_test
+what=${1:-all}
+[ $# -eq 0 ] || shift
+case $what in
+all)
+	build
+	lint
+	step ctest run_ctest
+	step e2e run_e2e
+	bench
+	;;
+lint)
+	build
+	lint
+	;;
+unit)
+	build
+	step ctest run_ctest "$@"
+	;;
+e2e)
+	build
+	step e2e run_e2e "$@"
+	;;
+bench)
+	build
+	bench
+	;;
+*)
+	sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+	exit 64
+	;;
+esac
+finish

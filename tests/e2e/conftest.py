@@ -1,0 +1,54 @@
+"""One PostgreSQL for all tests; a world for each test, or for each module that shares one."""
+
+import tempfile
+
+import pytest
+
+from world import Postgres, World
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    # not below pytest's directory: PostgreSQL runs as another user, who may not enter it
+    with tempfile.TemporaryDirectory() as directory:
+        postgres = Postgres(directory)
+        postgres.start()
+        yield postgres
+        postgres.stop()
+
+
+@pytest.fixture
+def world(postgres, tmp_path):
+    with World(postgres, tmp_path, WRITE_WAIT="10s") as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def shared_world(postgres, tmp_path_factory):
+    with World(postgres, tmp_path_factory.mktemp("shared")) as world:
+        yield world
+
+
+@pytest.fixture
+def make_world(postgres, tmp_path):
+    """make_world(start=False, WRITE_WAIT="1s"): a world with settings of its own."""
+    made = []
+
+    def make(**options):
+        world = World(postgres, tmp_path / f"world{len(made)}", **options)
+        made.append(world)
+        return world.__enter__()
+
+    yield make
+    for world in made:
+        world.__exit__(None, None, None)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """What the proxy said last is part of the report of a failed test."""
+    report = (yield).get_result()
+    if report.failed:
+        for name in ("world", "shared_world"):
+            if name in item.funcargs:
+                report.sections.append(("proxy", item.funcargs[name].proxy.log()[-6000:]))

@@ -1,0 +1,151 @@
+"""An instance dies, hangs and comes back under load, and no client notices."""
+
+import time
+
+import httpx
+import pytest
+
+from compare import DEFAULT_DATABASE, check_mappings, converged
+from load import Load
+from world import COLLECTIONS, wait_until
+
+VICTIMS = ["primary", "replica"]
+
+
+def unhurt(load):
+    assert load.failures == [], load.failures[:5]
+    assert load.stale == [], load.stale[:5]
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_killed_instance_costs_no_request_and_no_stale_read(world, victim):
+    chroma = getattr(world, victim)
+    with Load(world.proxy.url, threads=8) as load:
+        load.wait_steps(200)
+        chroma.kill()
+        load.wait_steps(400)
+        assert not world.proxy.instance(victim)["healthy"]
+        chroma.start()
+        wait_until(world.all_healthy, 30, f"the {victim} is healthy again")
+        load.wait_steps(200)
+    unhurt(load)
+    load.check(converged(world))
+    check_mappings(world)
+
+
+def test_both_take_turns_in_dying(world):
+    with Load(world.proxy.url, threads=8) as load:
+        for chroma in (world.primary, world.replica, world.primary):
+            load.wait_steps(100)
+            chroma.kill()
+            load.wait_steps(200)
+            chroma.start()
+            # until it has everything, killing the other one is an outage of both
+            wait_until(lambda: world.proxy.instance(chroma.name)["caught_up"], 60, "it has caught up")
+            wait_until(world.all_healthy, 30, "it is healthy")
+    unhurt(load)
+    load.check(converged(world))
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_hanging_instance_is_routed_around(world, victim):
+    chroma = getattr(world, victim)
+    with Load(world.proxy.url, threads=8) as load:
+        load.wait_steps(200)
+        chroma.pause()
+        load.wait_steps(300)
+        wait_until(lambda: not world.proxy.instance(victim)["healthy"], 30, "it is seen down")
+        chroma.resume()
+        wait_until(world.all_healthy, 30, "it is healthy again")
+        load.wait_steps(200)
+    unhurt(load)
+    assert load.slowest < 10, "a request waited for the hanging instance"
+    load.check(converged(world))
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_the_first_request_after_a_death_succeeds(world, victim):
+    """No detection gap: each kind of request is the first one once."""
+    path = f"{COLLECTIONS}/{world.client().create_collection('first', embedding_function=None).id}"
+    record = {"ids": ["1"], "embeddings": [[1, 2]], "metadatas": [{"a": 1}]}
+    world.http.post(path + "/add", json=record).raise_for_status()
+    chroma = getattr(world, victim)
+    requests = [
+        ("POST", path + "/upsert", record),
+        ("POST", path + "/get", {"ids": ["1"]}),
+        ("POST", path + "/query", {"query_embeddings": [[1, 2]], "n_results": 1}),
+        ("GET", path + "/count", None),
+        ("POST", COLLECTIONS, {"name": "born-in-an-outage"}),
+        ("DELETE", COLLECTIONS + "/born-in-an-outage", None),
+        ("POST", path + "/delete", {"where": {"a": 1}}),
+    ]
+    for method, url, body in requests:
+        converged(world)
+        with httpx.Client(base_url=world.proxy.url, timeout=30) as client:
+            chroma.kill()
+            started = time.monotonic()
+            answer = client.request(method, url, json=body)
+            seconds = time.monotonic() - started
+        assert answer.is_success, f"{method} {url}: {answer.status_code} {answer.text}"
+        assert seconds < 3, f"{method} {url} took {seconds:.2f} s"
+        chroma.start()
+    converged(world)
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_client_can_be_constructed_while_an_instance_is_down(world, victim):
+    getattr(world, victim).kill()
+    client = world.client()
+    client.get_or_create_collection("x-y-z", embedding_function=None).add(ids=["1"], embeddings=[[1, 2]])
+    assert [c.name for c in world.client().list_collections()] == ["x-y-z"]
+    getattr(world, victim).start()
+    assert converged(world)[DEFAULT_DATABASE]["x-y-z"]["order"] == ["1"]
+    check_mappings(world)
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_backlog_is_applied_in_order_and_soon(world, victim):
+    """Six hundred writes, in which the order decides what is left."""
+    c = world.client().create_collection("backlog", embedding_function=None)
+    chroma = getattr(world, victim)
+    chroma.kill()
+    for i in range(0, 500, 5):
+        ids = [str(n) for n in range(i, i + 5)]
+        c.add(ids=ids, embeddings=[[n, 1] for n in range(5)], metadatas=[{"n": i}] * 5)
+        c.update(ids=ids[:2], embeddings=[[9, 9]] * 2, metadatas=[{"n": -1}] * 2)
+        c.upsert(ids=ids[1:3], embeddings=[[8, 8]] * 2, metadatas=[{"m": i}] * 2)
+        c.delete(ids=ids[:1])
+        c.add(ids=ids[:1], embeddings=[[7, 7]])
+        c.delete(where={"m": i})
+    wait_until(lambda: world.proxy.instance(victim)["pending_writes"] >= 600, 5, "what it owes is shown")
+    assert world.proxy.status()["wal"]["pending_writes"] >= 600
+    chroma.start()
+    content = converged(world, timeout=60)[DEFAULT_DATABASE]["backlog"]
+    assert content["records"]["5"]["embeddings"] == [7, 7]
+    assert "6" not in content["records"] and "7" not in content["records"]
+    assert content["records"]["8"]["metadatas"] == {"n": 5}
+    assert len(content["order"]) == 300
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_an_instance_taken_out_by_hand_gets_no_requests(world, victim):
+    """The drain of the operator: the same journeys without a death."""
+    with Load(world.proxy.url, threads=4) as load:
+        load.wait_steps(50)
+        answer = world.http.post(
+            f"/admin/instances/{victim}/health", json={"healthy": False, "duration_seconds": 60}
+        )
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["health_set_to"] is False
+        load.wait_steps(20)
+        served = world.proxy.instance(victim)["request_count"]
+        load.wait_steps(200)
+        assert world.proxy.instance(victim)["request_count"] == served
+        world.http.post(f"/admin/instances/{victim}/health", json={"healthy": True}).raise_for_status()
+        wait_until(world.all_healthy, 30, "it is back")
+        load.wait_steps(100)
+    unhurt(load)
+    load.check(converged(world))
+    unknown = world.http.post("/admin/instances/nobody/health", json={"healthy": False})
+    assert unknown.status_code == 404
+    assert unknown.json()["available_instances"] == ["primary", "replica"]

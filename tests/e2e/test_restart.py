@@ -1,0 +1,109 @@
+"""The proxy dies or is told to stop at any moment: no acknowledged write is lost."""
+
+import signal
+import threading
+
+import pytest
+
+from compare import DEFAULT_DATABASE, check_mappings, converged
+from load import Load
+from world import COLLECTIONS, wait_until
+
+
+def test_kill_9_again_and_again_under_load(world):
+    with Load(world.proxy.url, threads=8) as load:
+        for _ in range(8):
+            load.wait_steps(60)
+            world.proxy.kill()
+            world.proxy.start(wait="listening")
+            wait_until(lambda: world.proxy.ready() == 200, 30, "it is ready again")
+        load.wait_steps(60)
+    unanswered = [f for f in load.failures if f.status is not None]
+    assert unanswered == [], f"a fresh proxy answers with errors: {unanswered[:5]}"
+    assert load.stale == [], load.stale[:5]
+    load.check(converged(world, timeout=60))
+    check_mappings(world)
+
+
+@pytest.mark.parametrize("victim", ["primary", "replica"])
+def test_kill_9_while_an_instance_is_down(world, victim):
+    """The next proxy knows from the log alone what the instance is owed."""
+    chroma = getattr(world, victim)
+    with Load(world.proxy.url, threads=4) as load:
+        load.wait_steps(60)
+        chroma.kill()
+        for _ in range(3):
+            load.wait_steps(60)
+            world.proxy.kill()
+            world.proxy.start(wait="listening")
+        load.wait_steps(60)
+        chroma.start()
+        load.wait_steps(60)
+    assert load.stale == [], load.stale[:5]
+    load.check(converged(world, timeout=60))
+    check_mappings(world)
+
+
+def test_proxy_and_instances_die_together(world):
+    with Load(world.proxy.url, threads=4) as load:
+        for _ in range(3):
+            load.wait_steps(60)
+            world.proxy.kill()
+            for chroma in world.instances:
+                chroma.kill()
+            for chroma in world.instances:
+                chroma.start(wait=False)
+            world.proxy.start(wait="listening")
+        load.wait_steps(60)
+    assert load.stale == [], load.stale[:5]
+    load.check(converged(world, timeout=60))
+
+
+def test_sigterm_under_load_ends_what_was_begun(world):
+    """Requests are answered or not begun; none is cut off, none fails half done."""
+    with Load(world.proxy.url, threads=8) as load:
+        load.wait_steps(200)
+        world.proxy.terminate()
+        load.stop()
+    answered = [f for f in load.failures if f.status is not None]
+    assert all(f.status == 503 and f.had_no_effect for f in answered), answered[:5]
+    cut_off = [f for f in load.failures if f.status is None and "Connect" not in f.text]
+    idle = ("Server disconnected without sending a response", "ReadError")  # closed before it was used
+    assert all(any(t in f.text for t in idle) for f in cut_off), cut_off[:5]
+    assert load.stale == []
+    world.proxy.start()
+    load.check(converged(world))
+
+
+def test_sigterm_waits_for_a_write_in_flight(world):
+    c = world.client().create_collection("flight", embedding_function=None)
+    converged(world)
+    for chroma in world.instances:
+        chroma.pause()
+    answers = []
+    body = {"ids": ["1"], "embeddings": [[1, 2]]}
+    path = f"{COLLECTIONS}/{c.id}/add"
+    client = threading.Thread(target=lambda: answers.append(world.http.post(path, json=body)))
+    client.start()
+    log = "SELECT 1 FROM unified_wal_writes WHERE path LIKE '%/add'"
+    wait_until(lambda: world.sql(log), 10, "the write is in the log")
+    world.proxy.signal(signal.SIGTERM)
+    wait_until(lambda: world.proxy.log_contains("drain"), 10, "it drains")
+    for chroma in world.instances:
+        chroma.resume()
+    client.join()
+    assert answers[0].status_code == 201, answers[0].text
+    world.proxy.process.wait(60)
+    world.proxy.check_sanitizers()
+    world.proxy.start()
+    assert converged(world)[DEFAULT_DATABASE]["flight"]["order"] == ["1"]
+
+
+def test_ids_and_content_survive_a_restart(world):
+    c = world.client().create_collection("same", embedding_function=None, metadata={"a": "b"})
+    c.add(ids=["1"], embeddings=[[1, 2]], documents=["x"])
+    before = converged(world)
+    world.proxy.restart()
+    assert world.client().get_collection("same", embedding_function=None).id == c.id
+    assert c.get()["documents"] == ["x"]
+    assert converged(world) == before

@@ -1,0 +1,318 @@
+"""The world of an end-to-end test: PostgreSQL, two Chroma servers and the proxy.
+
+Plain objects, each of which starts, stops and kills one process. Everything lives in a
+directory of its own on free ports, and dies with us (setpriv --pdeathsig).
+
+    with World(postgres, directory) as world:
+        world.client().create_collection("x", embedding_function=None)
+        world.primary.kill()
+        ...
+        world.primary.start()
+        converged(world)            # in compare.py: waits, then compares every record
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chromadb
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("CHROMATID_BINARY", str(ROOT / "build/debug/chromatid"))
+CHROMA = str(Path(sys.executable).parent / "chroma")
+DEFAULT = "/api/v2/tenants/default_tenant/databases/default_database"
+COLLECTIONS = DEFAULT + "/collections"
+SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+
+used_ports = set()
+
+
+def free_port():
+    """Below the range of outgoing connections, so that a restart finds it free again."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            if port in used_ports or s.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+        used_ports.add(port)
+        return port
+
+
+def wait_until(condition, timeout, what):
+    """Polls; returns what the condition returned. A refused connection means: not yet."""
+    end = time.monotonic() + timeout
+    last = None
+    while time.monotonic() < end:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (httpx.HTTPError, OSError) as e:
+            last = e
+        time.sleep(0.05)
+    raise TimeoutError(f"{what}: not within {timeout} s (last: {last!r})")
+
+
+class Process:
+    """One child process, its output in a file that grows over restarts."""
+
+    def __init__(self, directory, name):
+        self.name = name
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.log_path = self.directory / f"{name}.log"
+        self.process = None
+
+    def spawn(self, command, env=None):
+        assert not self.running(), f"{self.name} runs already"
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=env,
+                start_new_session=True,
+            )
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        """SIGKILL, and gone when this returns."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def log_contains(self, text):
+        return text in self.log()
+
+
+class Postgres:
+    """A private cluster by tests/tools/run-postgres.sh."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.port = free_port()
+        self.url = None
+
+    def control(self, *command):
+        script = str(ROOT / "tests/tools/run-postgres.sh")
+        done = subprocess.run(
+            [script, *map(str, command)], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"run-postgres.sh {command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self):
+        self.url = self.control("start", self.directory, self.port).split()[-1]
+
+    def stop(self):
+        self.control("stop", self.directory)
+
+    def kill(self):
+        self.control("kill", self.directory)
+
+    def create_database(self, name):
+        self.execute(f'CREATE DATABASE "{name}"')
+        return self.url_of(name)
+
+    def drop_database(self, name):
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def url_of(self, database):
+        return self.url.rsplit("/", 1)[0] + "/" + database
+
+    def execute(self, sql, database=None):
+        url = self.url_of(database) if database else self.url
+        done = subprocess.run(
+            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{sql}: {done.stderr}"
+        return done.stdout
+
+    def query(self, sql, database=None):
+        """Rows as dictionaries."""
+        rows = f"SELECT coalesce(json_agg(rows), '[]') FROM ({sql}) AS rows"
+        return json.loads(self.execute(rows, database))
+
+
+class Chroma(Process):
+    """A Chroma server that keeps its port and its data over restarts."""
+
+    def __init__(self, directory, name):
+        super().__init__(directory, name)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.data = self.directory / f"{name}-data"
+        self.config = self.directory / f"{name}.yaml"
+        self.config.write_text(
+            f"port: {self.port}\nlisten_address: 127.0.0.1\n"
+            f"persist_path: {self.data}\nallow_reset: true\n"
+        )
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+
+    def start(self, wait=True):
+        self.spawn([CHROMA, "run", str(self.config)])
+        if wait:
+            self.wait()
+
+    def wait(self):
+        wait_until(self.answers, 30, f"Chroma {self.name} answers")
+
+    def answers(self):
+        assert self.running(), f"Chroma {self.name} ended:\n{self.log()[-2000:]}"
+        return self.http.get("/api/v2/heartbeat").status_code == 200
+
+    def pause(self):
+        """Accepts connections, never answers."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal(signal.SIGCONT)
+
+    def wipe(self):
+        shutil.rmtree(self.data)
+
+    def client(self, **options):
+        return chromadb.HttpClient(host="127.0.0.1", port=self.port, **options)
+
+
+class Proxy(Process):
+    """build/.../chromatid. Its settings are its environment and nothing else."""
+
+    def __init__(self, directory, settings, name="proxy"):
+        super().__init__(directory, name)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.settings = {"PORT": str(self.port), "LOG_FORMAT": "json", **settings}
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+
+    def start(self, wait="ready"):
+        """wait: "ready", "listening" (whatever the state of the others), or None."""
+        env = {
+            "PATH": os.environ["PATH"],
+            "ASAN_OPTIONS": "detect_leaks=1:exitcode=99",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+            **self.settings,
+        }
+        self.spawn([BINARY], env)
+        if wait == "ready":
+            wait_until(lambda: self.ready() == 200, 30, f"{self.name} is ready")
+        elif wait == "listening":
+            wait_until(lambda: self.ready() is not None, 30, f"{self.name} listens")
+
+    def ready(self):
+        assert self.running(), f"{self.name} ended:\n{self.log()[-3000:]}"
+        return self.http.get("/ready").status_code
+
+    def terminate(self, timeout=60):
+        """SIGTERM; fails on a bad exit status and on anything a sanitizer has found."""
+        self.signal(signal.SIGTERM)
+        status = self.process.wait(timeout)
+        self.check_sanitizers()
+        assert status == 0, f"{self.name} exited with {status}:\n{self.log()[-3000:]}"
+
+    def restart(self, **options):
+        self.terminate()
+        self.start(**options)
+
+    def check_sanitizers(self):
+        log = self.log()
+        for report in SANITIZER_REPORTS:
+            at = log.find(report)
+            assert at < 0, f"{self.name}: {log[max(at - 500, 0) : at + 5000]}"
+
+    def status(self):
+        return self.http.get("/status").raise_for_status().json()
+
+    def instance(self, name):
+        return next(i for i in self.status()["instances"] if i["name"] == name)
+
+    def client(self, **options):
+        return chromadb.HttpClient(host="127.0.0.1", port=self.port, **options)
+
+
+class World:
+    """All of it. Keyword arguments are settings of the proxy: World(..., WRITE_WAIT="1s")."""
+
+    counter = 0
+
+    def __init__(self, postgres, directory, start=True, **settings):
+        World.counter += 1
+        self.postgres = postgres
+        self.database = f"world_{os.getpid()}_{World.counter}"
+        self.start_at_once = start
+        self.primary = Chroma(directory, "primary")
+        self.replica = Chroma(directory, "replica")
+        self.instances = [self.primary, self.replica]
+        self.proxy = Proxy(
+            directory,
+            {
+                "DATABASE_URL": postgres.url_of(self.database),
+                "PRIMARY_URL": self.primary.url,
+                "REPLICA_URL": self.replica.url,
+                "CHECK_INTERVAL": "500ms",
+                **settings,
+            },
+        )
+        self.http = self.proxy.http
+
+    def __enter__(self):
+        self.postgres.create_database(self.database)
+        if self.start_at_once:
+            self.start()
+        return self
+
+    def start(self):
+        for chroma in self.instances:
+            chroma.start(wait=False)
+        for chroma in self.instances:
+            chroma.wait()
+        self.proxy.start()
+        wait_until(self.all_healthy, 30, "both instances are healthy")
+
+    def __exit__(self, kind, *_):
+        try:
+            if self.proxy.running():
+                self.proxy.terminate() if kind is None else self.proxy.kill()
+            self.proxy.check_sanitizers()
+        finally:
+            for process in (self.proxy, *self.instances):
+                process.kill()
+                process.http.close()
+            self.postgres.drop_database(self.database)
+
+    def all_healthy(self):
+        return all(i["healthy"] for i in self.proxy.status()["instances"])
+
+    def wait_down(self, chroma):
+        wait_until(
+            lambda: not self.proxy.instance(chroma.name)["healthy"], 30, f"{chroma.name} is seen down"
+        )
+
+    def other(self, chroma):
+        return self.replica if chroma is self.primary else self.primary
+
+    def client(self, **options):
+        return self.proxy.client(**options)
+
+    def sql(self, query):
+        return self.postgres.query(query, self.database)

@@ -1,0 +1,439 @@
+/* wal/append.c - make a write durable and give it its place.
+ *
+ * The happy path:
+ *   append_write    one statement: take the next seq, insert the record, change the
+ *                   catalogue with it (a create reserves its name, a delete gives it up)
+ *   on_appended     committed: the catalogue in memory follows, the engine has it
+ * When it does not go well:
+ *   - not sent: nothing has happened, the client hears so
+ *   - the name is taken, the collection gone: no row comes back, nothing was logged
+ *   - the connection is lost while it commits: nobody knows. When PostgreSQL is back the
+ *     old session is ended for certain, then the log is asked for our op ids: what is
+ *     there is taken up in order, what is not never happened. New writes wait for that.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "wal/wal_private.h"
+
+struct append {
+	struct wal_op *op; /* whose write it is */
+	struct wal_write write; /* holds what it refers to; tenant and name are copies */
+	struct uuid id, public_id;
+	struct op *pending;
+	uint64_t started_us;
+	wal_seq seq; /* found by the inquiry; 0: not there */
+	TAILQ_ENTRY(append) link;
+};
+
+TAILQ_HEAD(append_list, append);
+
+static struct {
+	struct append_list sent;    /* at the log, in order */
+	struct append_list lost;    /* no answer: to be inquired about */
+	struct append_list waiting; /* until that is known */
+	struct op *inquiry;
+	struct timer again;
+	int lost_pid;
+	wal_seq last;
+	uint64_t us_sum;
+} appends;
+
+/* --- the statements ------------------------------------------------------------------------- */
+
+/* $1 op, $2 kind, $3 collection, $4 database, $5 name, $6 old name, $7 body, $8 length,
+ * $9 embeddings, $10 epoch; 0 stands for no collection or database. */
+#define INTO_LOG                                                                         \
+	" INSERT INTO chromatid.log (seq, op, kind, collection, database, name, old_name," \
+	" body, body_len, embeddings, epoch) SELECT c.seq, $1::uuid, $2, "
+#define THE_REST " $5::text, $6::text, $7, $8, $9, $10"
+#define GIVEN " nullif($3::bigint, 0), nullif($4::bigint, 0),"
+#define TAKE_SEQ "c AS (UPDATE chromatid.clock SET seq = seq + 1"
+
+static const struct pg_statement append_plain = {
+	"append", "WITH " TAKE_SEQ " RETURNING seq)" INTO_LOG GIVEN THE_REST
+		  " FROM c RETURNING seq"};
+
+static const struct pg_statement append_create_collection = {
+	"append_create_collection",
+	"WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.name n"
+	"  WHERE n.database = $4::bigint AND n.name = $5::text) RETURNING seq),"
+	" n AS (INSERT INTO chromatid.name (database, name, collection)"
+	"  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
+	"  RETURNING collection),"
+	" k AS (INSERT INTO chromatid.collection (id, database, name, life)"
+	"  SELECT n.collection, $4::bigint, $5::text, 0 FROM n)" INTO_LOG
+	" c.seq, $4::bigint + $3::bigint * 0," THE_REST
+	" FROM c, n WHERE n.collection = c.seq RETURNING seq"};
+
+static const struct pg_statement append_rename = {
+	"append_rename",
+	"WITH n AS (INSERT INTO chromatid.name (database, name, collection)"
+	"  SELECT $4::bigint, $5::text, k.id FROM chromatid.collection k"
+	"  WHERE k.id = $3::bigint AND k.life = 1 AND k.next_name IS NULL"
+	"  ON CONFLICT DO NOTHING RETURNING collection),"
+	" k AS (UPDATE chromatid.collection SET next_name = $5::text FROM n"
+	"  WHERE id = n.collection RETURNING id), " TAKE_SEQ
+	" WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
+	" FROM c RETURNING seq"};
+
+static const struct pg_statement append_delete_collection = {
+	"append_delete_collection",
+	"WITH k AS (UPDATE chromatid.collection SET life = 2, updated_at = now()"
+	"  WHERE id = $3::bigint AND life = 1 RETURNING id),"
+	" n AS (DELETE FROM chromatid.name USING k WHERE collection = k.id), " TAKE_SEQ
+	" WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
+	" FROM c RETURNING seq"};
+
+/* $3 is not used as an id here but must have a type. */
+static const struct pg_statement append_create_database = {
+	"append_create_database",
+	"WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.database d"
+	"  WHERE d.tenant = $11::text AND d.name = $5::text AND d.life < 2) RETURNING seq),"
+	" k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
+	"  SELECT c.seq, $12::uuid, $11::text, $5::text, 0 FROM c"
+	"  ON CONFLICT DO NOTHING RETURNING id)" INTO_LOG
+	" nullif($3::bigint, 0), c.seq + $4::bigint * 0," THE_REST
+	" FROM c, k RETURNING seq"};
+
+static const struct pg_statement append_delete_database = {
+	"append_delete_database",
+	"WITH d AS (UPDATE chromatid.database SET life = 2"
+	"  WHERE id = $4::bigint AND life = 1 RETURNING id),"
+	" k AS (UPDATE chromatid.collection SET life = 2, updated_at = now() FROM d"
+	"  WHERE database = d.id AND life < 2),"
+	" n AS (DELETE FROM chromatid.name USING d WHERE database = d.id), " TAKE_SEQ
+	" WHERE EXISTS (SELECT 1 FROM d) RETURNING seq)" INTO_LOG GIVEN THE_REST
+	" FROM c RETURNING seq"};
+
+static const struct pg_statement append_create_tenant = {
+	"append_create_tenant",
+	"WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.tenant t"
+	"  WHERE t.name = $5::text) RETURNING seq),"
+	" k AS (INSERT INTO chromatid.tenant (name, created_seq) SELECT $5::text, c.seq"
+	"  FROM c ON CONFLICT DO NOTHING RETURNING created_seq)" INTO_LOG GIVEN THE_REST
+	" FROM c, k RETURNING seq"};
+
+static const struct pg_statement *statement_for(const struct wal_write *w)
+{
+	switch (w->kind) {
+	case RECORD_CREATE_COLLECTION:
+		return &append_create_collection;
+	case RECORD_MODIFY_COLLECTION:
+		return w->name != NULL ? &append_rename : &append_plain;
+	case RECORD_DELETE_COLLECTION:
+		return &append_delete_collection;
+	case RECORD_CREATE_DATABASE:
+		return &append_create_database;
+	case RECORD_DELETE_DATABASE:
+		return &append_delete_database;
+	case RECORD_CREATE_TENANT:
+		return &append_create_tenant;
+	default:
+		return &append_plain;
+	}
+}
+
+static void add_statement(struct pg_unit *unit, const struct append *a)
+{
+	const struct wal_write *w = &a->write;
+	const struct database *db =
+		w->collection != NULL ? w->collection->db : w->database;
+	bool rename = w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL;
+	int n = w->kind == RECORD_CREATE_DATABASE ? 12 : 10;
+	struct pg_param params[] = {
+		pg_text(a->id.text),
+		pg_int4((int)w->kind),
+		pg_int8(w->collection != NULL ? w->collection->id : 0),
+		pg_int8(db != NULL ? db->id : 0),
+		pg_text(w->kind == RECORD_CREATE_TENANT ? w->tenant : w->name),
+		pg_text(rename ? w->collection->name : NULL),
+		w->body != NULL ? pg_bytes(blob_bytes(w->body), blob_len(w->body)) : pg_null(),
+		pg_int4((int)blob_len(w->body)),
+		pg_bool(w->embeddings),
+		pg_int8(lease_epoch()),
+		pg_text(w->tenant),
+		pg_text(a->public_id.text),
+	};
+
+	pg_add(unit, statement_for(w), n, params);
+}
+
+/* --- in memory ---------------------------------------------------------------------------------- */
+
+static void to_catalogue(struct append *a, wal_seq seq)
+{
+	struct wal_write *w = &a->write;
+
+	if (w->kind == RECORD_CREATE_COLLECTION)
+		w->collection = collection_hold(catalogue_add_collection(
+			seq, w->database, w->name, LIFE_CREATING));
+	if (w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL)
+		collection_reserve(w->collection, w->name);
+	if (w->kind == RECORD_CREATE_DATABASE) {
+		w->database = database_hold(
+			catalogue_add_database(seq, w->tenant, w->name, LIFE_CREATING));
+		w->database->public_id = a->public_id;
+	}
+	if (w->kind == RECORD_CREATE_TENANT)
+		catalogue_add_tenant(w->tenant);
+}
+
+/* What is deleted leaves the catalogue when its record is in its scopes. */
+static void from_catalogue(const struct wal_write *w)
+{
+	if (w->kind == RECORD_DELETE_COLLECTION)
+		collection_set_gone(w->collection);
+	if (w->kind == RECORD_DELETE_DATABASE)
+		database_set_gone(w->database);
+}
+
+static void append_free(struct append *a)
+{
+	op_cancel(&a->pending);
+	collection_release(&a->write.collection);
+	database_release(&a->write.database);
+	blob_unref(&a->write.body);
+	free((char *)(uintptr_t)a->write.tenant);
+	free((char *)(uintptr_t)a->write.name);
+	free(a);
+}
+
+static void fail(struct append *a, enum status s)
+{
+	wal_op_end(a->op, s);
+	append_free(a);
+}
+
+static uint64_t counts[RECORD_RESET + 1];
+
+static void appended(struct append *a, wal_seq seq)
+{
+	struct wal_op *op = a->op;
+	struct record *r;
+
+	assert(seq > appends.last);
+	appends.last = seq;
+	counts[a->write.kind]++;
+	to_catalogue(a, seq);
+	r = record_create(seq, &a->write);
+	r->appended_wall_ms = clock_wall_ms();
+	r->log_us = clock_us() - a->started_us;
+	appends.us_sum += r->log_us;
+	TAILQ_INSERT_TAIL(&r->watchers, op, link);
+	op->outcome.seq = seq;
+	if (op_wanted(&op->op))
+		op->appended(op->arg, seq);
+	engine_add(r);
+	from_catalogue(&a->write);
+	append_free(a);
+}
+
+/* --- the log's answer ----------------------------------------------------------------------------- */
+
+static enum status nothing_logged(const struct wal_write *w)
+{
+	bool names = record_creates(w->kind) || w->kind == RECORD_MODIFY_COLLECTION;
+
+	return names ? STATUS_CONFLICT : STATUS_NOT_FOUND;
+}
+
+static void on_appended(void *arg, enum status s, const struct pg_results *results)
+{
+	struct append *a = arg;
+
+	TAILQ_REMOVE(&appends.sent, a, link);
+	if (s == STATUS_OK && pg_rows(results, 0) == 1) {
+		appended(a, pg_get_int8(results, 0, 0, 0));
+	} else if (s == STATUS_OK) {
+		fail(a, nothing_logged(&a->write));
+	} else if (s == STATUS_DB_LOST) {
+		TAILQ_INSERT_TAIL(&appends.lost, a, link);
+	} else if (s == STATUS_DB_REFUSED) {
+		log_error("append", "PostgreSQL refused an append: %s", pg_message(results));
+		fail(a, STATUS_LOG_UNAVAILABLE);
+	} else {
+		fail(a, s == STATUS_BUSY ? STATUS_BUSY : STATUS_LOG_UNAVAILABLE);
+	}
+}
+
+static void submit(struct append *a)
+{
+	struct pg_unit *unit = pg_unit_create();
+
+	add_statement(unit, a);
+	TAILQ_INSERT_TAIL(&appends.sent, a, link);
+	pg_submit(wal_pg(), unit, on_appended, a, &a->pending);
+}
+
+/* --- the inquiry ----------------------------------------------------------------------------------- */
+
+static const struct pg_statement end_session = {
+	"end_session", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+		       " WHERE pid = $1 AND pid <> pg_backend_pid()"
+		       " AND application_name = 'chromatid-log'"};
+
+static const struct pg_statement find_op = {
+	"find_op", "SELECT seq FROM chromatid.log WHERE op = $1::uuid"};
+
+static void inquire(void *arg);
+
+static void inquire_again(void)
+{
+	timer_start(&appends.again, 100, inquire, NULL);
+}
+
+static struct append *first_found(void)
+{
+	struct append *a, *first = NULL;
+
+	TAILQ_FOREACH(a, &appends.lost, link)
+		if (a->seq > 0 && (first == NULL || a->seq < first->seq))
+			first = a;
+	return first;
+}
+
+/* Everything is known: what is in the log goes on, in order; the rest never was. */
+static void settle_lost(void)
+{
+	struct append *a;
+
+	while ((a = first_found()) != NULL) {
+		TAILQ_REMOVE(&appends.lost, a, link);
+		appended(a, a->seq);
+	}
+	while ((a = TAILQ_FIRST(&appends.lost)) != NULL) {
+		TAILQ_REMOVE(&appends.lost, a, link);
+		fail(a, STATUS_LOG_UNAVAILABLE);
+	}
+	while ((a = TAILQ_FIRST(&appends.waiting)) != NULL) {
+		TAILQ_REMOVE(&appends.waiting, a, link);
+		submit(a);
+	}
+}
+
+static void on_inquired(void *arg, enum status s, const struct pg_results *results)
+{
+	struct append *a;
+	int k = 1;
+
+	(void)arg;
+	if (s != STATUS_OK) {
+		if (s == STATUS_DB_REFUSED)
+			inquire_again();
+		return; /* else: append_resume() when it is back */
+	}
+	if (pg_get_int8(results, 0, 0, 0) > 0) {
+		inquire_again(); /* the old session was still there */
+		return;
+	}
+	TAILQ_FOREACH(a, &appends.lost, link) {
+		a->seq = pg_rows(results, k) == 1 ? pg_get_int8(results, k, 0, 0) : 0;
+		k++;
+	}
+	log_info("append", "inquired about %d appends after the log was lost", k - 1);
+	settle_lost();
+}
+
+static void inquire(void *arg)
+{
+	struct pg_unit *unit = pg_unit_create();
+	struct append *a;
+
+	(void)arg;
+	pg_add(unit, &end_session, 1, (struct pg_param[]){pg_int4(appends.lost_pid)});
+	TAILQ_FOREACH(a, &appends.lost, link)
+		pg_add(unit, &find_op, 1, (struct pg_param[]){pg_text(a->id.text)});
+	pg_submit(wal_pg(), unit, on_inquired, NULL, &appends.inquiry);
+}
+
+void append_lost_session(int pid)
+{
+	appends.lost_pid = pid;
+}
+
+/* --- the door ---------------------------------------------------------------------------------------- */
+
+static struct append *append_create(const struct wal_write *write, struct wal_op *op)
+{
+	struct append *a = mem_new(struct append);
+
+	a->op = op;
+	a->write = *write;
+	collection_hold(a->write.collection);
+	database_hold(a->write.database);
+	blob_ref(a->write.body);
+	a->write.tenant = mem_string(write->tenant);
+	a->write.name = mem_string(write->name);
+	a->started_us = clock_us();
+	uuid_random(&a->id);
+	uuid_random(&a->public_id);
+	return a;
+}
+
+void append_write(const struct wal_write *write, struct wal_op *op)
+{
+	struct append *a = append_create(write, op);
+
+	if (TAILQ_EMPTY(&appends.lost))
+		submit(a);
+	else if (wal_connected())
+		TAILQ_INSERT_TAIL(&appends.waiting, a, link);
+	else
+		fail(a, STATUS_LOG_UNAVAILABLE);
+}
+
+void append_resume(void)
+{
+	if (!TAILQ_EMPTY(&appends.lost) && appends.inquiry == NULL)
+		inquire(NULL);
+}
+
+static void fail_all(struct append_list *list, enum status s)
+{
+	struct append *a;
+
+	while ((a = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, a, link);
+		fail(a, s);
+	}
+}
+
+void append_clear(enum status s)
+{
+	op_cancel(&appends.inquiry);
+	timer_stop(&appends.again);
+	fail_all(&appends.sent, s);
+	fail_all(&appends.lost, s);
+	fail_all(&appends.waiting, STATUS_LOG_UNAVAILABLE);
+}
+
+void append_start(void)
+{
+	TAILQ_INIT(&appends.sent);
+	TAILQ_INIT(&appends.lost);
+	TAILQ_INIT(&appends.waiting);
+}
+
+void append_loaded(wal_seq last)
+{
+	appends.last = last;
+}
+
+wal_seq append_last_seq(void)
+{
+	return appends.last;
+}
+
+uint64_t append_us_sum(void)
+{
+	return appends.us_sum;
+}
+
+uint64_t wal_appended_count(enum record_kind kind)
+{
+	return counts[kind];
+}

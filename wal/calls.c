@@ -1,0 +1,163 @@
+/* wal/calls.c - pure: what is sent to an instance for a record. */
+#include <stdlib.h>
+
+#include "core/json_scan.h"
+#include "wal/wal_private.h"
+
+static void add_database(struct text *path, const struct database *db)
+{
+	text_adds(path, "/api/v2/tenants/");
+	rewrite_add_segment(path, db->tenant);
+	text_adds(path, "/databases/");
+	rewrite_add_segment(path, db->name);
+}
+
+static void add_collection(struct text *path, const struct record *r, unsigned i)
+{
+	add_database(path, r->collection->db);
+	text_addf(path, "/collections/%s", r->collection->local[i].text);
+}
+
+static void prepare(struct prepared *p, const char *method, struct blob *body)
+{
+	*p = (struct prepared){.method = method, .body = blob_ref(body), .repeatable = true};
+}
+
+void prepared_clear(struct prepared *p)
+{
+	text_clear(&p->target);
+	blob_unref(&p->body);
+}
+
+void prepare_item(struct prepared *p, const struct record *r, unsigned i)
+{
+	static const char *const verbs[] = {
+		[RECORD_ADD] = "add",	    [RECORD_UPSERT] = "upsert",
+		[RECORD_UPDATE] = "update", [RECORD_DELETE] = "delete",
+		[RECORD_DELETE_WHERE] = "delete",
+	};
+
+	prepare(p, "POST", r->kind == RECORD_DELETE_WHERE ? r->resolved : r->body);
+	add_collection(&p->target, r, i);
+	text_addf(&p->target, "/%s", verbs[r->kind]);
+}
+
+/* The filter as the client sent it, as a `get` that returns only ids. Chroma takes the
+ * same keys for both, and refuses a bad filter in the same words. The key is added at the
+ * end so that positions in those words stay right; of a client's own "include" (which
+ * `delete` ignores) nothing is left. */
+static struct blob *as_get(const struct blob *body)
+{
+	const char *text = blob_bytes(body);
+	struct json_slice whole = json_whole(text, blob_len(body));
+	struct json_slice include = json_member(whole, "include");
+	struct text out = {0};
+	size_t end;
+
+	if (include.at != NULL) {
+		text_add(&out, text, (size_t)(include.at - text));
+		text_adds(&out, "[]");
+		text_add(&out, include.at + include.len,
+			 blob_len(body) - (size_t)(include.at - text) - include.len);
+	} else {
+		end = (size_t)(whole.at - text) + whole.len - 1;
+		text_add(&out, text, end);
+		text_adds(&out, json_count(whole) > 0 ? ",\"include\":[]}"
+						      : "\"include\":[]}");
+	}
+	end = out.len;
+	return blob_adopt(text_detach(&out), end);
+}
+
+void prepare_resolve(struct prepared *p, const struct record *r, unsigned i)
+{
+	prepare(p, "POST", NULL);
+	p->body = as_get(r->body);
+	add_collection(&p->target, r, i);
+	text_adds(&p->target, "/get");
+}
+
+struct blob *resolved_from(const struct blob *answer, size_t *count)
+{
+	struct json_slice whole = json_whole(blob_bytes(answer), blob_len(answer));
+	struct json_slice ids = json_member(whole, "ids");
+	struct text out = {0};
+	size_t len;
+
+	if (json_kind(ids) != JSON_LIST)
+		return NULL;
+	*count = json_count(ids);
+	text_adds(&out, "{\"ids\":");
+	text_add(&out, ids.at, ids.len);
+	text_addc(&out, '}');
+	len = out.len;
+	return blob_adopt(text_detach(&out), len);
+}
+
+void prepare_create(struct prepared *p, const struct record *r)
+{
+	prepare(p, "POST", r->body);
+	p->repeatable = false; /* a repeat would meet its own first attempt: 409 */
+	if (r->kind == RECORD_CREATE_TENANT) {
+		text_adds(&p->target, "/api/v2/tenants");
+	} else if (r->kind == RECORD_CREATE_DATABASE) {
+		text_adds(&p->target, "/api/v2/tenants/");
+		rewrite_add_segment(&p->target, r->database->tenant);
+		text_adds(&p->target, "/databases");
+	} else {
+		add_database(&p->target, r->collection->db);
+		text_adds(&p->target, "/collections");
+	}
+}
+
+void prepare_find_created(struct prepared *p, const struct record *r)
+{
+	prepare(p, "GET", NULL);
+	add_database(&p->target, r->collection->db);
+	text_adds(&p->target, "/collections/");
+	rewrite_add_segment(&p->target, r->name);
+}
+
+void prepare_modify(struct prepared *p, const struct record *r, unsigned i)
+{
+	prepare(p, "PUT", r->body);
+	add_collection(&p->target, r, i);
+}
+
+static void add_aside_name(struct text *to, const struct record *r, unsigned i)
+{
+	text_addf(to, RESERVED_PREFIX "del.%lld.%s", (long long)r->seq,
+		  r->collection->local[i].text);
+}
+
+void prepare_set_aside(struct prepared *p, const struct record *r, unsigned i)
+{
+	struct text body = {0};
+	size_t len;
+
+	prepare(p, "PUT", NULL);
+	add_collection(&p->target, r, i);
+	text_adds(&body, "{\"new_name\":\"");
+	add_aside_name(&body, r, i);
+	text_adds(&body, "\"}");
+	len = body.len;
+	p->body = blob_adopt(text_detach(&body), len);
+}
+
+void prepare_delete(struct prepared *p, const struct record *r, unsigned i)
+{
+	prepare(p, "DELETE", NULL);
+	if (r->kind == RECORD_DELETE_DATABASE) {
+		add_database(&p->target, r->database);
+		return;
+	}
+	add_database(&p->target, r->collection->db);
+	text_adds(&p->target, "/collections/");
+	add_aside_name(&p->target, r, i);
+}
+
+void prepare_reset(struct prepared *p)
+{
+	prepare(p, "POST", NULL);
+	text_adds(&p->target, "/api/v2/reset");
+}

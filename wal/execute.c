@@ -1,0 +1,384 @@
+/* wal/execute.c - one record at one instance.
+ *
+ * The happy path:
+ *   execution_start   fetch the body if it was let go, then take the first step
+ *   take_step         send what this kind of record needs next
+ *   on_reply          read the verdict; some kinds have a second step:
+ *                       delete by filter    ask for the ids, make them durable, delete them
+ *                       delete collection   set it aside under a name of its own (by its
+ *                                           id, so no other can be meant), delete that name
+ *                       create              taken already? then find the one that is there
+ *   conclude          tell the engine
+ * When it does not go well:
+ *   - no clear answer: the engine rests the turn and tries again in its own place, after
+ *     the connection was closed, which drops what the instance has not begun. A repeat
+ *     goes through the instance's one queue of writes, behind anything it had begun.
+ *   - a 404 to our own repeated delete, a 409 to our own repeated create: it is done.
+ *   - the body or the ids cannot be read or written (PostgreSQL): nothing was sent.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json_scan.h"
+#include "core/mem.h"
+#include "wal/wal_private.h"
+
+enum step { STEP_FETCH, STEP_RESOLVE, STEP_STORE_IDS, STEP_SET_ASIDE, STEP_SEND, STEP_FIND };
+
+struct execution {
+	struct record *record;
+	unsigned instance;
+	enum step step;
+	struct op *pending;
+	struct timer rest;
+	uint64_t started_us;
+};
+
+#define TIMEOUT_LEAST 5000u
+#define TIMEOUT_MOST 120000u
+#define TIMEOUT_BYTES_A_MS 100u
+
+static void take_step(struct execution *e);
+
+static msec time_limit(const struct blob *body)
+{
+	msec limit = TIMEOUT_LEAST + blob_len(body) / TIMEOUT_BYTES_A_MS;
+
+	return limit < TIMEOUT_MOST ? limit : TIMEOUT_MOST;
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+/* Frees the execution, then tells the engine. */
+static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
+		     const char *detail)
+{
+	struct execution_result result = {v, http, body, detail};
+	struct record *r = e->record;
+	unsigned i = e->instance;
+
+	r->upstream_us = clock_us() - e->started_us;
+	r->turns[i].execution = NULL;
+	free(e);
+	engine_executed(r, i, &result);
+}
+
+static void not_sent(struct execution *e, const char *why)
+{
+	conclude(e, VERDICT_BUSY, 0, NULL, why);
+}
+
+/* --- the body, when memory had let it go -------------------------------------------------------- */
+
+static const struct pg_statement fetch = {
+	"fetch", "SELECT body FROM chromatid.log WHERE seq = $1"};
+
+static void on_fetched(void *arg, enum status s, const struct pg_results *results)
+{
+	struct execution *e = arg;
+	const void *bytes;
+	size_t len;
+
+	if (s != STATUS_OK || pg_rows(results, 0) != 1) {
+		not_sent(e, "the body could not be read from the log");
+		return;
+	}
+	bytes = pg_get_bytes(results, 0, 0, 0, &len);
+	e->record->body = blob_create(bytes, len);
+	e->step = STEP_SEND;
+	take_step(e);
+}
+
+static void fetch_body(struct execution *e)
+{
+	struct pg_unit *unit = pg_unit_create();
+
+	e->step = STEP_FETCH;
+	pg_add(unit, &fetch, 1, (struct pg_param[]){pg_int8(e->record->seq)});
+	pg_submit(wal_control(), unit, on_fetched, e, &e->pending);
+}
+
+/* --- the ids of a delete by filter ------------------------------------------------------------- */
+
+static const struct pg_statement store_ids = {
+	"store_ids", "INSERT INTO chromatid.resolved (seq, n, ids) VALUES ($1, $2, $3)"
+		     " ON CONFLICT (seq) DO NOTHING"};
+
+static void on_ids_stored(void *arg, enum status s, const struct pg_results *results)
+{
+	struct execution *e = arg;
+
+	(void)results;
+	if (s != STATUS_OK) {
+		blob_unref(&e->record->resolved);
+		not_sent(e, "the resolved ids could not be stored");
+		return;
+	}
+	e->record->resolved_durable = true;
+	take_step(e);
+}
+
+static void store_resolved(struct execution *e, struct blob *ids, size_t count)
+{
+	struct record *r = e->record;
+	struct pg_unit *unit = pg_unit_create();
+
+	r->resolved = ids;
+	e->step = STEP_STORE_IDS;
+	persist_add_fence(unit);
+	pg_add(unit, &store_ids, 3,
+	       (struct pg_param[]){pg_int8(r->seq), pg_int8((int64_t)count),
+				   pg_bytes(blob_bytes(ids), blob_len(ids))});
+	pg_submit(wal_pg(), unit, on_ids_stored, e, &e->pending);
+}
+
+static void on_resolved(struct execution *e, const struct reply *reply, enum verdict v)
+{
+	struct blob *ids;
+	size_t count;
+
+	if (v != VERDICT_APPLIED) {
+		conclude(e, v, reply->http, reply->body, reply->detail);
+		return;
+	}
+	ids = resolved_from(reply->body, &count);
+	if (ids == NULL)
+		not_sent(e, "the ids of the filter were not understood");
+	else
+		store_resolved(e, ids, count);
+}
+
+/* --- creates ----------------------------------------------------------------------------------- */
+
+static bool learn_id(struct execution *e, const struct blob *answer)
+{
+	struct json_slice whole = json_whole(blob_bytes(answer), blob_len(answer));
+	struct json_slice id = json_member(whole, "id");
+
+	return id.at != NULL && id.len == UUID_LEN + 2 &&
+	       uuid_parse(id.at + 1, UUID_LEN, &e->record->turns[e->instance].local);
+}
+
+static void created(struct execution *e, const struct reply *reply)
+{
+	if (!learn_id(e, reply->body))
+		conclude(e, VERDICT_UNKNOWN, 0, NULL, "created, but its id was not understood");
+	else
+		conclude(e, VERDICT_APPLIED, 200, reply->body, "");
+}
+
+/* The name is taken there. By our own earlier attempt: it is done. By somebody who went
+ * to the instance directly: as for any client of that server, a conflict. */
+static void on_taken(struct execution *e, const struct reply *reply)
+{
+	const struct record *r = e->record;
+	bool ours = r->turns[e->instance].doubt;
+
+	if (r->kind != RECORD_CREATE_COLLECTION) {
+		/* The catalogue takes it over; whoever asked is told what a Chroma says. */
+		conclude(e, VERDICT_APPLIED, ours ? 200 : reply->http,
+			 ours ? NULL : reply->body, "");
+	} else if (ours) {
+		e->step = STEP_FIND;
+		take_step(e);
+	} else {
+		conclude(e, VERDICT_REFUSED, reply->http, reply->body,
+			 "the name is taken by a collection made directly on the instance");
+	}
+}
+
+/* --- replies --------------------------------------------------------------------------------------- */
+
+static bool is_delete(const struct record *r)
+{
+	return r->kind == RECORD_DELETE_COLLECTION || r->kind == RECORD_DELETE_DATABASE;
+}
+
+/* A later record (a reset, a delete of its database) has taken the collection away, here
+ * already: there is nothing left to write to. */
+static bool overtaken(const struct record *r, enum verdict v)
+{
+	return v == VERDICT_LOST && r->collection != NULL &&
+	       r->collection->life == LIFE_GONE;
+}
+
+static void on_sent(struct execution *e, const struct reply *reply, enum verdict v)
+{
+	const struct record *r = e->record;
+
+	if (overtaken(r, v) && !is_delete(r))
+		conclude(e, r->decision == DECISION_OPEN ? VERDICT_REFUSED : VERDICT_APPLIED,
+			 reply->http, reply->body, reply->detail);
+	else if (record_creates(r->kind) && reply->http == 409)
+		on_taken(e, reply);
+	else if (is_delete(r) && reply->http == 404)
+		conclude(e, VERDICT_APPLIED, 200, NULL, "");
+	else if (r->kind == RECORD_RESET && v == VERDICT_DENIED)
+		conclude(e, VERDICT_REFUSED, reply->http, reply->body, reply->detail);
+	else if (r->kind == RECORD_CREATE_COLLECTION && v == VERDICT_APPLIED)
+		created(e, reply);
+	else
+		conclude(e, v, reply->http, reply->body, reply->detail);
+}
+
+static void on_found(struct execution *e, const struct reply *reply, enum verdict v)
+{
+	if (v == VERDICT_APPLIED)
+		created(e, reply);
+	else
+		conclude(e, v == VERDICT_LOST ? VERDICT_UNKNOWN : v, reply->http, reply->body,
+			 reply->detail);
+}
+
+static void on_reply(void *arg, const struct reply *reply)
+{
+	struct execution *e = arg;
+	enum verdict v = verdict_of(reply);
+
+	health_report(health_instance(e->instance), health_signal_of(reply), reply->detail);
+	switch (e->step) {
+	case STEP_RESOLVE:
+		on_resolved(e, reply, v);
+		return;
+	case STEP_SET_ASIDE:
+		if (v == VERDICT_APPLIED || v == VERDICT_LOST) {
+			e->step = STEP_SEND;
+			take_step(e);
+			return;
+		}
+		conclude(e, v, reply->http, reply->body, reply->detail);
+		return;
+	case STEP_FIND:
+		on_found(e, reply, v);
+		return;
+	default:
+		on_sent(e, reply, v);
+	}
+}
+
+/* --- steps ---------------------------------------------------------------------------------------- */
+
+static void issue(struct execution *e, struct prepared *p)
+{
+	struct headers headers = {0};
+	struct call call = {.method = p->method,
+			    .target = p->target.s,
+			    .headers = &headers,
+			    .body = p->body,
+			    .timeout = time_limit(p->body),
+			    .repeatable = p->repeatable};
+
+	if (p->body != NULL)
+		headers_add(&headers, "content-type", "application/json");
+	upstream_call(instance_upstream(health_instance(e->instance)), &call, on_reply, e,
+		      &e->pending);
+	headers_clear(&headers);
+	prepared_clear(p);
+}
+
+static void prepare_first(struct execution *e, struct prepared *p)
+{
+	const struct record *r = e->record;
+
+	if (record_creates(r->kind))
+		prepare_create(p, r);
+	else if (r->kind == RECORD_MODIFY_COLLECTION)
+		prepare_modify(p, r, e->instance);
+	else if (is_delete(r))
+		prepare_delete(p, r, e->instance);
+	else if (r->kind == RECORD_RESET)
+		prepare_reset(p);
+	else
+		prepare_item(p, r, e->instance);
+}
+
+static bool nothing_to_delete(const struct record *r)
+{
+	return r->kind == RECORD_DELETE_WHERE && r->resolved != NULL &&
+	       blob_len(r->resolved) <= strlen("{\"ids\":[]}");
+}
+
+static void take_step(struct execution *e)
+{
+	const struct record *r = e->record;
+	struct prepared p;
+
+	if (e->step == STEP_FIND) {
+		prepare_find_created(&p, r);
+	} else if (r->kind == RECORD_DELETE_WHERE && r->resolved == NULL) {
+		e->step = STEP_RESOLVE;
+		prepare_resolve(&p, r, e->instance);
+	} else if (nothing_to_delete(r)) {
+		struct blob *none = blob_create("{\"deleted\":0}", 13);
+
+		conclude(e, VERDICT_APPLIED, 200, none, "");
+		blob_unref(&none);
+		return;
+	} else if (e->step == STEP_SET_ASIDE) {
+		prepare_set_aside(&p, r, e->instance);
+	} else {
+		e->step = STEP_SEND;
+		prepare_first(e, &p);
+	}
+	issue(e, &p);
+}
+
+static struct execution *execution_of(struct record *r, unsigned i)
+{
+	struct execution *e = mem_new(struct execution);
+
+	e->record = r;
+	e->instance = i;
+	e->started_us = clock_us();
+	r->turns[i].execution = e;
+	return e;
+}
+
+/* The work starts from the loop, never inside the engine's own walk over its lanes. */
+static void on_started(void *arg)
+{
+	struct execution *e = arg;
+
+	if (e->record->body == NULL && e->record->body_len > 0)
+		fetch_body(e);
+	else
+		take_step(e);
+}
+
+void execution_start(struct record *r, unsigned i)
+{
+	struct execution *e = execution_of(r, i);
+
+	e->step = r->kind == RECORD_DELETE_COLLECTION ? STEP_SET_ASIDE : STEP_SEND;
+	timer_start(&e->rest, 0, on_started, e);
+}
+
+static void on_rested(void *arg)
+{
+	struct execution *e = arg;
+	struct record *r = e->record;
+
+	r->turns[e->instance].execution = NULL;
+	free(e);
+	engine_kick(r);
+}
+
+void execution_rest(struct record *r, unsigned i, msec wait)
+{
+	struct execution *e = execution_of(r, i);
+
+	timer_start(&e->rest, wait, on_rested, e);
+}
+
+void execution_cancel(struct record *r, unsigned i)
+{
+	struct execution *e = r->turns[i].execution;
+
+	if (e == NULL)
+		return;
+	r->turns[i].execution = NULL;
+	op_cancel(&e->pending);
+	timer_stop(&e->rest);
+	free(e);
+}

@@ -1,0 +1,96 @@
+/* wal/record.c - a record: what one write is, from its append to its last position. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "wal/wal_private.h"
+
+const char *record_kind_name(enum record_kind kind)
+{
+	switch (kind) {
+	case RECORD_NONE:
+		break;
+	case RECORD_ADD:
+		return "add";
+	case RECORD_UPSERT:
+		return "upsert";
+	case RECORD_UPDATE:
+		return "update";
+	case RECORD_DELETE:
+		return "delete";
+	case RECORD_DELETE_WHERE:
+		return "delete_where";
+	case RECORD_CREATE_COLLECTION:
+		return "create_collection";
+	case RECORD_MODIFY_COLLECTION:
+		return "modify_collection";
+	case RECORD_DELETE_COLLECTION:
+		return "delete_collection";
+	case RECORD_CREATE_DATABASE:
+		return "create_database";
+	case RECORD_DELETE_DATABASE:
+		return "delete_database";
+	case RECORD_CREATE_TENANT:
+		return "create_tenant";
+	case RECORD_RESET:
+		return "reset";
+	}
+	return "none";
+}
+
+bool record_runs(enum record_kind kind)
+{
+	return kind == RECORD_ADD || kind == RECORD_UPSERT || kind == RECORD_UPDATE ||
+	       kind == RECORD_DELETE;
+}
+
+bool record_is_item(enum record_kind kind)
+{
+	return record_runs(kind) || kind == RECORD_DELETE_WHERE;
+}
+
+bool record_creates(enum record_kind kind)
+{
+	return kind == RECORD_CREATE_COLLECTION || kind == RECORD_CREATE_DATABASE ||
+	       kind == RECORD_CREATE_TENANT;
+}
+
+struct record *record_create(wal_seq seq, const struct wal_write *write)
+{
+	unsigned n = health_count();
+	struct record *r = mem_alloc(sizeof(*r) + n * sizeof(struct turn));
+
+	r->seq = seq;
+	r->kind = write->kind;
+	r->executor = r->decided_by = -1;
+	r->collection = collection_hold(write->collection);
+	r->database = database_hold(write->database);
+	r->name = mem_string(write->kind == RECORD_CREATE_TENANT ? write->tenant
+								 : write->name);
+	r->body = blob_ref(write->body);
+	r->body_len = blob_len(write->body);
+	r->embeddings = write->embeddings;
+	r->unsettled = n;
+	TAILQ_INIT(&r->watchers);
+	for (unsigned i = 0; i < n; i++)
+		r->turns[i].record = r;
+	if (r->kind == RECORD_MODIFY_COLLECTION && r->name != NULL)
+		r->old_name = mem_string(r->collection->name);
+	return r;
+}
+
+void record_free(struct record *r)
+{
+	assert(TAILQ_EMPTY(&r->watchers) && r->busy == 0);
+	for (unsigned i = 0; i < health_count(); i++)
+		execution_cancel(r, i);
+	collection_release(&r->collection);
+	database_release(&r->database);
+	blob_unref(&r->body);
+	blob_unref(&r->resolved);
+	blob_unref(&r->answer);
+	free(r->name);
+	free(r->old_name);
+	free(r->members);
+	free(r);
+}

@@ -1,0 +1,186 @@
+/* wal/scope.c - order: whose turn it is. Pure: no I/O, no clock.
+ *
+ * A scope keeps its records once, in seq order; each instance has its own place in that
+ * row, its lane. A record that spans scopes (a create is in its database's and in its
+ * collection's) has its turn when it stands first in all of them.
+ *
+ * The next record of a lane is sent only when the position of the one before is durable,
+ * so that after a crash at most one is in doubt, and re-executing one record in its own
+ * place is harmless. A run of one kind of item write is re-executable as a whole (nothing
+ * in it can flip whether an item exists) and need not wait. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "wal/wal_private.h"
+
+static struct scope *all;
+
+static struct scope *scope_create(int64_t id)
+{
+	struct scope *s = mem_alloc(sizeof(*s) + health_count() * sizeof(struct lane));
+
+	s->id = id;
+	TAILQ_INIT(&s->members);
+	return s;
+}
+
+void scope_free(struct scope *s)
+{
+	if (s == NULL)
+		return;
+	assert(TAILQ_EMPTY(&s->members));
+	if (s == all)
+		all = NULL;
+	free(s);
+}
+
+struct scope *scope_all(void)
+{
+	if (all == NULL)
+		all = scope_create(0);
+	return all;
+}
+
+struct scope *scope_of_collection(struct collection *c)
+{
+	if (c->scope == NULL)
+		c->scope = scope_create(c->id);
+	return c->scope;
+}
+
+struct scope *scope_of_database(struct database *db)
+{
+	if (db->scope == NULL)
+		db->scope = scope_create(db->id);
+	return db->scope;
+}
+
+static void enter(struct record *r, struct scope *s)
+{
+	struct member *m = &r->members[r->n_members++];
+
+	m->record = r;
+	m->scope = s;
+	TAILQ_INSERT_TAIL(&s->members, m, link);
+	for (unsigned i = 0; i < health_count(); i++)
+		if (s->lanes[i].head == NULL)
+			s->lanes[i].head = m;
+}
+
+static void enter_collections(struct record *r, struct database *db)
+{
+	struct collection *c;
+
+	TAILQ_FOREACH(c, &db->collections, link)
+		enter(r, scope_of_collection(c));
+}
+
+static size_t count_scopes(void)
+{
+	struct database *db;
+	struct collection *c;
+	size_t n = 1;
+
+	for (db = catalogue_next_database(NULL); db != NULL;
+	     db = catalogue_next_database(db)) {
+		n++;
+		TAILQ_FOREACH(c, &db->collections, link)
+			n++;
+	}
+	return n;
+}
+
+static void enter_everything(struct record *r)
+{
+	struct database *db;
+
+	for (db = catalogue_next_database(NULL); db != NULL;
+	     db = catalogue_next_database(db)) {
+		enter(r, scope_of_database(db));
+		enter_collections(r, db);
+	}
+}
+
+void scope_enter(struct record *r)
+{
+	bool wide = r->kind == RECORD_RESET || r->kind == RECORD_DELETE_DATABASE;
+
+	r->members = mem_array(wide ? count_scopes() + 1 : 2, sizeof(struct member));
+	if (record_is_item(r->kind)) {
+		enter(r, scope_of_collection(r->collection));
+	} else if (r->collection != NULL) {
+		enter(r, scope_of_database(r->collection->db));
+		enter(r, scope_of_collection(r->collection));
+	} else {
+		enter(r, scope_all());
+		if (r->database != NULL)
+			enter(r, scope_of_database(r->database));
+		if (r->kind == RECORD_DELETE_DATABASE)
+			enter_collections(r, r->database);
+		if (r->kind == RECORD_RESET)
+			enter_everything(r);
+	}
+}
+
+void scope_leave(struct record *r)
+{
+	for (unsigned k = 0; k < r->n_members; k++) {
+		struct member *m = &r->members[k];
+
+		for (unsigned i = 0; i < health_count(); i++)
+			if (m->scope->lanes[i].head == m)
+				m->scope->lanes[i].head = TAILQ_NEXT(m, link);
+		TAILQ_REMOVE(&m->scope->members, m, link);
+	}
+	r->n_members = 0;
+}
+
+static bool position_allows(const struct record *r, const struct lane *lane)
+{
+	return lane->undurable == 0 || (record_runs(r->kind) && lane->run == r->kind);
+}
+
+bool scope_may_execute(const struct record *r, unsigned i)
+{
+	for (unsigned k = 0; k < r->n_members; k++) {
+		const struct lane *lane = &r->members[k].scope->lanes[i];
+
+		if (lane->head != &r->members[k] || !position_allows(r, lane))
+			return false;
+	}
+	return true;
+}
+
+void scope_sent(struct record *r)
+{
+	for (unsigned k = 0; k < r->n_members; k++)
+		if (r->members[k].scope->sent_high < r->seq)
+			r->members[k].scope->sent_high = r->seq;
+}
+
+void scope_done(struct record *r, unsigned i)
+{
+	for (unsigned k = 0; k < r->n_members; k++) {
+		struct lane *lane = &r->members[k].scope->lanes[i];
+
+		assert(lane->head == &r->members[k]);
+		lane->head = TAILQ_NEXT(&r->members[k], link);
+		lane->done = r->seq;
+		if (lane->undurable++ == 0)
+			lane->run = r->kind;
+		else if (lane->run != r->kind)
+			lane->run = RECORD_NONE;
+	}
+}
+
+void scope_durable(struct record *r, unsigned i)
+{
+	for (unsigned k = 0; k < r->n_members; k++)
+		r->members[k].scope->lanes[i].undurable--;
+}
+
+bool scope_current(const struct scope *s, unsigned i)
+{
+	return s == NULL || s->lanes[i].done >= s->sent_high;
+}

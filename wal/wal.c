@@ -1,0 +1,274 @@
+/* wal/wal.c - the door of wal/: start and stop, the two sessions with PostgreSQL, who
+ * leads, and the questions others ask.
+ *
+ *	log      appends, outcomes, positions; one session, so that they commit in the order
+ *	         they were asked for
+ *	control  the lease, and bodies that memory had let go; never behind a large append
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
+#include "core/timer.h"
+#include "wal/wal_private.h"
+
+#define DRAIN_MOST_MS 2000u
+#define DRAIN_LOOK_MS 10u
+
+static struct {
+	struct pg *log, *control;
+	struct op *migrating;
+	bool migrated, leads;
+	struct timer depose, drain;
+	const char *deposed_why;
+	msec drain_until;
+	void (*drained)(void *arg);
+	void *drained_arg;
+} wal;
+
+struct pg *wal_pg(void)
+{
+	return wal.log;
+}
+
+struct pg *wal_control(void)
+{
+	return wal.control;
+}
+
+/* --- coming up ----------------------------------------------------------------------------------- */
+
+static void begin(void);
+
+static void on_migrated(void *arg, bool ok)
+{
+	(void)arg;
+	wal.migrated = ok;
+	if (!ok) /* told in the log; again with a fresh session */
+		pg_drop_session(wal.control, "the schema could not be prepared");
+	begin();
+}
+
+static void begin(void)
+{
+	if (pg_state(wal.log) != PG_UP || pg_state(wal.control) != PG_UP)
+		return;
+	if (!wal.migrated) {
+		if (wal.migrating == NULL)
+			schema_migrate(wal.control, on_migrated, NULL, &wal.migrating);
+		return;
+	}
+	lease_connected();
+}
+
+static void on_change(void *arg, enum pg_state now, const char *why)
+{
+	struct pg *pg = *(struct pg **)arg;
+	const char *name = pg == wal.log ? "log" : "control";
+
+	if (now == PG_UP) {
+		log_info("postgres", "%s session up", name);
+		if (pg == wal.log) {
+			append_resume();
+			persist_resume();
+		}
+		begin();
+		return;
+	}
+	log_warn("postgres", "%s session down: %s", name, why);
+	if (pg == wal.log)
+		append_lost_session(pg_backend_pid(pg));
+}
+
+void wal_start(const struct conf *conf)
+{
+	catalogue_start(scope_free);
+	append_start();
+	persist_start();
+	engine_start(conf);
+	lease_start();
+	upkeep_start(conf->wal_retention);
+	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
+	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
+	pg_start(wal.log);
+	pg_start(wal.control);
+}
+
+/* --- leading --------------------------------------------------------------------------------------- */
+
+void wal_recovered(void)
+{
+	wal.leads = true;
+	engine_hold(false);
+}
+
+static void forget_everything(enum status s)
+{
+	wal.leads = false;
+	lease_lost();
+	append_clear(s);
+	engine_clear();
+	catalogue_clear();
+}
+
+static void on_depose(void *arg)
+{
+	(void)arg;
+	log_warn("lease", "no longer leading: %s", wal.deposed_why);
+	/* What the session has not sent yet must not be sent with our memory gone. */
+	pg_drop_session(wal.log, wal.deposed_why);
+	forget_everything(STATUS_DEPOSED);
+}
+
+/* Told from deep inside the engine: done on the next turn of the loop. */
+void wal_deposed(const char *why)
+{
+	wal.deposed_why = why;
+	if (!timer_running(&wal.depose))
+		timer_start(&wal.depose, 0, on_depose, NULL);
+}
+
+bool wal_leads(void)
+{
+	return wal.leads;
+}
+
+bool wal_connected(void)
+{
+	return pg_state(wal.log) == PG_UP;
+}
+
+bool wal_ready(void)
+{
+	return wal.leads && wal_connected() && lease_may_send();
+}
+
+/* --- going down -------------------------------------------------------------------------------------- */
+
+static void on_drain_look(void *arg)
+{
+	bool quiet = engine_in_flight() == 0 && persist_waiting() == 0;
+
+	(void)arg;
+	if (!quiet && clock_ms() < wal.drain_until) {
+		timer_start(&wal.drain, DRAIN_LOOK_MS, on_drain_look, NULL);
+		return;
+	}
+	if (lease_epoch() > 0 && pg_state(wal.control) == PG_UP)
+		lease_release(wal.drained, wal.drained_arg);
+	else
+		wal.drained(wal.drained_arg);
+}
+
+void wal_drain(void (*done)(void *arg), void *arg)
+{
+	engine_hold(true);
+	wal.drain_until = clock_ms() + DRAIN_MOST_MS;
+	wal.drained = done;
+	wal.drained_arg = arg;
+	timer_start(&wal.drain, 0, on_drain_look, NULL);
+}
+
+void wal_stop(void)
+{
+	timer_stop(&wal.depose);
+	timer_stop(&wal.drain);
+	op_cancel(&wal.migrating);
+	upkeep_stop();
+	lease_stop();
+	pg_destroy(&wal.log);
+	pg_destroy(&wal.control);
+	forget_everything(STATUS_STOPPED);
+	engine_stop();
+	catalogue_stop();
+}
+
+/* --- writes -------------------------------------------------------------------------------------------- */
+
+static void deliver(struct op *op)
+{
+	struct wal_op *w = (struct wal_op *)op;
+
+	w->decided(w->arg, w->status, &w->outcome);
+}
+
+static void release(struct op *op)
+{
+	struct wal_op *w = (struct wal_op *)op;
+
+	blob_unref(&w->outcome.body);
+	free(w);
+}
+
+void wal_op_end(struct wal_op *op, enum status s)
+{
+	op->status = s;
+	op_end(&op->op);
+}
+
+void wal_write(const struct wal_write *write, wal_appended_fn *appended,
+	       wal_decided_fn *decided, void *arg, struct op **slot)
+{
+	struct wal_op *w = mem_new(struct wal_op);
+
+	w->op.deliver = deliver;
+	w->op.release = release;
+	w->appended = appended;
+	w->decided = decided;
+	w->arg = arg;
+	op_begin(&w->op, slot);
+	if (wal_ready())
+		append_write(write, w);
+	else
+		wal_op_end(w, STATUS_LOG_UNAVAILABLE);
+}
+
+bool wal_executing(wal_seq seq)
+{
+	const struct record *r = engine_find(seq);
+
+	for (unsigned i = 0; r != NULL && i < health_count(); i++)
+		if (r->turns[i].state == TURN_SENT)
+			return true;
+	return false;
+}
+
+/* --- reads ---------------------------------------------------------------------------------------------- */
+
+bool wal_current(const struct instance *in, const struct collection *c)
+{
+	unsigned i = instance_index(in);
+
+	return !uuid_none(&c->local[i]) && scope_current(c->scope, i);
+}
+
+bool wal_database_current(const struct instance *in, const struct database *db)
+{
+	return scope_current(db->scope, instance_index(in));
+}
+
+uint64_t wal_behind(const struct instance *in, const struct collection *c)
+{
+	const struct member *m;
+	uint64_t n = 0;
+
+	if (c->scope == NULL)
+		return 0;
+	for (m = c->scope->lanes[instance_index(in)].head; m != NULL; m = TAILQ_NEXT(m, link))
+		n++;
+	return n;
+}
+
+void wal_figures(struct wal_figures *out)
+{
+	*out = (struct wal_figures){.seq = append_last_seq()};
+	engine_figures(out);
+	for (enum record_kind k = RECORD_ADD; k <= RECORD_RESET; k++)
+		out->appended += wal_appended_count(k);
+	out->append_us_sum = append_us_sum();
+	out->epoch = lease_epoch();
+	out->leads = wal.leads;
+	out->connected = wal_connected();
+	out->last_error = pg_last_error(wal.log);
+}

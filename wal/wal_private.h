@@ -1,0 +1,239 @@
+/* wal/wal_private.h - what the files of wal/ share.
+ *
+ *   record   one write: its place, its body, its decision, one turn per instance
+ *   turn     one record at one instance: queued, sent, done, durable
+ *   scope    what must be executed in order: a collection, a database, or everything
+ *   lane     one scope at one instance: whose turn it is, how far it has come
+ *
+ * A record is a member of one or more scopes, its first being the one its position is
+ * kept under. Its turn at an instance comes when it is the head of that instance's lane
+ * in every scope it is a member of.
+ *
+ *	item writes                   collection
+ *	create/modify/delete coll.    database, collection
+ *	create/delete database        all, database (delete: every collection in it too)
+ *	create tenant                 all
+ *	reset                         all, every database, every collection
+ */
+#ifndef WAL_WAL_PRIVATE_H
+#define WAL_WAL_PRIVATE_H
+
+#include <sys/queue.h>
+
+#include "core/pg.h"
+#include "core/timer.h"
+#include "wal/wal.h"
+
+struct execution;
+
+enum turn_state {
+	TURN_QUEUED,  /* not executed, as far as we know */
+	TURN_SENT,    /* an execution is at work */
+	TURN_DONE,    /* executed; its position is not durable yet */
+	TURN_DURABLE, /* nothing left to do here */
+};
+
+struct turn {
+	enum turn_state state;
+	bool doubt;	    /* it may have been executed before: sent, no clear answer */
+	bool blocked;	    /* too many in flight at the instance */
+	unsigned failures;  /* executions that ended without a verdict */
+	unsigned errors_500; /* of those, answered 500 */
+	struct execution *execution; /* while SENT, or QUEUED and resting */
+	struct uuid local; /* a create of a collection, DONE: its id there */
+	struct record *record;
+	TAILQ_ENTRY(turn) blocked_link;
+};
+
+enum decision {
+	DECISION_OPEN,
+	DECISION_ACCEPTED,
+	DECISION_REJECTED, /* a refusal: the others skip it ... */
+	DECISION_REJECTED_EVERYWHERE, /* ... or must be refused it too (it may have set the
+					 collection's dimension) */
+};
+
+struct member {
+	struct record *record;
+	struct scope *scope;
+	TAILQ_ENTRY(member) link;
+};
+
+struct record {
+	wal_seq seq;
+	enum record_kind kind;
+	enum decision decision;
+	bool decision_durable;
+	bool resolved_durable;
+	bool embeddings;
+	bool sets_dimension;
+	int http;	      /* of the decision */
+	int executor;	      /* instance at work on deciding it, or -1 */
+	int decided_by;	      /* instance, or -1 */
+	struct collection *collection; /* held */
+	struct database *database;     /* held */
+	char *name;	      /* see struct wal_write; tenant creates: the tenant */
+	char *old_name;	      /* of a rename */
+	struct blob *body;    /* NULL when it must be fetched from the log first */
+	size_t body_len;
+	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
+	struct blob *answer;
+	int64_t appended_wall_ms;
+	uint64_t log_us, upstream_us;
+	unsigned unsettled; /* turns not DURABLE */
+	unsigned busy;	    /* persists and executions that refer to it */
+	unsigned n_members;
+	struct member *members;
+	TAILQ_HEAD(, wal_op) watchers;
+	TAILQ_ENTRY(record) link;
+	struct turn turns[];
+};
+
+TAILQ_HEAD(record_list, record);
+
+struct lane {
+	struct member *head;	/* whose turn is next; NULL: caught up */
+	wal_seq done;		/* the last record executed (or passed) here */
+	unsigned undurable;	/* of those, how many have no durable position yet ... */
+	enum record_kind run;	/* ... and their kind, if all are the same; else NONE */
+};
+
+struct scope {
+	int64_t id;
+	wal_seq sent_high; /* the highest seq sent to any instance */
+	TAILQ_HEAD(, member) members;
+	struct lane lanes[];
+};
+
+/* One write as its client's exchange sees it; attached to its record once appended. */
+struct wal_op {
+	struct op op;
+	wal_appended_fn *appended;
+	wal_decided_fn *decided;
+	void *arg;
+	enum status status;
+	struct wal_outcome outcome;
+	TAILQ_ENTRY(wal_op) link;
+};
+
+void wal_op_end(struct wal_op *op, enum status s);
+
+/* --- record.c ------------------------------------------------------------------------------ */
+struct record *record_create(wal_seq seq, const struct wal_write *write);
+void record_free(struct record *r);
+bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
+bool record_is_item(enum record_kind kind);
+bool record_creates(enum record_kind kind);
+
+/* --- scope.c: order, pure --------------------------------------------------------------------- */
+struct scope *scope_all(void);
+struct scope *scope_of_collection(struct collection *c);
+struct scope *scope_of_database(struct database *db);
+void scope_free(struct scope *s);
+/* Makes the record a member of its scopes, last in each. */
+void scope_enter(struct record *r);
+void scope_leave(struct record *r);
+bool scope_may_execute(const struct record *r, unsigned i);
+void scope_sent(struct record *r);
+/* The turn is done: the lanes move on. */
+void scope_done(struct record *r, unsigned i);
+void scope_durable(struct record *r, unsigned i);
+bool scope_current(const struct scope *s, unsigned i);
+
+/* --- verdict.c: pure --------------------------------------------------------------------------- */
+enum verdict {
+	VERDICT_APPLIED,  /* it has its effect there */
+	VERDICT_REFUSED,  /* a clear no, without effect */
+	VERDICT_NOT_SENT, /* not a byte has arrived */
+	VERDICT_UNKNOWN,  /* it may have its effect or not */
+	VERDICT_BUSY,	  /* not now */
+	VERDICT_LOST,	  /* the instance does not know a collection it must have */
+	VERDICT_DENIED,	  /* it does not let us in */
+};
+enum verdict verdict_of(const struct reply *reply);
+const char *verdict_name(enum verdict v);
+
+/* --- engine.c: whose turn it is, and what a verdict means -------------------------------------- */
+void engine_start(const struct conf *conf);
+void engine_stop(void);
+void engine_clear(void);	    /* forget all records (deposed, or stopping) */
+void engine_add(struct record *r);  /* appended or loaded: from now on it is executed */
+void engine_kick(struct record *r); /* something it waits for may have changed */
+void engine_kick_all(void);
+void engine_hold(bool hold);	    /* no new executions */
+unsigned engine_in_flight(void);
+void engine_persisted(struct record *r, unsigned i); /* by persist.c */
+void engine_figures(struct wal_figures *out);
+struct record *engine_find(wal_seq seq);
+
+/* --- execute.c: one record at one instance ----------------------------------------------------- */
+struct execution_result {
+	enum verdict verdict;
+	int http;
+	struct blob *body;
+	const char *detail;
+};
+void execution_start(struct record *r, unsigned i);
+void execution_rest(struct record *r, unsigned i, msec wait); /* then engine_kick() */
+void execution_cancel(struct record *r, unsigned i);
+void engine_executed(struct record *r, unsigned i, const struct execution_result *result);
+
+/* --- calls.c: pure: what to send --------------------------------------------------------------- */
+struct prepared {
+	const char *method;
+	struct text target;
+	struct blob *body; /* a reference of its own, or NULL */
+	bool repeatable;
+};
+void prepare_item(struct prepared *p, const struct record *r, unsigned i);
+void prepare_resolve(struct prepared *p, const struct record *r, unsigned i);
+void prepare_create(struct prepared *p, const struct record *r);
+void prepare_find_created(struct prepared *p, const struct record *r);
+void prepare_modify(struct prepared *p, const struct record *r, unsigned i);
+void prepare_set_aside(struct prepared *p, const struct record *r, unsigned i);
+void prepare_delete(struct prepared *p, const struct record *r, unsigned i);
+void prepare_reset(struct prepared *p);
+void prepared_clear(struct prepared *p);
+/* {"ids":[...]} out of the answer to prepare_resolve(); NULL: not understood */
+struct blob *resolved_from(const struct blob *answer, size_t *count);
+
+/* --- persist.c: outcomes and positions ----------------------------------------------------------- */
+void persist_start(void);
+void persist_turn(struct record *r, unsigned i, bool with_decision);
+void persist_resume(void); /* PostgreSQL is back */
+void persist_clear(void);
+unsigned persist_waiting(void);
+/* Adds the refusal of everything that follows unless we still lead. */
+void persist_add_fence(struct pg_unit *unit);
+
+/* --- append.c -------------------------------------------------------------------------------- */
+void append_start(void);
+void append_lost_session(int pid); /* the session whose commits may be unknown */
+void append_write(const struct wal_write *write, struct wal_op *op);
+void append_resume(void); /* PostgreSQL is back: find out about lost appends */
+void append_clear(enum status s);
+wal_seq append_last_seq(void);
+void append_loaded(wal_seq last);
+uint64_t append_us_sum(void);
+
+/* --- lease.c, recover.c, schema.c, upkeep.c ------------------------------------------------------------------ */
+void lease_start(void);
+void lease_stop(void);
+void lease_connected(void); /* the control session is up */
+void lease_release(void (*done)(void *arg), void *arg);
+void lease_lost(void); /* deposed: try to lead again */
+bool lease_may_send(void);
+int64_t lease_epoch(void);
+void wal_deposed(const char *why);
+void wal_recovered(void); /* everything is loaded: lead */
+void recover_start(void (*done)(bool ok), struct op **slot);
+void upkeep_start(msec keep);
+void upkeep_stop(void);
+wal_seq engine_floor(unsigned i); /* everything up to here is durable at the instance */
+void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
+		    struct op **slot);
+
+struct pg *wal_pg(void);     /* appends, outcomes, positions: in one order */
+struct pg *wal_control(void); /* lease, bodies */
+
+#endif
