@@ -16,8 +16,8 @@
 #include "core/head.h"
 
 enum body_state {
-	BODY_MORE,	/* not at the end yet */
-	BODY_COMPLETE,	/* that was all; what follows belongs to the next message */
+	BODY_MORE,      /* not at the end yet */
+	BODY_COMPLETE,  /* that was all; what follows belongs to the next message */
 	BODY_MALFORMED, /* close the connection */
 };
 
@@ -26,15 +26,15 @@ enum body_state {
 
 struct body {
 	enum head_framing framing;
-	uint64_t left;	/* of the length, or of the current chunk */
-	int step;	/* where in the chunked grammar */
-	unsigned line;	/* bytes of the current chunk-size line or trailer so far */
+	uint64_t left; /* of the length, or of the current chunk */
+	int step;      /* where in the chunked grammar */
+	unsigned line; /* bytes of the current chunk-size line or trailer so far */
 	unsigned digits;
 };
 
 void body_init(struct body *b, enum head_framing framing, uint64_t content_length);
 size_t body_read(struct body *b, const char *bytes, size_t len, const char **piece,
-		 size_t *piece_len, enum body_state *state);
+                 size_t *piece_len, enum body_state *state);
 /* The connection has closed: was that the end of the body? */
 enum body_state body_at_close(const struct body *b);
 

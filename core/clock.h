@@ -6,8 +6,8 @@
 
 typedef uint64_t msec;
 
-msec clock_ms(void);	    /* since some past point; goes on while the machine sleeps */
-uint64_t clock_us(void);    /* the same clock, finer */
+msec clock_ms(void);         /* since some past point; goes on while the machine sleeps */
+uint64_t clock_us(void);     /* the same clock, finer */
 int64_t clock_wall_ms(void); /* since 1970, UTC; may jump */
 
 #define CLOCK_ISO_BYTES 25

@@ -10,9 +10,10 @@
 
 struct sockaddr_storage;
 
-/* n addresses, valid only inside the callback; STATUS_NOT_RESOLVED: n is 0. Ports are 0. */
-typedef void (dns_fn)(void *arg, enum status s, const struct sockaddr_storage *addresses,
-		      int n);
+/* n addresses, valid only inside the callback; STATUS_NOT_RESOLVED: n is 0. Ports are 0.
+ */
+typedef void(dns_fn)(void *arg, enum status s, const struct sockaddr_storage *addresses,
+                     int n);
 
 void dns_start(void);
 void dns_stop(void);

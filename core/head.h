@@ -16,15 +16,15 @@
 
 #include "core/headers.h"
 
-#define HEAD_MAX_BYTES 32768u	/* a request head */
-#define HEAD_MAX_LINE 8000u	/* one line of a request head */
+#define HEAD_MAX_BYTES 32768u /* a request head */
+#define HEAD_MAX_LINE 8000u   /* one line of a request head */
 #define HEAD_MAX_FIELDS 100u
 #define HEAD_REPLY_MAX_BYTES 65536u
 
 /* How long the body after a head is. */
 enum head_framing {
-	FRAMING_NONE,	  /* there is no body */
-	FRAMING_LENGTH,	  /* content_length bytes (0 counts as FRAMING_NONE) */
+	FRAMING_NONE,   /* there is no body */
+	FRAMING_LENGTH, /* content_length bytes (0 counts as FRAMING_NONE) */
 	FRAMING_CHUNKED,
 	FRAMING_TO_CLOSE, /* replies only: until the connection closes */
 };
@@ -47,7 +47,7 @@ struct reply_head {
 	enum head_framing framing;
 	uint64_t content_length;
 	bool has_content_length; /* also where there is no body: HEAD, 304 */
-	bool keep_alive;	 /* the connection can be used again after the body */
+	bool keep_alive;         /* the connection can be used again after the body */
 };
 
 /* What a parse found. More than 0: the status to refuse a request with (400, 414, 431,
@@ -60,14 +60,14 @@ enum { HEAD_COMPLETE = 0, HEAD_INCOMPLETE = -1 };
  * and counted in *used. To be called again with more bytes after HEAD_INCOMPLETE;
  * *scanned (0 at first) remembers how far the search for the end has come. */
 int head_parse_request(const char *bytes, size_t len, size_t *scanned, size_t *used,
-		       struct request_head *head);
+                       struct request_head *head);
 /* A reply to `method`: HEAD and 1xx, 204, 304 have no body. 1xx heads are returned like
  * any other; the caller skips them. Bare LF is refused here as well. */
 int head_parse_reply(const char *bytes, size_t len, const char *method, size_t *scanned,
-		     size_t *used, struct reply_head *head);
+                     size_t *used, struct reply_head *head);
 
 void request_head_clear(struct request_head *head); /* may come twice */
-void reply_head_clear(struct reply_head *head);	    /* may come twice */
+void reply_head_clear(struct reply_head *head);     /* may come twice */
 
 /* True for the fields that belong to one connection and are never passed on:
  * Connection and what it names (given as `connection`, may be NULL), Keep-Alive,

@@ -18,14 +18,14 @@ struct headers {
 
 void headers_add(struct headers *h, const char *name, const char *value);
 void headers_addn(struct headers *h, const char *name, size_t name_len, const char *value,
-		  size_t value_len);
+                  size_t value_len);
 const char *headers_get(const struct headers *h, const char *name); /* first, or NULL */
 size_t headers_count_of(const struct headers *h, const char *name);
 /* true if any field of that name holds the token in its comma-separated list */
 bool headers_has_token(const struct headers *h, const char *name, const char *token);
 /* Walks in order: start with *at = 0; false at the end. */
 bool headers_next(const struct headers *h, size_t *at, const char **name,
-		  const char **value);
+                  const char **value);
 void headers_copy(struct headers *to, const struct headers *from); /* `to` is cleared */
 void headers_clear(struct headers *h);
 

@@ -33,7 +33,7 @@ static int connect_here(void)
 static size_t ask(int fd, char *answer, size_t room)
 {
 	static const char request[] = "GET /health HTTP/1.1\r\nHost: localhost\r\n"
-				      "Connection: close\r\n\r\n";
+	                              "Connection: close\r\n\r\n";
 	size_t len = 0;
 	ssize_t n;
 

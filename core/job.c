@@ -102,6 +102,6 @@ void job_each(void (*fn)(const struct job *job, void *arg), void *arg)
 {
 	const struct job *job;
 
-	TAILQ_FOREACH(job, &jobs, link)
+	TAILQ_FOREACH (job, &jobs, link)
 		fn(job, arg);
 }

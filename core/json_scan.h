@@ -18,11 +18,18 @@
 
 struct json_slice {
 	const char *at; /* NULL: absent */
-	size_t len;	/* without surrounding white space */
+	size_t len;     /* without surrounding white space */
 };
 
-enum json_kind { JSON_ABSENT, JSON_NULL_VALUE, JSON_BOOL, JSON_NUMBER, JSON_TEXT,
-		 JSON_LIST, JSON_MAP };
+enum json_kind {
+	JSON_ABSENT,
+	JSON_NULL_VALUE,
+	JSON_BOOL,
+	JSON_NUMBER,
+	JSON_TEXT,
+	JSON_LIST,
+	JSON_MAP
+};
 
 /* The whole text as one value; .at == NULL when its structure is broken. */
 struct json_slice json_whole(const char *text, size_t len);

@@ -21,7 +21,8 @@
 
 extern char **environ;
 
-/* --- words that are not settings -------------------------------------------------------- */
+/* --- words that are not settings
+ * -------------------------------------------------------- */
 
 static void print(struct text *t)
 {
@@ -59,7 +60,8 @@ static bool answer_word(int argc, char **argv)
 	return true;
 }
 
-/* --- settings ------------------------------------------------------------------------------ */
+/* --- settings
+ * ------------------------------------------------------------------------------ */
 
 /* true: go on; otherwise *exit_code is final */
 static bool load(struct conf *conf, int argc, char **argv, int *exit_code)
@@ -84,7 +86,8 @@ static bool load(struct conf *conf, int argc, char **argv, int *exit_code)
 	return good;
 }
 
-/* --- ending: clients first, then the log, then everything ------------------------------------- */
+/* --- ending: clients first, then the log, then everything
+ * ------------------------------------- */
 
 static void on_wal_drained(void *arg)
 {
@@ -109,7 +112,9 @@ static void on_stop(int signal)
 	http_drain(on_http_drained, NULL);
 }
 
-/* --- running ------------------------------------------------------------------------------------- */
+/* --- running
+ * -------------------------------------------------------------------------------------
+ */
 
 static void protect(void)
 {
@@ -135,7 +140,7 @@ static int run(const struct conf *conf)
 		log_error("listen", "%s", error);
 	} else {
 		log_info("start", "chromatid %s listens on port %d", CHROMATID_VERSION,
-			 conf->port);
+		         conf->port);
 		loop_run(on_stop);
 	}
 	http_stop();
@@ -162,8 +167,8 @@ int main(int argc, char **argv)
 	if (load(&conf, argc, argv, &code)) {
 		protect();
 		gethostname(name, sizeof(name) - 1);
-		log_start((enum log_level)conf.log_level, (enum log_format)conf.log_format,
-			  name);
+		log_start((enum log_level)conf.log_level,
+		          (enum log_format)conf.log_format, name);
 		code = run(&conf);
 	}
 	conf_clear(&conf);

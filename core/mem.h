@@ -5,11 +5,11 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t bytes);			   /* zeroed */
-void *mem_array(size_t count, size_t bytes);	   /* zeroed; checks the product */
-void *mem_resize(void *old, size_t bytes);	   /* new bytes are not zeroed */
-void *mem_copy(const void *from, size_t bytes);	   /* NULL only when from is NULL */
-char *mem_string(const char *from);		   /* NULL only when from is NULL */
+void *mem_alloc(size_t bytes);                     /* zeroed */
+void *mem_array(size_t count, size_t bytes);       /* zeroed; checks the product */
+void *mem_resize(void *old, size_t bytes);         /* new bytes are not zeroed */
+void *mem_copy(const void *from, size_t bytes);    /* NULL only when from is NULL */
+char *mem_string(const char *from);                /* NULL only when from is NULL */
 char *mem_substring(const char *from, size_t len); /* adds the final NUL */
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

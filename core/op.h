@@ -31,8 +31,8 @@ struct op {
 };
 
 void op_begin(struct op *op, struct op **slot); /* slot may be NULL: nobody waits */
-void op_end(struct op *op);			/* deliver and release, on the next turn */
-void op_cancel(struct op **slot);		/* takes a NULL slot; nobody will call */
-bool op_wanted(const struct op *op);		/* false once cancelled */
+void op_end(struct op *op);          /* deliver and release, on the next turn */
+void op_cancel(struct op **slot);    /* takes a NULL slot; nobody will call */
+bool op_wanted(const struct op *op); /* false once cancelled */
 
 #endif

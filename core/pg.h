@@ -42,7 +42,7 @@ struct pg_unit;
 
 enum pg_state { PG_DOWN, PG_UP };
 
-typedef void (pg_change_fn)(void *arg, enum pg_state now, const char *why);
+typedef void(pg_change_fn)(void *arg, enum pg_state now, const char *why);
 
 /* Checks a DATABASE_URL without connecting; NULL if good, else what is wrong (freed by
  * the caller; never holds a password). */
@@ -50,11 +50,11 @@ char *pg_check_url(const char *url);
 
 /* `name` appears in logs and, with "chromatid-", as application_name. */
 struct pg *pg_create(const char *url, const char *name, pg_change_fn *on_change,
-		     void *arg);
-void pg_start(struct pg *pg); /* begins to connect; on_change is told from the loop */
+                     void *arg);
+void pg_start(struct pg *pg);    /* begins to connect; on_change is told from the loop */
 void pg_destroy(struct pg **pg); /* open units end with STATUS_STOPPED, from the loop */
 enum pg_state pg_state(const struct pg *pg);
-int pg_backend_pid(const struct pg *pg);  /* of the last session that was up; 0: none */
+int pg_backend_pid(const struct pg *pg); /* of the last session that was up; 0: none */
 const char *pg_last_error(const struct pg *pg); /* "" if none */
 /* Closes the session, from the loop; it is opened again as after any loss. That also
  * gives back what libpq keeps: the memory of the largest unit and answer it carried. */
@@ -74,13 +74,13 @@ enum pg_kind { PG_NULL, PG_TEXT, PG_INT8, PG_INT4, PG_BOOL, PG_BYTES };
 
 struct pg_param {
 	enum pg_kind kind;
-	int64_t number;	  /* PG_INT8, PG_INT4, PG_BOOL */
+	int64_t number;   /* PG_INT8, PG_INT4, PG_BOOL */
 	const void *data; /* PG_TEXT (a C string), PG_BYTES */
-	size_t len;	  /* PG_BYTES */
+	size_t len;       /* PG_BYTES */
 };
 
 #define pg_null() ((struct pg_param){.kind = PG_NULL})
-#define pg_text(s) \
+#define pg_text(s)                                                                       \
 	((struct pg_param){.kind = (s) != NULL ? PG_TEXT : PG_NULL, .data = (s)})
 #define pg_int8(n) ((struct pg_param){.kind = PG_INT8, .number = (n)})
 #define pg_int4(n) ((struct pg_param){.kind = PG_INT4, .number = (n)})
@@ -89,22 +89,23 @@ struct pg_param {
 
 struct pg_unit *pg_unit_create(void);
 void pg_add(struct pg_unit *unit, const struct pg_statement *statement, int n,
-	    const struct pg_param *params);
+            const struct pg_param *params);
 /* For statements used once (migrations): sent unprepared, text copied. One command each
  * (DO $$...$$ for more); like all, it has 30 s (statement_timeout). */
 void pg_add_once(struct pg_unit *unit, const char *sql);
 
-/* Valid only inside the callback. Rows come in text format except bytea (see pg_get_*). */
+/* Valid only inside the callback. Rows come in text format except bytea (see pg_get_*).
+ */
 struct pg_results;
-typedef void (pg_fn)(void *arg, enum status s, const struct pg_results *results);
+typedef void(pg_fn)(void *arg, enum status s, const struct pg_results *results);
 
 /* Takes the unit over, always. */
 void pg_submit(struct pg *pg, struct pg_unit *unit, pg_fn *done, void *arg,
-	       struct op **slot);
+               struct op **slot);
 
 /* `statement` counts from 0 in the order of pg_add(). After an end other than STATUS_OK
  * there are no rows. Texts of NULLs are "". */
-int pg_rows(const struct pg_results *r, int statement);	    /* rows returned */
+int pg_rows(const struct pg_results *r, int statement);        /* rows returned */
 int64_t pg_changed(const struct pg_results *r, int statement); /* rows written */
 bool pg_is_null(const struct pg_results *r, int statement, int row, int column);
 const char *pg_get_text(const struct pg_results *r, int statement, int row, int column);
@@ -112,7 +113,7 @@ int64_t pg_get_int8(const struct pg_results *r, int statement, int row, int colu
 bool pg_get_bool(const struct pg_results *r, int statement, int row, int column);
 /* bytea; the bytes are valid inside the callback */
 const void *pg_get_bytes(const struct pg_results *r, int statement, int row, int column,
-			 size_t *len);
+                         size_t *len);
 const char *pg_sqlstate(const struct pg_results *r); /* "" unless refused */
 const char *pg_message(const struct pg_results *r);  /* "" unless refused */
 

@@ -7,7 +7,7 @@
 #include "core/clock.h"
 
 uint64_t random_u64(void);
-double random_unit(void);	/* [0, 1) */
+double random_unit(void);       /* [0, 1) */
 msec random_jitter(msec about); /* +-10 % */
 
 #endif

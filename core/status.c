@@ -6,7 +6,7 @@ static const struct {
 	const char *text;
 } list[] = {
 #define X(name, http, text) {http, text},
-	STATUS_LIST(X)
+        STATUS_LIST(X)
 #undef X
 };
 

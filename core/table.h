@@ -15,10 +15,11 @@ struct table {
 	size_t count;
 };
 
-void *table_get(const struct table *t, const char *key); /* NULL: not there */
+void *table_get(const struct table *t, const char *key);       /* NULL: not there */
 void table_put(struct table *t, const char *key, void *value); /* replaces */
-void *table_remove(struct table *t, const char *key);	       /* what was there */
-/* Walks in no order; start with *at = 0. Entries must not be added or removed meanwhile. */
+void *table_remove(struct table *t, const char *key);          /* what was there */
+/* Walks in no order; start with *at = 0. Entries must not be added or removed meanwhile.
+ */
 void *table_next(const struct table *t, size_t *bucket, const struct table_entry **entry);
 void table_clear(struct table *t); /* forgets all; may come twice */
 

@@ -17,12 +17,12 @@ void text_add(struct text *t, const void *bytes, size_t len);
 void text_adds(struct text *t, const char *s);
 void text_addc(struct text *t, char c);
 void text_addf(struct text *t, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+        __attribute__((format(printf, 2, 3)));
 void text_reserve(struct text *t, size_t more); /* room for that many more bytes */
-void text_drop(struct text *t, size_t len);	/* forget the first len bytes */
-void text_reset(struct text *t);		/* empty, memory kept */
-void text_clear(struct text *t);		/* empty, memory given back */
-char *text_detach(struct text *t);		/* the caller frees; t is empty again */
-const char *text_string(const struct text *t);	/* never NULL */
+void text_drop(struct text *t, size_t len);     /* forget the first len bytes */
+void text_reset(struct text *t);                /* empty, memory kept */
+void text_clear(struct text *t);                /* empty, memory given back */
+char *text_detach(struct text *t);              /* the caller frees; t is empty again */
+const char *text_string(const struct text *t);  /* never NULL */
 
 #endif

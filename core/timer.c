@@ -18,7 +18,7 @@ static void on_fire(evutil_socket_t fd, short what, void *arg)
 void timer_start(struct timer *t, msec after, timer_fn *fn, void *arg)
 {
 	struct timeval wait = {.tv_sec = (time_t)(after / 1000),
-			       .tv_usec = (suseconds_t)(after % 1000 * 1000)};
+	                       .tv_usec = (suseconds_t)(after % 1000 * 1000)};
 
 	timer_stop(t);
 	t->fn = fn;

@@ -11,7 +11,7 @@
 
 #include "core/clock.h"
 
-typedef void (timer_fn)(void *arg);
+typedef void(timer_fn)(void *arg);
 
 struct timer {
 	timer_fn *fn;

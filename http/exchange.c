@@ -34,24 +34,26 @@ static struct {
 	void *drained_arg;
 } exchanges = {.list = TAILQ_HEAD_INITIALIZER(exchanges.list)};
 
-/* --- answering ------------------------------------------------------------------------------ */
+/* --- answering
+ * ------------------------------------------------------------------------------ */
 
 static void access_line(const struct exchange *ex)
 {
 	struct log_field fields[] = {
-		{"op", ex->route.op, 0},
-		{"status", NULL, ex->http},
-		{"dur_us", NULL, (int64_t)(clock_us() - ex->started_us)},
-		{"bytes_in", NULL, (int64_t)blob_len(ex->body)},
-		{"bytes_out", NULL, (int64_t)ex->bytes_out},
-		{"seq", NULL, ex->seq},
-		{"instance", ex->instance != NULL ? ex->instance : "", 0},
-		{"request_id", NULL, (int64_t)ex->id},
-		{NULL, NULL, 0},
+	        {"op", ex->route.op, 0},
+	        {"status", NULL, ex->http},
+	        {"dur_us", NULL, (int64_t)(clock_us() - ex->started_us)},
+	        {"bytes_in", NULL, (int64_t)blob_len(ex->body)},
+	        {"bytes_out", NULL, (int64_t)ex->bytes_out},
+	        {"seq", NULL, ex->seq},
+	        {"instance", ex->instance != NULL ? ex->instance : "", 0},
+	        {"request_id", NULL, (int64_t)ex->id},
+	        {NULL, NULL, 0},
 	};
 
 	if (exchange_conf->access_log)
-		log_line(LOG_INFO, "access", fields, "%s", ex->http > 0 ? "answered" : "cut");
+		log_line(LOG_INFO, "access", fields, "%s",
+		         ex->http > 0 ? "answered" : "cut");
 }
 
 void exchange_finish(struct exchange *ex)
@@ -99,13 +101,13 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 	add_number(h, "x-request-id", (int64_t)ex->id);
 	if (ex->log_us > 0 || ex->upstream_us > 0) {
 		snprintf(text, sizeof(text), "log;dur=%.1f, upstream;dur=%.1f",
-			 (double)ex->log_us / 1000, (double)ex->upstream_us / 1000);
+		         (double)ex->log_us / 1000, (double)ex->upstream_us / 1000);
 		headers_add(h, "server-timing", text);
 	}
 }
 
 void exchange_reply(struct exchange *ex, int http, const struct headers *more,
-		    struct blob *body)
+                    struct blob *body)
 {
 	struct headers h = {0};
 	struct client *client = ex->client;
@@ -121,7 +123,8 @@ void exchange_reply(struct exchange *ex, int http, const struct headers *more,
 	exchange_finish(ex);
 }
 
-static void reply_json(struct exchange *ex, int http, struct headers *h, struct text *json)
+static void reply_json(struct exchange *ex, int http, struct headers *h,
+                       struct text *json)
 {
 	size_t len = json->len;
 	struct blob *body = blob_adopt(text_detach(json), len);
@@ -162,7 +165,8 @@ static void add_error(struct text *json, const char *name, const char *message)
 	text_addc(json, '}');
 }
 
-void exchange_error(struct exchange *ex, int http, const char *name, const char *format, ...)
+void exchange_error(struct exchange *ex, int http, const char *name, const char *format,
+                    ...)
 {
 	struct text json = {0};
 	va_list args;
@@ -193,10 +197,9 @@ void exchange_fail(struct exchange *ex, enum status s, const char *outcome)
 {
 	struct headers h = {0};
 	struct text json = {0};
-	char *message = ex->seq > 0
-				? mem_format("%s (record %lld)", status_text(s),
-					     (long long)ex->seq)
-				: mem_string(status_text(s));
+	char *message = ex->seq > 0 ? mem_format("%s (record %lld)", status_text(s),
+	                                         (long long)ex->seq)
+	                            : mem_string(status_text(s));
 
 	exchanges.figures.timeouts += status_http(s) == 504;
 	headers_add(&h, "retry-after", RETRY_AFTER);
@@ -206,7 +209,8 @@ void exchange_fail(struct exchange *ex, enum status s, const char *outcome)
 	reply_json(ex, status_http(s), &h, &json);
 }
 
-/* --- waiting ---------------------------------------------------------------------------------- */
+/* --- waiting
+ * ---------------------------------------------------------------------------------- */
 
 static void on_again(void *arg)
 {
@@ -229,20 +233,21 @@ bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange
 }
 
 void exchange_wait_collection(struct exchange *ex, struct collection *c,
-			      void (*again)(struct exchange *ex))
+                              void (*again)(struct exchange *ex))
 {
 	ex->again = again;
 	collection_wait(c, on_again, ex, &ex->pending);
 }
 
 void exchange_wait_database(struct exchange *ex, struct database *db,
-			    void (*again)(struct exchange *ex))
+                            void (*again)(struct exchange *ex))
 {
 	ex->again = again;
 	database_wait(db, on_again, ex, &ex->pending);
 }
 
-/* --- dispatch ----------------------------------------------------------------------------------- */
+/* --- dispatch
+ * ----------------------------------------------------------------------------------- */
 
 static void no_such_path(struct exchange *ex)
 {
@@ -266,7 +271,7 @@ static void heartbeat(struct exchange *ex)
 		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
 	else
 		exchange_json(ex, 200, "{\"nanosecond heartbeat\":%lld}",
-			      (long long)clock_wall_ms() * 1000000);
+		              (long long)clock_wall_ms() * 1000000);
 }
 
 static void healthcheck(struct exchange *ex)
@@ -274,14 +279,14 @@ static void healthcheck(struct exchange *ex)
 	bool up = health_up_count() > 0;
 
 	exchange_json(ex, up ? 200 : 503,
-		      "{\"is_executor_ready\":%s,\"is_log_client_ready\":%s}",
-		      up ? "true" : "false", up ? "true" : "false");
+	              "{\"is_executor_ready\":%s,\"is_log_client_ready\":%s}",
+	              up ? "true" : "false", up ? "true" : "false");
 }
 
 static void v1_gone(struct exchange *ex)
 {
 	exchange_error(ex, 410, "Unimplemented",
-		       "The v1 API is deprecated. Please use /v2 apis");
+	               "The v1 API is deprecated. Please use /v2 apis");
 }
 
 /* A well-formed CRN makes Chroma drop the connection; a malformed one it refuses. */
@@ -291,63 +296,63 @@ static void crn(struct exchange *ex)
 
 	if (first != NULL && strchr(first + 1, ':') != NULL)
 		exchange_error(ex, 501, "ChromaError",
-			       "Collection resource names are not supported");
+		               "Collection resource names are not supported");
 	else
 		read_any_instance(ex);
 }
 
-typedef void (answer_fn)(struct exchange *ex);
+typedef void(answer_fn)(struct exchange *ex);
 
 static const struct {
 	answer_fn *answer;
 	bool catalogue; /* needs the catalogue */
-	bool writes;	/* needs the log */
+	bool writes;    /* needs the log */
 } answers[] = {
-	[ROUTE_NONE] = {no_such_path, false, false},
-	[ROUTE_WRONG_METHOD] = {wrong_method, false, false},
-	[ROUTE_HEARTBEAT] = {heartbeat, false, false},
-	[ROUTE_HEALTHCHECK] = {healthcheck, false, false},
-	[ROUTE_ANY_INSTANCE] = {read_any_instance, false, false},
-	[ROUTE_CRN] = {crn, false, false},
-	[ROUTE_V1] = {v1_gone, false, false},
-	[ROUTE_V1_HEARTBEAT] = {heartbeat, false, false},
-	[ROUTE_RESET] = {reset, true, true},
-	[ROUTE_CREATE_TENANT] = {create_tenant, true, true},
-	[ROUTE_GET_TENANT] = {get_tenant, true, false},
-	[ROUTE_PATCH_TENANT] = {read_any_instance, false, false},
-	[ROUTE_LIST_DATABASES] = {list_databases, true, false},
-	[ROUTE_CREATE_DATABASE] = {create_database, true, true},
-	[ROUTE_GET_DATABASE] = {get_database, true, false},
-	[ROUTE_DELETE_DATABASE] = {delete_database, true, true},
-	[ROUTE_LIST_COLLECTIONS] = {list_collections, true, false},
-	[ROUTE_COUNT_COLLECTIONS] = {count_collections, true, false},
-	[ROUTE_CREATE_COLLECTION] = {create_collection, true, true},
-	[ROUTE_GET_COLLECTION] = {read_collection, true, false},
-	[ROUTE_GET_COLLECTION_ID] = {read_collection, true, false},
-	[ROUTE_MODIFY_COLLECTION] = {modify_collection, true, true},
-	[ROUTE_DELETE_COLLECTION] = {delete_collection, true, true},
-	[ROUTE_WRITE_ITEMS] = {write_items, true, true},
-	[ROUTE_READ_ITEMS] = {read_items, true, false},
-	[ROUTE_UNSUPPORTED] = {read_items, true, false},
-	[ROUTE_HEALTH] = {operator_answer, false, false},
-	[ROUTE_READY] = {operator_answer, false, false},
-	[ROUTE_STATUS] = {operator_answer, false, false},
-	[ROUTE_WAL_STATUS] = {operator_answer, false, false},
-	[ROUTE_MAPPINGS] = {operator_answer, true, false},
-	[ROUTE_METRICS] = {operator_answer, false, false},
+        [ROUTE_NONE] = {no_such_path, false, false},
+        [ROUTE_WRONG_METHOD] = {wrong_method, false, false},
+        [ROUTE_HEARTBEAT] = {heartbeat, false, false},
+        [ROUTE_HEALTHCHECK] = {healthcheck, false, false},
+        [ROUTE_ANY_INSTANCE] = {read_any_instance, false, false},
+        [ROUTE_CRN] = {crn, false, false},
+        [ROUTE_V1] = {v1_gone, false, false},
+        [ROUTE_V1_HEARTBEAT] = {heartbeat, false, false},
+        [ROUTE_RESET] = {reset, true, true},
+        [ROUTE_CREATE_TENANT] = {create_tenant, true, true},
+        [ROUTE_GET_TENANT] = {get_tenant, true, false},
+        [ROUTE_PATCH_TENANT] = {read_any_instance, false, false},
+        [ROUTE_LIST_DATABASES] = {list_databases, true, false},
+        [ROUTE_CREATE_DATABASE] = {create_database, true, true},
+        [ROUTE_GET_DATABASE] = {get_database, true, false},
+        [ROUTE_DELETE_DATABASE] = {delete_database, true, true},
+        [ROUTE_LIST_COLLECTIONS] = {list_collections, true, false},
+        [ROUTE_COUNT_COLLECTIONS] = {count_collections, true, false},
+        [ROUTE_CREATE_COLLECTION] = {create_collection, true, true},
+        [ROUTE_GET_COLLECTION] = {read_collection, true, false},
+        [ROUTE_GET_COLLECTION_ID] = {read_collection, true, false},
+        [ROUTE_MODIFY_COLLECTION] = {modify_collection, true, true},
+        [ROUTE_DELETE_COLLECTION] = {delete_collection, true, true},
+        [ROUTE_WRITE_ITEMS] = {write_items, true, true},
+        [ROUTE_READ_ITEMS] = {read_items, true, false},
+        [ROUTE_UNSUPPORTED] = {read_items, true, false},
+        [ROUTE_HEALTH] = {operator_answer, false, false},
+        [ROUTE_READY] = {operator_answer, false, false},
+        [ROUTE_STATUS] = {operator_answer, false, false},
+        [ROUTE_WAL_STATUS] = {operator_answer, false, false},
+        [ROUTE_MAPPINGS] = {operator_answer, true, false},
+        [ROUTE_METRICS] = {operator_answer, false, false},
 };
 
 static void bad_path(struct exchange *ex)
 {
-	exchange_error(ex, 400, "InvalidArgumentError", "Invalid URL: Invalid UTF-8 in `%s`",
-		       ex->route.bad);
+	exchange_error(ex, 400, "InvalidArgumentError",
+	               "Invalid URL: Invalid UTF-8 in `%s`", ex->route.bad);
 }
 
 static void identity(struct exchange *ex)
 {
 	exchange_json(ex, 200,
-		      "{\"user_id\":\"\",\"tenant\":\"" TENANT_DEFAULT
-		      "\",\"databases\":[\"" DATABASE_DEFAULT "\"]}");
+	              "{\"user_id\":\"\",\"tenant\":\"" TENANT_DEFAULT
+	              "\",\"databases\":[\"" DATABASE_DEFAULT "\"]}");
 }
 
 /* The catalogue is loaded, and for a write the log can take it. While another proxy's
@@ -366,12 +371,13 @@ static void dispatch(struct exchange *ex)
 		ex->hold_until = 0;
 		answers[kind].answer(ex);
 	} else if (!wal_connected() ||
-		   !exchange_hold(ex, exchange_conf->write_wait, dispatch)) {
+	           !exchange_hold(ex, exchange_conf->write_wait, dispatch)) {
 		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, "none");
 	}
 }
 
-/* --- from the server -------------------------------------------------------------------------------- */
+/* --- from the server
+ * -------------------------------------------------------------------------------- */
 
 static void refuse(struct refusal *out, int http, const char *name, const char *message)
 {
@@ -392,10 +398,11 @@ static bool is_health(const char *target)
 	       strcmp(target, "/livez") == 0;
 }
 
-static bool on_head(const struct request_head *head, size_t *max_body, struct refusal *out)
+static bool on_head(const struct request_head *head, size_t *max_body,
+                    struct refusal *out)
 {
 	unsigned most = (unsigned)(exchange_conf->max_concurrent_requests +
-				   exchange_conf->request_queue_size);
+	                           exchange_conf->request_queue_size);
 
 	(void)max_body;
 	if (exchanges.count < most || is_health(head->target))
@@ -423,7 +430,7 @@ static void on_too_large(const struct request_head *head, struct refusal *out)
 		out->http = 413;
 		out->body = blob_create("Payload too large", 17);
 		headers_add(&out->headers, "chroma-trace-id",
-			    "00000000000000000000000000000000");
+		            "00000000000000000000000000000000");
 	} else {
 		refuse(out, 413, "ChromaError",
 		       "Failed to buffer the request body: length limit exceeded");
@@ -438,7 +445,7 @@ static void on_malformed(int http, struct refusal *out)
 }
 
 static void on_request(struct client *client, const struct request_head *head,
-		       struct blob *body)
+                       struct blob *body)
 {
 	struct exchange *ex = mem_new(struct exchange);
 
@@ -473,15 +480,17 @@ static void on_drained(void *arg)
 }
 
 static const struct server_handler handler = {
-	.on_head = on_head,
-	.on_too_large = on_too_large,
-	.on_malformed = on_malformed,
-	.on_request = on_request,
-	.on_gone = on_gone,
-	.on_drained = on_drained,
+        .on_head = on_head,
+        .on_too_large = on_too_large,
+        .on_malformed = on_malformed,
+        .on_request = on_request,
+        .on_gone = on_gone,
+        .on_drained = on_drained,
 };
 
-/* --- the whole ------------------------------------------------------------------------------------------ */
+/* --- the whole
+ * ------------------------------------------------------------------------------------------
+ */
 
 unsigned exchange_count(void)
 {
@@ -501,13 +510,13 @@ bool http_draining(void)
 char *http_start(const struct conf *conf)
 {
 	struct server_options options = {
-		.listen = conf->listen,
-		.port = conf->port,
-		.max_body = (size_t)conf->max_body_size,
-		.idle_timeout = conf->idle_timeout,
-		.head_timeout = 10000,
-		.max_clients = 4096,
-		.handler = &handler,
+	        .listen = conf->listen,
+	        .port = conf->port,
+	        .max_body = (size_t)conf->max_body_size,
+	        .idle_timeout = conf->idle_timeout,
+	        .head_timeout = 10000,
+	        .max_clients = 4096,
+	        .handler = &handler,
 	};
 
 	exchange_conf = conf;

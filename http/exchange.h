@@ -24,10 +24,10 @@ struct exchange {
 	const struct request_head *head;
 	struct blob *body;
 	struct route route;
-	struct op *pending;   /* the one thing it waits for */
-	struct timer timer;   /* and until when, or until it looks again */
-	msec deadline;	      /* REQUEST_TIMEOUT after it came */
-	msec hold_until;      /* a read or an unlogged write gives up waiting then */
+	struct op *pending; /* the one thing it waits for */
+	struct timer timer; /* and until when, or until it looks again */
+	msec deadline;      /* REQUEST_TIMEOUT after it came */
+	msec hold_until;    /* a read or an unlogged write gives up waiting then */
 	void (*again)(struct exchange *ex);
 	struct collection *collection; /* held */
 	struct database *database;     /* held */
@@ -38,25 +38,26 @@ struct exchange {
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
 	uint64_t id;
-	int http;	      /* answered with */
+	int http; /* answered with */
 	size_t bytes_out;
-	uint64_t stale;	      /* records the answer may lack */
+	uint64_t stale; /* records the answer may lack */
 	TAILQ_ENTRY(exchange) link;
 };
 
 extern const struct conf *exchange_conf;
 bool http_draining(void);
 
-/* --- exchange.c -------------------------------------------------------------------------- */
+/* --- exchange.c
+ * -------------------------------------------------------------------------- */
 /* Our headers and `more` (may be NULL), then the end. `body` may be NULL. */
 void exchange_reply(struct exchange *ex, int http, const struct headers *more,
-		    struct blob *body);
+                    struct blob *body);
 void exchange_json(struct exchange *ex, int http, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 void exchange_json_text(struct exchange *ex, int http, struct text *json); /* clears it */
 /* An error in Chroma's shape. */
 void exchange_error(struct exchange *ex, int http, const char *name, const char *format,
-		    ...) __attribute__((format(printf, 4, 5)));
+                    ...) __attribute__((format(printf, 4, 5)));
 /* Of our own: with Retry-After and X-Chromatid-Outcome ("none", "pending", "unknown"). */
 void exchange_fail(struct exchange *ex, enum status s, const char *outcome);
 void exchange_finish(struct exchange *ex);
@@ -66,9 +67,9 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h);
 bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex));
 /* Runs `again` when the object is decided (collection_wait, database_wait). */
 void exchange_wait_collection(struct exchange *ex, struct collection *c,
-			      void (*again)(struct exchange *ex));
+                              void (*again)(struct exchange *ex));
 void exchange_wait_database(struct exchange *ex, struct database *db,
-			    void (*again)(struct exchange *ex));
+                            void (*again)(struct exchange *ex));
 unsigned exchange_count(void);
 
 struct exchange_figures {
@@ -77,7 +78,8 @@ struct exchange_figures {
 };
 const struct exchange_figures *exchange_figures(void);
 
-/* --- find.c: whom a path means ------------------------------------------------------------ */
+/* --- find.c: whom a path means
+ * ------------------------------------------------------------ */
 enum found { FOUND, FOUND_NOTHING, FOUND_NOT_AN_ID, FOUND_UNDECIDED };
 /* The database of the path, into ex->database. UNDECIDED: wait for *undecided. */
 enum found find_database(struct exchange *ex);
@@ -87,22 +89,23 @@ enum found find_by_id(struct exchange *ex);
 /* By name, or by id if none has that name. */
 enum found find_by_name(struct exchange *ex);
 
-/* --- relay.c: from an instance to the client ------------------------------------------------ */
+/* --- relay.c: from an instance to the client
+ * ------------------------------------------------ */
 struct relay_plan {
 	const char *method;
 	struct blob *body; /* the caller's; referenced for as long as it takes */
-	bool read;	   /* may be tried on another instance after any failure */
-	bool whole;	   /* gather the answer whatever its size, for `edit` or `take` */
+	bool read;         /* may be tried on another instance after any failure */
+	bool whole;        /* gather the answer whatever its size, for `edit` or `take` */
 	/* The target at that instance. */
 	void (*aim)(struct exchange *ex, struct instance *in, struct text *target);
 	/* The next instance to try, not among ex->tried; NULL: none. */
 	struct instance *(*choose)(struct exchange *ex);
 	/* NULL, or: change a whole answer before it is passed on (same length). */
 	void (*edit)(struct exchange *ex, struct instance *in, int http, char *body,
-		     size_t len);
+	             size_t len);
 	/* NULL, or: do something else with a whole answer than pass it on. */
 	void (*take)(struct exchange *ex, struct instance *in, int http,
-		     const struct headers *headers, struct blob *body);
+	             const struct headers *headers, struct blob *body);
 	/* No instance to try (any more). */
 	void (*none)(struct exchange *ex);
 };
@@ -111,7 +114,8 @@ void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob
 void relay_drained(struct exchange *ex);
 void relay_stop(struct exchange *ex);
 
-/* --- who answers ------------------------------------------------------------------------------ */
+/* --- who answers
+ * ------------------------------------------------------------------------------ */
 void read_items(struct exchange *ex);
 void read_collection(struct exchange *ex); /* by name or id */
 void read_any_instance(struct exchange *ex);
@@ -130,14 +134,16 @@ void create_tenant(struct exchange *ex);
 void reset(struct exchange *ex);
 void operator_answer(struct exchange *ex);
 
-/* --- refusal.c: ask an instance to refuse, in its own words ------------------------------------ */
+/* --- refusal.c: ask an instance to refuse, in its own words
+ * ------------------------------------ */
 /* Sends the request where it cannot have any effect (an id or a database that cannot
  * exist) and answers with the refusal that comes back, naming what the client named. If
  * it says nothing worse than that the target does not exist, `otherwise` goes on. */
 void refusal_ask(struct exchange *ex, void (*otherwise)(struct exchange *ex));
 
-/* --- write.c ------------------------------------------------------------------------------------ */
+/* --- write.c
+ * ------------------------------------------------------------------------------------ */
 void write_log(struct exchange *ex, const struct wal_write *w,
-	       void (*conflict)(struct exchange *ex));
+               void (*conflict)(struct exchange *ex));
 
 #endif

@@ -1,5 +1,5 @@
-/* http/lists.c - answers made from the catalogue: tenants, databases, counts, and the list
- * of collections.
+/* http/lists.c - answers made from the catalogue: tenants, databases, counts, and the
+ * list of collections.
  *
  * Two instances list the same collections under different ids and therefore in different
  * orders. The list is composed here: one current instance says what each collection looks
@@ -12,7 +12,8 @@
 #include "core/mem.h"
 #include "http/exchange.h"
 
-/* --- limit and offset ---------------------------------------------------------------------- */
+/* --- limit and offset
+ * ---------------------------------------------------------------------- */
 
 struct page {
 	uint64_t limit, offset;
@@ -71,7 +72,8 @@ static bool in_page(const struct page *page, uint64_t n)
 	return n >= page->offset && n - page->offset < page->limit;
 }
 
-/* --- tenants and databases --------------------------------------------------------------------- */
+/* --- tenants and databases
+ * --------------------------------------------------------------------- */
 
 void get_tenant(struct exchange *ex)
 {
@@ -79,7 +81,7 @@ void get_tenant(struct exchange *ex)
 
 	if (!catalogue_tenant(ex->route.item)) {
 		exchange_error(ex, 404, "NotFoundError", "Tenant [%s] not found",
-			       ex->route.item);
+		               ex->route.item);
 		return;
 	}
 	text_adds(&json, "{\"name\":");
@@ -109,11 +111,11 @@ void get_database(struct exchange *ex)
 		exchange_json_text(ex, 200, &json);
 	} else if (strlen(ex->route.database) < 3) {
 		exchange_error(ex, 400, "InvalidArgumentError",
-			       "database name must be at least 3 characters");
+		               "database name must be at least 3 characters");
 	} else {
 		exchange_error(ex, 404, "NotFoundError",
-			       "Database [%s] not found. Are you sure it exists?",
-			       ex->route.database);
+		               "Database [%s] not found. Are you sure it exists?",
+		               ex->route.database);
 	}
 }
 
@@ -172,16 +174,17 @@ void count_collections(struct exchange *ex)
 	bool known = find_database(ex) == FOUND;
 
 	exchange_json(ex, 200, "%u",
-		      known ? catalogue_live_collections(ex->database) : 0);
+	              known ? catalogue_live_collections(ex->database) : 0);
 }
 
-/* --- the list of collections --------------------------------------------------------------------- */
+/* --- the list of collections
+ * --------------------------------------------------------------------- */
 
 static bool current_throughout(const struct instance *in, const struct database *db)
 {
 	const struct collection *c;
 
-	TAILQ_FOREACH(c, &db->collections, link)
+	TAILQ_FOREACH (c, &db->collections, link)
 		if (c->life == LIFE_LIVE && !wal_current(in, c))
 			return false;
 	return true;
@@ -237,7 +240,7 @@ static int by_public_id(const void *a, const void *b)
 
 /* The collection this element is, as the catalogue knows it; NULL: none of its. */
 static bool identify(const struct exchange *ex, struct json_slice element,
-		     struct listed *out)
+                     struct listed *out)
 {
 	struct json_slice id = json_member(element, "id");
 	struct uuid local;
@@ -256,11 +259,12 @@ static void add_listed(struct text *json, const struct listed *l)
 	text_addc(json, json->len == 0 ? '[' : ',');
 	text_add(json, l->json.at, l->id_at);
 	text_adds(json, l->collection->public_id.text);
-	text_add(json, l->json.at + l->id_at + UUID_LEN, l->json.len - l->id_at - UUID_LEN);
+	text_add(json, l->json.at + l->id_at + UUID_LEN,
+	         l->json.len - l->id_at - UUID_LEN);
 }
 
 static void compose(struct exchange *ex, struct instance *in, int http,
-		    const struct headers *headers, struct blob *body)
+                    const struct headers *headers, struct blob *body)
 {
 	struct json_slice whole = json_whole(blob_bytes(body), blob_len(body));
 	struct listed *list = mem_array(json_count(whole), sizeof(struct listed));
@@ -291,12 +295,13 @@ static void gave_up(struct exchange *ex)
 	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
 }
 
-static const struct relay_plan list_plan = {.method = "GET", .read = true,
-					    .whole = true,
-					    .aim = aim_list,
-					    .choose = choose_list,
-					    .take = compose,
-					    .none = gave_up};
+static const struct relay_plan list_plan = {.method = "GET",
+                                            .read = true,
+                                            .whole = true,
+                                            .aim = aim_list,
+                                            .choose = choose_list,
+                                            .take = compose,
+                                            .none = gave_up};
 
 static void ask_list(struct exchange *ex)
 {

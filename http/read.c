@@ -36,7 +36,8 @@ static struct instance *choose_current(struct exchange *ex)
 	return health_choose_read(may_serve, ex);
 }
 
-/* --- where it goes ------------------------------------------------------------------------ */
+/* --- where it goes
+ * ------------------------------------------------------------------------ */
 
 static void aim(struct exchange *ex, struct instance *in, struct text *target)
 {
@@ -47,17 +48,18 @@ static void aim(struct exchange *ex, struct instance *in, struct text *target)
 	text_adds(target, "/databases/");
 	rewrite_add_segment(target, c->db->name);
 	text_addf(target, "/collections/%s%s",
-		  ex->route.kind == ROUTE_READ_ITEMS ||
-				  ex->route.kind == ROUTE_UNSUPPORTED
-			  ? ""
-			  : "by-id/",
-		  c->local[instance_index(in)].text);
+	          ex->route.kind == ROUTE_READ_ITEMS ||
+	                          ex->route.kind == ROUTE_UNSUPPORTED
+	                  ? ""
+	                  : "by-id/",
+	          c->local[instance_index(in)].text);
 	text_adds(target, ex->route.tail);
 }
 
 /* Answers about a collection carry its id, and so do refusals; documents may hold the
  * text of any id and are not touched. */
-static void edit(struct exchange *ex, struct instance *in, int http, char *body, size_t len)
+static void edit(struct exchange *ex, struct instance *in, int http, char *body,
+                 size_t len)
 {
 	const struct collection *c = ex->collection;
 
@@ -71,19 +73,21 @@ static void gave_up(struct exchange *ex)
 }
 
 static const struct relay_plan items_plan = {.read = true,
-					     .aim = aim,
-					     .edit = edit,
-					     .choose = choose_current,
-					     .none = gave_up};
+                                             .aim = aim,
+                                             .edit = edit,
+                                             .choose = choose_current,
+                                             .none = gave_up};
 
-static const struct relay_plan collection_plan = {.method = "GET", .read = true,
-						  .whole = true,
-						  .aim = aim,
-						  .edit = edit,
-						  .choose = choose_current,
-						  .none = gave_up};
+static const struct relay_plan collection_plan = {.method = "GET",
+                                                  .read = true,
+                                                  .whole = true,
+                                                  .aim = aim,
+                                                  .edit = edit,
+                                                  .choose = choose_current,
+                                                  .none = gave_up};
 
-/* --- nobody is current ------------------------------------------------------------------------ */
+/* --- nobody is current
+ * ------------------------------------------------------------------------ */
 
 static struct instance *least_behind(struct exchange *ex)
 {
@@ -93,7 +97,8 @@ static struct instance *least_behind(struct exchange *ex)
 	for (unsigned i = 0; i < health_count(); i++) {
 		struct instance *in = health_instance(i);
 
-		if (!instance_up(in) || !untried(ex, in) || uuid_none(&ex->collection->local[i]))
+		if (!instance_up(in) || !untried(ex, in) ||
+		    uuid_none(&ex->collection->local[i]))
 			continue;
 		behind = wal_behind(in, ex->collection);
 		if (behind < least) {
@@ -106,20 +111,17 @@ static struct instance *least_behind(struct exchange *ex)
 	return best;
 }
 
-static const struct relay_plan stale_plan = {.read = true,
-					     .aim = aim,
-					     .edit = edit,
-					     .choose = least_behind,
-					     .none = gave_up};
+static const struct relay_plan stale_plan = {
+        .read = true, .aim = aim, .edit = edit, .choose = least_behind, .none = gave_up};
 
 static void ask(struct exchange *ex)
 {
-	bool item = ex->route.kind == ROUTE_READ_ITEMS ||
-		    ex->route.kind == ROUTE_UNSUPPORTED;
+	bool item =
+	        ex->route.kind == ROUTE_READ_ITEMS || ex->route.kind == ROUTE_UNSUPPORTED;
 
 	if (ex->collection->life == LIFE_GONE) { /* while it was held */
-		exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist.",
-			       ex->route.item);
+		exchange_error(ex, 404, "NotFoundError",
+		               "Collection [%s] does not exist.", ex->route.item);
 		return;
 	}
 	if (choose_current(ex) != NULL)
@@ -132,12 +134,14 @@ static void ask(struct exchange *ex)
 		gave_up(ex);
 }
 
-/* --- doors -------------------------------------------------------------------------------------- */
+/* --- doors
+ * --------------------------------------------------------------------------------------
+ */
 
 static void not_known(struct exchange *ex)
 {
 	exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist.",
-		       ex->route.item);
+	               ex->route.item);
 }
 
 /* n_results 0 makes Chroma drop the connection. */
@@ -158,7 +162,7 @@ void read_items(struct exchange *ex)
 
 	if (asks_for_nothing(ex))
 		exchange_error(ex, 400, "InvalidArgumentError",
-			       "Number of requested results cannot be zero");
+		               "Number of requested results cannot be zero");
 	else if (f == FOUND)
 		ask(ex);
 	else if (f == FOUND_UNDECIDED)
@@ -179,18 +183,19 @@ void read_collection(struct exchange *ex)
 		exchange_wait_collection(ex, ex->collection, read_collection);
 	} else if (f == FOUND_NOT_AN_ID) {
 		exchange_error(ex, 400, "InvalidArgumentError",
-			       "Validation error: collection_id: Invalid collection ID "
-			       "format, expected UUID");
+		               "Validation error: collection_id: Invalid collection ID "
+		               "format, expected UUID");
 	} else {
-		bool known_form = by_id && uuid_parse(ex->route.item,
-						      strlen(ex->route.item), &id);
+		bool known_form =
+		        by_id && uuid_parse(ex->route.item, strlen(ex->route.item), &id);
 
 		exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist",
-			       known_form ? id.text : ex->route.item);
+		               known_form ? id.text : ex->route.item);
 	}
 }
 
-/* --- the same everywhere ---------------------------------------------------------------------------- */
+/* --- the same everywhere
+ * ---------------------------------------------------------------------------- */
 
 static bool any_untried(const struct instance *in, void *arg)
 {
@@ -214,16 +219,15 @@ static void nobody_up(struct exchange *ex)
 	if (strcmp(ex->route.op, "version") == 0)
 		exchange_json(ex, 200, "\"1.0.0\"");
 	else if (strcmp(ex->route.op, "pre_flight_checks") == 0)
-		exchange_json(ex, 200,
-			      "{\"max_batch_size\":5461,\"supports_base64_encoding\":true}");
+		exchange_json(
+		        ex, 200,
+		        "{\"max_batch_size\":5461,\"supports_base64_encoding\":true}");
 	else
 		gave_up(ex);
 }
 
-static const struct relay_plan any_plan = {.read = true,
-					   .aim = aim_same,
-					   .choose = choose_any,
-					   .none = nobody_up};
+static const struct relay_plan any_plan = {
+        .read = true, .aim = aim_same, .choose = choose_any, .none = nobody_up};
 
 void read_any_instance(struct exchange *ex)
 {

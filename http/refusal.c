@@ -33,7 +33,7 @@ static void aim(struct exchange *ex, struct instance *in, struct text *target)
 {
 	struct uuid nowhere, id;
 	bool is_id = ex->route.item != NULL &&
-		     uuid_parse(ex->route.item, strlen(ex->route.item), &id);
+	             uuid_parse(ex->route.item, strlen(ex->route.item), &id);
 
 	(void)in;
 	uuid_random(&nowhere);
@@ -64,9 +64,9 @@ static bool only_missing(int http, const struct blob *body)
 }
 
 static void take(struct exchange *ex, struct instance *in, int http,
-		 const struct headers *headers, struct blob *body)
+                 const struct headers *headers, struct blob *body)
 {
-	void (*otherwise)(struct exchange *ex) = ex->again;
+	void (*otherwise)(struct exchange * ex) = ex->again;
 
 	(void)in;
 	if (http >= 400 && !only_missing(http, body)) {
@@ -85,8 +85,12 @@ static void nobody(struct exchange *ex)
 	ex->again(ex);
 }
 
-static const struct relay_plan plan = {
-	.read = true, .whole = true, .aim = aim, .choose = choose, .take = take, .none = nobody};
+static const struct relay_plan plan = {.read = true,
+                                       .whole = true,
+                                       .aim = aim,
+                                       .choose = choose,
+                                       .take = take,
+                                       .none = nobody};
 
 void refusal_ask(struct exchange *ex, void (*otherwise)(struct exchange *ex))
 {

@@ -30,8 +30,8 @@ struct relay {
 	struct headers headers;
 	int http;
 	int64_t length; /* -1: not known */
-	bool begun;	/* the client has had the first bytes */
-	bool full;	/* enough waits for the client */
+	bool begun;     /* the client has had the first bytes */
+	bool full;      /* enough waits for the client */
 	/* the 5xx to fall back on */
 	int refused_http;
 	struct headers refused_headers;
@@ -58,7 +58,8 @@ void relay_stop(struct exchange *ex)
 	free(rl);
 }
 
-/* --- a whole answer ----------------------------------------------------------------------------- */
+/* --- a whole answer
+ * ----------------------------------------------------------------------------- */
 
 static struct blob *gathered(struct relay *rl)
 {
@@ -70,7 +71,7 @@ static struct blob *gathered(struct relay *rl)
 }
 
 static void pass_on(struct exchange *ex, int http, struct headers *headers,
-		    struct blob *body)
+                    struct blob *body)
 {
 	if (ex->relay->plan->take != NULL)
 		ex->relay->plan->take(ex, ex->relay->in, http, headers, body);
@@ -126,7 +127,8 @@ static void nobody_left(struct exchange *ex)
 	blob_unref(&body);
 }
 
-/* --- a long answer --------------------------------------------------------------------------------- */
+/* --- a long answer
+ * --------------------------------------------------------------------------------- */
 
 static void begin(struct exchange *ex)
 {
@@ -162,7 +164,8 @@ static void end_long(struct exchange *ex)
 	exchange_finish(ex);
 }
 
-/* --- the instance ------------------------------------------------------------------------------------ */
+/* --- the instance
+ * ------------------------------------------------------------------------------------ */
 
 static void on_head(void *arg, const struct reply_head *head)
 {
@@ -239,7 +242,7 @@ static const struct upstream_receiver receiver = {on_head, on_data, on_end};
 static void copy_headers(const struct exchange *ex, struct headers *to)
 {
 	static const char *const passed[] = {"content-type", "accept", "user-agent",
-					     "accept-encoding", "traceparent"};
+	                                     "accept-encoding", "traceparent"};
 	const char *value;
 
 	for (size_t k = 0; k < sizeof(passed) / sizeof(passed[0]); k++) {
@@ -255,11 +258,11 @@ static void issue(struct exchange *ex)
 	msec now = clock_ms();
 	struct headers headers = {0};
 	struct call call = {
-		.method = rl->plan->method != NULL ? rl->plan->method : ex->head->method,
-		.headers = &headers,
-		.body = rl->body,
-		.timeout = ex->deadline > now ? ex->deadline - now : 1,
-		.repeatable = rl->plan->read,
+	        .method = rl->plan->method != NULL ? rl->plan->method : ex->head->method,
+	        .headers = &headers,
+	        .body = rl->body,
+	        .timeout = ex->deadline > now ? ex->deadline - now : 1,
+	        .repeatable = rl->plan->read,
 	};
 
 	copy_headers(ex, &headers);

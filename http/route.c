@@ -23,73 +23,75 @@ static const struct row {
 	enum route_verb verb;
 	const char *op;
 } table[] = {
-	{"GET", V2, ROUTE_HEARTBEAT, VERB_NONE, "heartbeat"},
-	{"GET", V2 "/heartbeat", ROUTE_HEARTBEAT, VERB_NONE, "heartbeat"},
-	{"GET", V2 "/healthcheck", ROUTE_HEALTHCHECK, VERB_NONE, "healthcheck"},
-	{"GET", V2 "/version", ROUTE_ANY_INSTANCE, VERB_NONE, "version"},
-	{"GET", V2 "/pre-flight-checks", ROUTE_ANY_INSTANCE, VERB_NONE, "pre_flight_checks"},
-	{"GET", V2 "/auth/identity", ROUTE_IDENTITY, VERB_NONE, "identity"},
-	{"GET", V2 "/collections/{c}", ROUTE_CRN, VERB_NONE, "get_collection_crn"},
-	{"POST", V2 "/reset", ROUTE_RESET, VERB_NONE, "reset"},
-	{"POST", V2 "/tenants", ROUTE_CREATE_TENANT, VERB_NONE, "create_tenant"},
-	{"GET", V2 "/tenants/{c}", ROUTE_GET_TENANT, VERB_NONE, "get_tenant"},
-	{"PATCH", V2 "/tenants/{c}", ROUTE_PATCH_TENANT, VERB_NONE, "patch_tenant"},
-	{"GET", V2 "/tenants/{t}/databases", ROUTE_LIST_DATABASES, VERB_NONE,
-	 "list_databases"},
-	{"POST", V2 "/tenants/{t}/databases", ROUTE_CREATE_DATABASE, VERB_NONE,
-	 "create_database"},
-	{"GET", DB, ROUTE_GET_DATABASE, VERB_NONE, "get_database"},
-	{"DELETE", DB, ROUTE_DELETE_DATABASE, VERB_NONE, "delete_database"},
-	{"POST", DB "/collections", ROUTE_CREATE_COLLECTION, VERB_NONE, "create_collection"},
-	{"GET", DB "/collections", ROUTE_LIST_COLLECTIONS, VERB_NONE, "list_collections"},
-	{"GET", DB "/collections_count", ROUTE_COUNT_COLLECTIONS, VERB_NONE,
-	 "count_collections"},
-	{"GET", DB "/collections/by-id/{c}", ROUTE_GET_COLLECTION_ID, VERB_NONE,
-	 "get_collection_by_id"},
-	{"GET", COLLECTION, ROUTE_GET_COLLECTION, VERB_NONE, "get_collection"},
-	{"PUT", COLLECTION, ROUTE_MODIFY_COLLECTION, VERB_NONE, "modify_collection"},
-	{"DELETE", COLLECTION, ROUTE_DELETE_COLLECTION, VERB_NONE, "delete_collection"},
-	{"POST", COLLECTION "/add", ROUTE_WRITE_ITEMS, VERB_ADD, "add"},
-	{"POST", COLLECTION "/upsert", ROUTE_WRITE_ITEMS, VERB_UPSERT, "upsert"},
-	{"POST", COLLECTION "/update", ROUTE_WRITE_ITEMS, VERB_UPDATE, "update"},
-	{"POST", COLLECTION "/delete", ROUTE_WRITE_ITEMS, VERB_DELETE, "delete"},
-	{"POST", COLLECTION "/get", ROUTE_READ_ITEMS, VERB_GET, "get"},
-	{"POST", COLLECTION "/query", ROUTE_READ_ITEMS, VERB_QUERY, "query"},
-	{"POST", COLLECTION "/search", ROUTE_READ_ITEMS, VERB_OTHER, "search"},
-	{"GET", COLLECTION "/count", ROUTE_READ_ITEMS, VERB_COUNT, "count"},
-	{"GET", COLLECTION "/fork_count", ROUTE_READ_ITEMS, VERB_OTHER, "fork_count"},
-	{"GET", COLLECTION "/indexing_status", ROUTE_READ_ITEMS, VERB_OTHER,
-	 "indexing_status"},
-	{"GET", COLLECTION "/functions/{}", ROUTE_READ_ITEMS, VERB_OTHER, "get_function"},
-	{"POST", COLLECTION "/fork", ROUTE_UNSUPPORTED, VERB_OTHER, "fork"},
-	{"POST", COLLECTION "/functions/attach", ROUTE_UNSUPPORTED, VERB_OTHER,
-	 "attach_function"},
-	{"POST", COLLECTION "/attached_functions/{}/detach", ROUTE_UNSUPPORTED, VERB_OTHER,
-	 "detach_function"},
-	{"GET", "/openapi.json", ROUTE_ANY_INSTANCE, VERB_NONE, "openapi"},
-	{"GET", "/docs", ROUTE_ANY_INSTANCE, VERB_NONE, "docs"},
-	{"GET", "/docs/{*}", ROUTE_ANY_INSTANCE, VERB_NONE, "docs"},
-	{"GET", "/api/v1/heartbeat", ROUTE_V1_HEARTBEAT, VERB_NONE, "v1_heartbeat"},
-	{"GET", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
-	{"PUT", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
-	{"PATCH", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
-	{"DELETE", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
-	{"OPTIONS", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
-	{"GET", "/health", ROUTE_HEALTH, VERB_NONE, "health"},
-	{"GET", "/healthz", ROUTE_HEALTH, VERB_NONE, "health"},
-	{"GET", "/livez", ROUTE_HEALTH, VERB_NONE, "health"},
-	{"GET", "/ready", ROUTE_READY, VERB_NONE, "ready"},
-	{"GET", "/readyz", ROUTE_READY, VERB_NONE, "ready"},
-	{"GET", "/status", ROUTE_STATUS, VERB_NONE, "status"},
-	{"GET", "/wal/status", ROUTE_WAL_STATUS, VERB_NONE, "wal_status"},
-	{"GET", "/collection/mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
-	{"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
-	{"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
+        {"GET", V2, ROUTE_HEARTBEAT, VERB_NONE, "heartbeat"},
+        {"GET", V2 "/heartbeat", ROUTE_HEARTBEAT, VERB_NONE, "heartbeat"},
+        {"GET", V2 "/healthcheck", ROUTE_HEALTHCHECK, VERB_NONE, "healthcheck"},
+        {"GET", V2 "/version", ROUTE_ANY_INSTANCE, VERB_NONE, "version"},
+        {"GET", V2 "/pre-flight-checks", ROUTE_ANY_INSTANCE, VERB_NONE,
+         "pre_flight_checks"},
+        {"GET", V2 "/auth/identity", ROUTE_IDENTITY, VERB_NONE, "identity"},
+        {"GET", V2 "/collections/{c}", ROUTE_CRN, VERB_NONE, "get_collection_crn"},
+        {"POST", V2 "/reset", ROUTE_RESET, VERB_NONE, "reset"},
+        {"POST", V2 "/tenants", ROUTE_CREATE_TENANT, VERB_NONE, "create_tenant"},
+        {"GET", V2 "/tenants/{c}", ROUTE_GET_TENANT, VERB_NONE, "get_tenant"},
+        {"PATCH", V2 "/tenants/{c}", ROUTE_PATCH_TENANT, VERB_NONE, "patch_tenant"},
+        {"GET", V2 "/tenants/{t}/databases", ROUTE_LIST_DATABASES, VERB_NONE,
+         "list_databases"},
+        {"POST", V2 "/tenants/{t}/databases", ROUTE_CREATE_DATABASE, VERB_NONE,
+         "create_database"},
+        {"GET", DB, ROUTE_GET_DATABASE, VERB_NONE, "get_database"},
+        {"DELETE", DB, ROUTE_DELETE_DATABASE, VERB_NONE, "delete_database"},
+        {"POST", DB "/collections", ROUTE_CREATE_COLLECTION, VERB_NONE,
+         "create_collection"},
+        {"GET", DB "/collections", ROUTE_LIST_COLLECTIONS, VERB_NONE, "list_collections"},
+        {"GET", DB "/collections_count", ROUTE_COUNT_COLLECTIONS, VERB_NONE,
+         "count_collections"},
+        {"GET", DB "/collections/by-id/{c}", ROUTE_GET_COLLECTION_ID, VERB_NONE,
+         "get_collection_by_id"},
+        {"GET", COLLECTION, ROUTE_GET_COLLECTION, VERB_NONE, "get_collection"},
+        {"PUT", COLLECTION, ROUTE_MODIFY_COLLECTION, VERB_NONE, "modify_collection"},
+        {"DELETE", COLLECTION, ROUTE_DELETE_COLLECTION, VERB_NONE, "delete_collection"},
+        {"POST", COLLECTION "/add", ROUTE_WRITE_ITEMS, VERB_ADD, "add"},
+        {"POST", COLLECTION "/upsert", ROUTE_WRITE_ITEMS, VERB_UPSERT, "upsert"},
+        {"POST", COLLECTION "/update", ROUTE_WRITE_ITEMS, VERB_UPDATE, "update"},
+        {"POST", COLLECTION "/delete", ROUTE_WRITE_ITEMS, VERB_DELETE, "delete"},
+        {"POST", COLLECTION "/get", ROUTE_READ_ITEMS, VERB_GET, "get"},
+        {"POST", COLLECTION "/query", ROUTE_READ_ITEMS, VERB_QUERY, "query"},
+        {"POST", COLLECTION "/search", ROUTE_READ_ITEMS, VERB_OTHER, "search"},
+        {"GET", COLLECTION "/count", ROUTE_READ_ITEMS, VERB_COUNT, "count"},
+        {"GET", COLLECTION "/fork_count", ROUTE_READ_ITEMS, VERB_OTHER, "fork_count"},
+        {"GET", COLLECTION "/indexing_status", ROUTE_READ_ITEMS, VERB_OTHER,
+         "indexing_status"},
+        {"GET", COLLECTION "/functions/{}", ROUTE_READ_ITEMS, VERB_OTHER, "get_function"},
+        {"POST", COLLECTION "/fork", ROUTE_UNSUPPORTED, VERB_OTHER, "fork"},
+        {"POST", COLLECTION "/functions/attach", ROUTE_UNSUPPORTED, VERB_OTHER,
+         "attach_function"},
+        {"POST", COLLECTION "/attached_functions/{}/detach", ROUTE_UNSUPPORTED,
+         VERB_OTHER, "detach_function"},
+        {"GET", "/openapi.json", ROUTE_ANY_INSTANCE, VERB_NONE, "openapi"},
+        {"GET", "/docs", ROUTE_ANY_INSTANCE, VERB_NONE, "docs"},
+        {"GET", "/docs/{*}", ROUTE_ANY_INSTANCE, VERB_NONE, "docs"},
+        {"GET", "/api/v1/heartbeat", ROUTE_V1_HEARTBEAT, VERB_NONE, "v1_heartbeat"},
+        {"GET", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+        {"PUT", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+        {"PATCH", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+        {"DELETE", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+        {"OPTIONS", "/api/v1/{*}", ROUTE_V1, VERB_NONE, "v1"},
+        {"GET", "/health", ROUTE_HEALTH, VERB_NONE, "health"},
+        {"GET", "/healthz", ROUTE_HEALTH, VERB_NONE, "health"},
+        {"GET", "/livez", ROUTE_HEALTH, VERB_NONE, "health"},
+        {"GET", "/ready", ROUTE_READY, VERB_NONE, "ready"},
+        {"GET", "/readyz", ROUTE_READY, VERB_NONE, "ready"},
+        {"GET", "/status", ROUTE_STATUS, VERB_NONE, "status"},
+        {"GET", "/wal/status", ROUTE_WAL_STATUS, VERB_NONE, "wal_status"},
+        {"GET", "/collection/mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
+        {"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
+        {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
 
 int route_row(size_t i, const char **method, const char **path, enum route_kind *kind,
-	      const char **op)
+              const char **op)
 {
 	if (i >= ROWS)
 		return 0;
@@ -136,7 +138,8 @@ const char *route_kind_text(enum route_kind kind)
 	}
 }
 
-/* --- matching ---------------------------------------------------------------------------- */
+/* --- matching
+ * ---------------------------------------------------------------------------- */
 
 struct found {
 	const char *at[3]; /* of {t} {d} {c}; NULL: not there */
@@ -145,7 +148,7 @@ struct found {
 };
 
 static bool match_one(const char **pattern, const char **path, const char *end,
-		      struct found *f)
+                      struct found *f)
 {
 	const char *slash = memchr(*path, '/', (size_t)(end - *path));
 	const char *stop = slash != NULL ? slash : end;
@@ -184,7 +187,8 @@ static bool match(const char *pattern, const char *path, const char *end, struct
 	return path == end;
 }
 
-/* --- segments ------------------------------------------------------------------------------ */
+/* --- segments
+ * ------------------------------------------------------------------------------ */
 
 static int hex(char c)
 {
@@ -252,7 +256,7 @@ static void add_allowed(struct route *r, const char *method)
 	const char *more = strcmp(method, "GET") == 0 ? "GET,HEAD" : method;
 
 	snprintf(r->allow + used, sizeof(r->allow) - used, "%s%s", used > 0 ? "," : "",
-		 more);
+	         more);
 }
 
 static bool method_is(const char *method, const char *row)
@@ -262,7 +266,7 @@ static bool method_is(const char *method, const char *row)
 }
 
 static void found_row(struct route *r, const struct row *row, const struct found *f,
-		      const char *end)
+                      const char *end)
 {
 	r->kind = row->kind;
 	r->verb = row->verb;

@@ -6,9 +6,9 @@
 
 /* What is done with it. */
 enum route_kind {
-	ROUTE_NONE,	    /* no such path: 404 */
+	ROUTE_NONE,         /* no such path: 404 */
 	ROUTE_WRONG_METHOD, /* the path is there: 405 */
-	ROUTE_BAD_PATH,	    /* a segment is not UTF-8: 400 */
+	ROUTE_BAD_PATH,     /* a segment is not UTF-8: 400 */
 	ROUTE_HEARTBEAT,    /* answered here */
 	ROUTE_IDENTITY,
 	ROUTE_HEALTHCHECK,
@@ -27,7 +27,7 @@ enum route_kind {
 	ROUTE_LIST_COLLECTIONS,
 	ROUTE_COUNT_COLLECTIONS,
 	ROUTE_CREATE_COLLECTION,
-	ROUTE_GET_COLLECTION,	 /* by name */
+	ROUTE_GET_COLLECTION,    /* by name */
 	ROUTE_GET_COLLECTION_ID, /* by id */
 	ROUTE_MODIFY_COLLECTION,
 	ROUTE_DELETE_COLLECTION, /* by name */
@@ -43,21 +43,31 @@ enum route_kind {
 	ROUTE_METRICS,
 };
 
-enum route_verb { VERB_NONE, VERB_ADD, VERB_UPSERT, VERB_UPDATE, VERB_DELETE, VERB_GET,
-		  VERB_QUERY, VERB_COUNT, VERB_OTHER };
+enum route_verb {
+	VERB_NONE,
+	VERB_ADD,
+	VERB_UPSERT,
+	VERB_UPDATE,
+	VERB_DELETE,
+	VERB_GET,
+	VERB_QUERY,
+	VERB_COUNT,
+	VERB_OTHER
+};
 
 #define ROUTE_ALLOW_BYTES 64u
 
 struct route {
 	enum route_kind kind;
 	enum route_verb verb;
-	const char *op;	  /* its name in logs and metrics; a constant */
-	char *tenant;	  /* segments, percent-decoded; NULL where the path has none */
+	const char *op; /* its name in logs and metrics; a constant */
+	char *tenant;   /* segments, percent-decoded; NULL where the path has none */
 	char *database;
-	char *item;	  /* a collection's name or id, or a tenant's name */
-	const char *tail; /* what follows the collection in the path, with its slash; or "" */
+	char *item; /* a collection's name or id, or a tenant's name */
+	const char *
+	        tail; /* what follows the collection in the path, with its slash; or "" */
 	const char *query; /* what follows '?', or NULL */
-	const char *bad;  /* ROUTE_BAD_PATH: the parameter's name in Chroma's words */
+	const char *bad;   /* ROUTE_BAD_PATH: the parameter's name in Chroma's words */
 	char allow[ROUTE_ALLOW_BYTES];
 };
 
@@ -67,7 +77,7 @@ void route_clear(struct route *r);
 
 /* The table itself, for docs/API.md: row i, or 0 at the end. */
 int route_row(size_t i, const char **method, const char **path, enum route_kind *kind,
-	      const char **op);
+              const char **op);
 const char *route_kind_text(enum route_kind kind);
 
 #endif

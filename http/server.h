@@ -37,14 +37,16 @@ struct server_handler {
 	/* true: read the body (of at most *max_body bytes, preset to the server's limit);
 	 * false: `out` is the answer. */
 	bool (*on_head)(const struct request_head *head, size_t *max_body,
-			struct refusal *out);
+	                struct refusal *out);
 	/* The body turned out (declared or chunked) to be more than that. */
 	void (*on_too_large)(const struct request_head *head, struct refusal *out);
-	/* A request that could not be understood: http is 400, 408, 414, 431, 501 or 505. */
+	/* A request that could not be understood: http is 400, 408, 414, 431, 501 or 505.
+	 */
 	void (*on_malformed)(int http, struct refusal *out);
-	/* `head` stays valid as long as `client`; take a reference to `body` to keep it. */
+	/* `head` stays valid as long as `client`; take a reference to `body` to keep it.
+	 */
 	void (*on_request)(struct client *client, const struct request_head *head,
-			   struct blob *body);
+	                   struct blob *body);
 	/* The client has left; `arg` as set by client_watch(). */
 	void (*on_gone)(void *arg);
 	/* After client_send() had returned false: what waits has drained; send again. */
@@ -52,11 +54,12 @@ struct server_handler {
 };
 
 struct server_options {
-	const char *listen; /* NULL: every address, IPv6 and IPv4; or host:port, [v6]:port */
-	int port;	    /* 0: any free one, see server_port() */
+	const char
+	        *listen; /* NULL: every address, IPv6 and IPv4; or host:port, [v6]:port */
+	int port;        /* 0: any free one, see server_port() */
 	size_t max_body;
-	msec idle_timeout;  /* between requests */
-	msec head_timeout;  /* from the first byte of a head to its end */
+	msec idle_timeout; /* between requests */
+	msec head_timeout; /* from the first byte of a head to its end */
 	unsigned max_clients;
 	const struct server_handler *handler; /* static const */
 };
@@ -67,7 +70,7 @@ int server_port(void);
 /* No new connections, idle ones are closed, the others after their answer. */
 void server_drain(void);
 unsigned server_connections(void); /* open ones */
-unsigned server_active(void);	   /* with a request whose answer is not complete */
+unsigned server_active(void);      /* with a request whose answer is not complete */
 /* Bytes of bodies that are being read: as declared, or as come so far if chunked. For
  * on_head, to refuse what would be too much at a time. */
 size_t server_body_bytes(void);
@@ -81,10 +84,10 @@ const char *client_address(const struct client *c); /* "127.0.0.1" */
 /* A whole answer. `headers` are end-to-end ones (may be NULL); Content-Length, Date and
  * Connection are ours. For HEAD requests the body is counted, not sent. `c` is over. */
 void client_reply(struct client *c, int http, const struct headers *headers,
-		  struct blob *body);
+                  struct blob *body);
 /* An answer in pieces: of `length` bytes, or chunked (to HTTP/1.0: until close) if -1. */
 void client_begin(struct client *c, int http, const struct headers *headers,
-		  int64_t length);
+                  int64_t length);
 /* Moves bytes out of `data` (all of them). False: enough waits for this client now; go
  * on after on_drained. */
 bool client_send(struct client *c, struct evbuffer *data);

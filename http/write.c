@@ -23,7 +23,8 @@
 #define LOOK_MS 250u
 #define CONFLICTS_MOST 5u
 
-/* --- the log -------------------------------------------------------------------------------- */
+/* --- the log
+ * -------------------------------------------------------------------------------- */
 
 static void on_wait_over(void *arg)
 {
@@ -48,7 +49,7 @@ static void on_appended(void *arg, wal_seq seq)
 }
 
 static struct blob *with_public_id(const struct exchange *ex,
-				   const struct wal_outcome *outcome)
+                                   const struct wal_outcome *outcome)
 {
 	const struct collection *c = ex->collection;
 	size_t len = blob_len(outcome->body);
@@ -106,7 +107,7 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 }
 
 void write_log(struct exchange *ex, const struct wal_write *w,
-	       void (*conflict)(struct exchange *ex))
+               void (*conflict)(struct exchange *ex))
 {
 	if (exchange_conf->both_down == BOTH_DOWN_REJECT && health_up_count() == 0) {
 		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
@@ -116,7 +117,8 @@ void write_log(struct exchange *ex, const struct wal_write *w,
 	wal_write(w, on_appended, on_decided, ex, &ex->pending);
 }
 
-/* --- bodies ------------------------------------------------------------------------------------ */
+/* --- bodies
+ * ------------------------------------------------------------------------------------ */
 
 static bool is_json_type(const struct exchange *ex)
 {
@@ -163,7 +165,7 @@ static char *text_member(struct json_slice object, const char *key)
 static void no_sense(struct exchange *ex)
 {
 	exchange_error(ex, 422, "ChromaError",
-		       "Failed to deserialize the JSON body into the target type");
+	               "Failed to deserialize the JSON body into the target type");
 }
 
 static bool is_reserved(const char *name)
@@ -174,10 +176,12 @@ static bool is_reserved(const char *name)
 static void refuse_reserved(struct exchange *ex)
 {
 	exchange_error(ex, 400, "InvalidArgumentError",
-		       "Names beginning with \"" RESERVED_PREFIX "\" are reserved");
+	               "Names beginning with \"" RESERVED_PREFIX "\" are reserved");
 }
 
-/* --- items --------------------------------------------------------------------------------------- */
+/* --- items
+ * ---------------------------------------------------------------------------------------
+ */
 
 static void items_not_found(struct exchange *ex)
 {
@@ -185,7 +189,7 @@ static void items_not_found(struct exchange *ex)
 	bool is_id = uuid_parse(ex->route.item, strlen(ex->route.item), &id);
 
 	exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist.",
-		       is_id ? id.text : ex->route.item);
+	               is_id ? id.text : ex->route.item);
 }
 
 static bool is_given(struct json_slice v)
@@ -197,7 +201,7 @@ static enum record_kind delete_kind(const struct exchange *ex)
 {
 	struct json_slice whole = whole_body(ex);
 	bool filter = is_given(json_member(whole, "where")) ||
-		      is_given(json_member(whole, "where_document"));
+	              is_given(json_member(whole, "where_document"));
 
 	return filter ? RECORD_DELETE_WHERE : RECORD_DELETE;
 }
@@ -235,9 +239,9 @@ static bool carries_embeddings(const struct exchange *ex)
 static void log_items(struct exchange *ex)
 {
 	struct wal_write w = {.kind = kind_of(ex),
-			      .collection = ex->collection,
-			      .body = ex->body,
-			      .embeddings = carries_embeddings(ex)};
+	                      .collection = ex->collection,
+	                      .body = ex->body,
+	                      .embeddings = carries_embeddings(ex)};
 
 	write_log(ex, &w, write_items);
 }
@@ -254,7 +258,8 @@ void write_items(struct exchange *ex)
 		refusal_ask(ex, f == FOUND ? no_sense : items_not_found);
 }
 
-/* --- collections ------------------------------------------------------------------------------------ */
+/* --- collections
+ * ------------------------------------------------------------------------------------ */
 
 /* What is executed never says get_or_create: whether it exists was decided by the log. */
 static struct blob *create_body(const struct exchange *ex)
@@ -269,7 +274,7 @@ static struct blob *create_body(const struct exchange *ex)
 	text_add(&out, body, (size_t)(flag.at - body));
 	text_adds(&out, "false");
 	text_add(&out, flag.at + flag.len,
-		 blob_len(ex->body) - (size_t)(flag.at - body) - flag.len);
+	         blob_len(ex->body) - (size_t)(flag.at - body) - flag.len);
 	len = out.len;
 	return blob_adopt(text_detach(&out), len);
 }
@@ -277,7 +282,7 @@ static struct blob *create_body(const struct exchange *ex)
 static void no_database(struct exchange *ex)
 {
 	exchange_error(ex, 400, "InvalidArgumentError", "Database [%s] does not exist",
-		       ex->route.database);
+	               ex->route.database);
 }
 
 /* Its body is sound. get_or_create: as if it had been asked for by name. */
@@ -301,9 +306,9 @@ static void name_taken(struct exchange *ex)
 static void log_create(struct exchange *ex, const char *name)
 {
 	struct wal_write w = {.kind = RECORD_CREATE_COLLECTION,
-			      .database = ex->database,
-			      .name = name,
-			      .body = create_body(ex)};
+	                      .database = ex->database,
+	                      .name = name,
+	                      .body = create_body(ex)};
 
 	write_log(ex, &w, create_collection);
 	blob_unref(&w.body);
@@ -318,7 +323,7 @@ static void create_named(struct exchange *ex, const char *name)
 	else if (c == NULL)
 		log_create(ex, name);
 	else if (c->life == LIFE_CREATING || strcmp(c->name, name) != 0 ||
-		 c->next_name != NULL)
+	         c->next_name != NULL)
 		exchange_wait_collection(ex, c, create_collection);
 	else
 		refusal_ask(ex, name_taken);
@@ -340,18 +345,19 @@ void create_collection(struct exchange *ex)
 
 static void taken_by_another(struct exchange *ex)
 {
-	exchange_error(ex, 500, "InternalError",
-		       "Database error: error returned from database: (code: 2067) UNIQUE "
-		       "constraint failed: collections.name, collections.database_id");
+	exchange_error(
+	        ex, 500, "InternalError",
+	        "Database error: error returned from database: (code: 2067) UNIQUE "
+	        "constraint failed: collections.name, collections.database_id");
 }
 
 static void log_modify(struct exchange *ex, const char *name)
 {
 	struct collection *c = ex->collection, *other = NULL;
 	struct wal_write w = {.kind = RECORD_MODIFY_COLLECTION,
-			      .collection = c,
-			      .name = name,
-			      .body = ex->body};
+	                      .collection = c,
+	                      .name = name,
+	                      .body = ex->body};
 
 	if (name != NULL && strcmp(name, c->name) == 0)
 		w.name = NULL;
@@ -359,7 +365,8 @@ static void log_modify(struct exchange *ex, const char *name)
 		other = catalogue_named(c->db, w.name);
 	if (c->next_name != NULL)
 		exchange_wait_collection(ex, c, modify_collection);
-	else if (other != NULL && (other->life == LIFE_CREATING || other->next_name != NULL))
+	else if (other != NULL &&
+	         (other->life == LIFE_CREATING || other->next_name != NULL))
 		exchange_wait_collection(ex, other, modify_collection);
 	else if (other != NULL)
 		refusal_ask(ex, taken_by_another);
@@ -395,17 +402,18 @@ void delete_collection(struct exchange *ex)
 		write_log(ex, &w, delete_collection);
 	else
 		exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist",
-			       ex->route.item);
+		               ex->route.item);
 }
 
-/* --- databases and tenants ------------------------------------------------------------------------------ */
+/* --- databases and tenants
+ * ------------------------------------------------------------------------------ */
 
 static void log_create_database(struct exchange *ex, const char *name)
 {
 	struct wal_write w = {.kind = RECORD_CREATE_DATABASE,
-			      .tenant = ex->route.tenant,
-			      .name = name,
-			      .body = ex->body};
+	                      .tenant = ex->route.tenant,
+	                      .name = name,
+	                      .body = ex->body};
 	struct database *db = catalogue_database(ex->route.tenant, name);
 
 	if (db == NULL)
@@ -413,7 +421,8 @@ static void log_create_database(struct exchange *ex, const char *name)
 	else if (db->life == LIFE_CREATING)
 		exchange_wait_database(ex, db, create_database);
 	else
-		exchange_error(ex, 409, "ChromaError", "Database [%s] already exists", name);
+		exchange_error(ex, 409, "ChromaError", "Database [%s] already exists",
+		               name);
 }
 
 void create_database(struct exchange *ex)
@@ -439,24 +448,28 @@ void delete_database(struct exchange *ex)
 		write_log(ex, &w, delete_database);
 	else
 		exchange_error(ex, 404, "NotFoundError", "Database [%s] not found",
-			       ex->route.database);
+		               ex->route.database);
 }
 
 void create_tenant(struct exchange *ex)
 {
 	char *name = takes_part(ex) ? text_member(whole_body(ex), "name") : NULL;
-	struct wal_write w = {.kind = RECORD_CREATE_TENANT, .tenant = name, .body = ex->body};
+	struct wal_write w = {
+	        .kind = RECORD_CREATE_TENANT, .tenant = name, .body = ex->body};
 
 	if (name == NULL)
 		read_any_instance(ex); /* no name: it cannot make one */
 	else if (catalogue_tenant(name))
-		exchange_error(ex, 409, "ChromaError", "Tenant [%s] already exists", name);
+		exchange_error(ex, 409, "ChromaError", "Tenant [%s] already exists",
+		               name);
 	else
 		write_log(ex, &w, create_tenant);
 	free(name);
 }
 
-/* --- everything --------------------------------------------------------------------------------------------- */
+/* --- everything
+ * ---------------------------------------------------------------------------------------------
+ */
 
 void reset(struct exchange *ex)
 {

@@ -20,14 +20,15 @@ struct waiter {
 };
 
 static struct {
-	struct table tenants;	/* name -> itself */
+	struct table tenants;   /* name -> itself */
 	struct table databases; /* "tenant" 0x1f "name" -> database, not GONE */
-	struct table by_uuid;	/* public and local ids -> collection, LIVE */
+	struct table by_uuid;   /* public and local ids -> collection, LIVE */
 	TAILQ_HEAD(, database) list;
 	scope_free_fn *free_scope;
 } catalogue;
 
-/* --- waiting ---------------------------------------------------------------------------- */
+/* --- waiting
+ * ---------------------------------------------------------------------------- */
 
 static void deliver_waiter(struct op *op)
 {
@@ -61,13 +62,13 @@ static struct waiter *waiter_create(catalogue_wait_fn *fn, void *arg, struct op 
 }
 
 void collection_wait(struct collection *c, catalogue_wait_fn *fn, void *arg,
-		     struct op **slot)
+                     struct op **slot)
 {
 	TAILQ_INSERT_TAIL(&c->waiters, waiter_create(fn, arg, slot), link);
 }
 
 void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
-		   struct op **slot)
+                   struct op **slot)
 {
 	TAILQ_INSERT_TAIL(&db->waiters, waiter_create(fn, arg, slot), link);
 }
@@ -81,7 +82,8 @@ void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
 		}                                                                        \
 	} while (0)
 
-/* --- tenants ------------------------------------------------------------------------------ */
+/* --- tenants
+ * ------------------------------------------------------------------------------ */
 
 bool catalogue_tenant(const char *name)
 {
@@ -104,7 +106,8 @@ void catalogue_reset_tenants(void)
 	catalogue_add_tenant(TENANT_DEFAULT);
 }
 
-/* --- databases ---------------------------------------------------------------------------- */
+/* --- databases
+ * ---------------------------------------------------------------------------- */
 
 static char *database_key(const char *tenant, const char *name)
 {
@@ -124,7 +127,7 @@ struct database *catalogue_database_id(int64_t id)
 {
 	struct database *db;
 
-	TAILQ_FOREACH(db, &catalogue.list, link)
+	TAILQ_FOREACH (db, &catalogue.list, link)
 		if (db->id == id)
 			return db;
 	return NULL;
@@ -136,7 +139,7 @@ struct database *catalogue_next_database(const struct database *after)
 }
 
 static struct database *database_create(int64_t id, const char *tenant, const char *name,
-					enum life life)
+                                        enum life life)
 {
 	struct database *db = mem_new(struct database);
 
@@ -154,7 +157,7 @@ struct database *catalogue_gone_database(int64_t id, const char *tenant, const c
 }
 
 struct database *catalogue_add_database(int64_t id, const char *tenant, const char *name,
-					enum life life)
+                                        enum life life)
 {
 	struct database *db = database_create(id, tenant, name, life);
 	char *key = database_key(tenant, name);
@@ -213,7 +216,8 @@ void database_release(struct database **db)
 	free(old);
 }
 
-/* --- collections -------------------------------------------------------------------------- */
+/* --- collections
+ * -------------------------------------------------------------------------- */
 
 struct collection *catalogue_named(const struct database *db, const char *name)
 {
@@ -230,15 +234,15 @@ struct collection *catalogue_collection_id(int64_t id)
 	struct database *db;
 	struct collection *c;
 
-	TAILQ_FOREACH(db, &catalogue.list, link)
-		TAILQ_FOREACH(c, &db->collections, link)
+	TAILQ_FOREACH (db, &catalogue.list, link)
+		TAILQ_FOREACH (c, &db->collections, link)
 			if (c->id == id)
 				return c;
 	return NULL;
 }
 
 static struct collection *collection_create(int64_t id, struct database *db,
-					    const char *name, enum life life)
+                                            const char *name, enum life life)
 {
 	struct collection *c = mem_new(struct collection);
 
@@ -251,13 +255,13 @@ static struct collection *collection_create(int64_t id, struct database *db,
 }
 
 struct collection *catalogue_gone_collection(int64_t id, struct database *db,
-					     const char *name)
+                                             const char *name)
 {
 	return collection_create(id, db, name, LIFE_GONE);
 }
 
 struct collection *catalogue_add_collection(int64_t id, struct database *db,
-					    const char *name, enum life life)
+                                            const char *name, enum life life)
 {
 	struct collection *c = collection_create(id, db, name, life);
 
@@ -353,16 +357,17 @@ unsigned catalogue_live_collections(const struct database *db)
 	const struct collection *c;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(d, &catalogue.list, link) {
+	TAILQ_FOREACH (d, &catalogue.list, link) {
 		if (db != NULL && d != db)
 			continue;
-		TAILQ_FOREACH(c, &d->collections, link)
+		TAILQ_FOREACH (c, &d->collections, link)
 			n += c->life == LIFE_LIVE;
 	}
 	return n;
 }
 
-/* --- the whole ---------------------------------------------------------------------------- */
+/* --- the whole
+ * ---------------------------------------------------------------------------- */
 
 void catalogue_start(scope_free_fn *free_scope)
 {
@@ -389,7 +394,7 @@ void catalogue_default(void)
 	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
 	catalogue_add_tenant(TENANT_DEFAULT);
 	db = catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT, DATABASE_DEFAULT,
-				    LIFE_CREATING);
+	                            LIFE_CREATING);
 	database_set_live(db, &id);
 }
 

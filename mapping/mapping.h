@@ -51,7 +51,8 @@ struct collection {
 	enum life life;
 	bool dimension_known; /* an accepted write has carried embeddings */
 	int64_t created_ms, updated_ms;
-	struct uuid local[CONF_MAX_INSTANCES]; /* by instance index; none: not there yet */
+	struct uuid
+	        local[CONF_MAX_INSTANCES]; /* by instance index; none: not there yet */
 	unsigned holds;
 	struct scope *scope;
 	TAILQ_HEAD(, waiter) waiters;
@@ -62,15 +63,16 @@ struct collection {
 #define TENANT_DEFAULT "default_tenant"
 #define DATABASE_DEFAULT "default_database"
 #define DATABASE_DEFAULT_PUBLIC_ID "00000000-0000-0000-0000-000000000000"
-/* Names that begin like this are ours, on the instances; clients neither see nor use them. */
+/* Names that begin like this are ours, on the instances; clients neither see nor use
+ * them. */
 #define RESERVED_PREFIX "ctd-"
 
 /* How a scope of wal/ is given back when its owner is freed. */
-typedef void (scope_free_fn)(struct scope *scope);
+typedef void(scope_free_fn)(struct scope *scope);
 
 void catalogue_start(scope_free_fn *free_scope);
 void catalogue_stop(void);
-void catalogue_clear(void); /* forget everything (before a load) */
+void catalogue_clear(void);   /* forget everything (before a load) */
 void catalogue_default(void); /* what a Chroma has after its first start or a reset */
 
 bool catalogue_tenant(const char *name); /* known? */
@@ -79,13 +81,14 @@ void catalogue_remove_tenant(const char *name);
 void catalogue_reset_tenants(void); /* only the default one is left */
 
 struct database *catalogue_database(const char *tenant, const char *name); /* not GONE */
-struct database *catalogue_database_id(int64_t id);			   /* not GONE */
+struct database *catalogue_database_id(int64_t id);                        /* not GONE */
 struct database *catalogue_add_database(int64_t id, const char *tenant, const char *name,
-					enum life life);
+                                        enum life life);
 /* For records of what is gone already: found by nobody. */
-struct database *catalogue_gone_database(int64_t id, const char *tenant, const char *name);
+struct database *catalogue_gone_database(int64_t id, const char *tenant,
+                                         const char *name);
 struct collection *catalogue_gone_collection(int64_t id, struct database *db,
-					     const char *name);
+                                             const char *name);
 struct database *catalogue_next_database(const struct database *after); /* NULL: first */
 void database_set_live(struct database *db, const struct uuid *public_id);
 void database_set_gone(struct database *db); /* and every collection in it */
@@ -94,9 +97,9 @@ void database_release(struct database **db);
 
 struct collection *catalogue_named(const struct database *db, const char *name);
 struct collection *catalogue_by_uuid(const struct uuid *id); /* public or local; LIVE */
-struct collection *catalogue_collection_id(int64_t id);	     /* not GONE */
+struct collection *catalogue_collection_id(int64_t id);      /* not GONE */
 struct collection *catalogue_add_collection(int64_t id, struct database *db,
-					    const char *name, enum life life);
+                                            const char *name, enum life life);
 void collection_set_live(struct collection *c, const struct uuid *public_id);
 void collection_bind(struct collection *c, unsigned instance, const struct uuid *local);
 /* Both names are taken from now until the rename is decided. */
@@ -109,20 +112,22 @@ unsigned catalogue_live_collections(const struct database *db); /* NULL: everywh
 
 /* Told (once, from the loop) when it is no longer CREATING, or its rename is decided.
  * The object may be GONE by then; look it up again. */
-typedef void (catalogue_wait_fn)(void *arg);
+typedef void(catalogue_wait_fn)(void *arg);
 void collection_wait(struct collection *c, catalogue_wait_fn *fn, void *arg,
-		     struct op **slot);
+                     struct op **slot);
 void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
-		   struct op **slot);
+                   struct op **slot);
 
 /* --- mapping/store.c: the catalogue in PostgreSQL ----------------------------------- */
 
-/* The number an instance has in PostgreSQL, for good, whatever its place in the settings. */
+/* The number an instance has in PostgreSQL, for good, whatever its place in the settings.
+ */
 void store_set_instance_id(unsigned index, int id);
 int store_instance_id(unsigned index);
 int store_instance_index(int64_t id); /* -1: not one of ours now */
 
-extern const char *const store_schema[]; /* statements of the first migration; NULL ends */
+extern const char
+        *const store_schema[]; /* statements of the first migration; NULL ends */
 /* What a load has found, GONE ones included as far as records from `floor` on refer to
  * them. Holds each until store_load_clear(). */
 struct store_load {
@@ -134,19 +139,20 @@ void store_add_load(struct pg_unit *unit, int64_t floor);
 void store_loaded(struct store_load *load, const struct pg_results *r, int first);
 void store_load_clear(struct store_load *load);
 void store_add_live(struct pg_unit *unit, const struct collection *c,
-		    const struct uuid *public_id);
+                    const struct uuid *public_id);
 void store_add_binding(struct pg_unit *unit, const struct collection *c,
-		       unsigned instance, const struct uuid *local);
+                       unsigned instance, const struct uuid *local);
 void store_add_refused_create(struct pg_unit *unit, const struct collection *c);
 void store_add_renamed(struct pg_unit *unit, const struct collection *c, const char *was,
-		       const char *next, bool accepted);
+                       const char *next, bool accepted);
 void store_add_dimension(struct pg_unit *unit, const struct collection *c);
 void store_add_database_live(struct pg_unit *unit, const struct database *db);
 void store_add_database_refused(struct pg_unit *unit, const struct database *db);
 void store_add_tenant_refused(struct pg_unit *unit, const char *name);
 void store_add_reset(struct pg_unit *unit);
 
-/* --- mapping/rewrite.c: pure ----------------------------------------------------------- */
+/* --- mapping/rewrite.c: pure -----------------------------------------------------------
+ */
 
 /* Replaces each occurrence of one id's text by the other's, in place (same length). */
 void rewrite_id(char *text, size_t len, const struct uuid *from, const struct uuid *to);

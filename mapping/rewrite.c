@@ -10,7 +10,8 @@ void rewrite_id(char *text, size_t len, const struct uuid *from, const struct uu
 
 	if (uuid_none(from) || uuid_none(to) || uuid_compare(from, to) == 0)
 		return;
-	while ((text = memmem(text, (size_t)(end - text), from->text, UUID_LEN)) != NULL) {
+	while ((text = memmem(text, (size_t)(end - text), from->text, UUID_LEN)) !=
+	       NULL) {
 		memcpy(text, to->text, UUID_LEN);
 		text += UUID_LEN;
 	}

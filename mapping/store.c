@@ -10,64 +10,65 @@
 #include "mapping/mapping.h"
 
 const char *const store_schema[] = {
-	"CREATE TABLE chromatid.tenant ("
-	" name text PRIMARY KEY, created_seq bigint NOT NULL,"
-	" created_at timestamptz NOT NULL DEFAULT now())",
-	"CREATE TABLE chromatid.database ("
-	" id bigint PRIMARY KEY, public_id uuid NOT NULL,"
-	" tenant text NOT NULL, name text NOT NULL, life smallint NOT NULL,"
-	" created_at timestamptz NOT NULL DEFAULT now())",
-	"CREATE UNIQUE INDEX database_name ON chromatid.database (tenant, name)"
-	" WHERE life < 2",
-	"CREATE TABLE chromatid.collection ("
-	" id bigint PRIMARY KEY, public_id uuid UNIQUE, database bigint NOT NULL,"
-	" name text NOT NULL, next_name text, life smallint NOT NULL,"
-	" dimension_known boolean NOT NULL DEFAULT false,"
-	" created_at timestamptz NOT NULL DEFAULT now(),"
-	" updated_at timestamptz NOT NULL DEFAULT now())",
-	"CREATE INDEX collection_life ON chromatid.collection (life)",
-	/* Who may use a name in a database; a rename under way holds two. */
-	"CREATE TABLE chromatid.name ("
-	" database bigint NOT NULL, name text NOT NULL, collection bigint NOT NULL,"
-	" PRIMARY KEY (database, name))",
-	"CREATE INDEX name_collection ON chromatid.name (collection)",
-	"CREATE TABLE chromatid.binding ("
-	" collection bigint NOT NULL, instance smallint NOT NULL, local_id uuid NOT NULL,"
-	" at timestamptz NOT NULL DEFAULT now(),"
-	" PRIMARY KEY (collection, instance), UNIQUE (instance, local_id))",
-	"INSERT INTO chromatid.tenant (name, created_seq) VALUES ('default_tenant', 0)",
-	"INSERT INTO chromatid.database (id, public_id, tenant, name, life) VALUES"
-	" (1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"
-	" 'default_database', 1)",
-	NULL,
+        "CREATE TABLE chromatid.tenant ("
+        " name text PRIMARY KEY, created_seq bigint NOT NULL,"
+        " created_at timestamptz NOT NULL DEFAULT now())",
+        "CREATE TABLE chromatid.database ("
+        " id bigint PRIMARY KEY, public_id uuid NOT NULL,"
+        " tenant text NOT NULL, name text NOT NULL, life smallint NOT NULL,"
+        " created_at timestamptz NOT NULL DEFAULT now())",
+        "CREATE UNIQUE INDEX database_name ON chromatid.database (tenant, name)"
+        " WHERE life < 2",
+        "CREATE TABLE chromatid.collection ("
+        " id bigint PRIMARY KEY, public_id uuid UNIQUE, database bigint NOT NULL,"
+        " name text NOT NULL, next_name text, life smallint NOT NULL,"
+        " dimension_known boolean NOT NULL DEFAULT false,"
+        " created_at timestamptz NOT NULL DEFAULT now(),"
+        " updated_at timestamptz NOT NULL DEFAULT now())",
+        "CREATE INDEX collection_life ON chromatid.collection (life)",
+        /* Who may use a name in a database; a rename under way holds two. */
+        "CREATE TABLE chromatid.name ("
+        " database bigint NOT NULL, name text NOT NULL, collection bigint NOT NULL,"
+        " PRIMARY KEY (database, name))",
+        "CREATE INDEX name_collection ON chromatid.name (collection)",
+        "CREATE TABLE chromatid.binding ("
+        " collection bigint NOT NULL, instance smallint NOT NULL, local_id uuid NOT NULL,"
+        " at timestamptz NOT NULL DEFAULT now(),"
+        " PRIMARY KEY (collection, instance), UNIQUE (instance, local_id))",
+        "INSERT INTO chromatid.tenant (name, created_seq) VALUES ('default_tenant', 0)",
+        "INSERT INTO chromatid.database (id, public_id, tenant, name, life) VALUES"
+        " (1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"
+        " 'default_database', 1)",
+        NULL,
 };
 
-/* --- loading ------------------------------------------------------------------------------ */
+/* --- loading
+ * ------------------------------------------------------------------------------ */
 
 static const struct pg_statement load_tenants = {
-	"load_tenants", "SELECT name FROM chromatid.tenant ORDER BY created_seq"};
+        "load_tenants", "SELECT name FROM chromatid.tenant ORDER BY created_seq"};
 
 static const struct pg_statement load_databases = {
-	"load_databases",
-	"SELECT id, public_id, tenant, name, life FROM chromatid.database"
-	" WHERE life < 2 OR id IN (SELECT database FROM chromatid.log WHERE seq > $1)"
-	" OR id IN (SELECT c.database FROM chromatid.collection c WHERE c.id IN"
-	"           (SELECT collection FROM chromatid.log WHERE seq > $1))"
-	" ORDER BY id"};
+        "load_databases",
+        "SELECT id, public_id, tenant, name, life FROM chromatid.database"
+        " WHERE life < 2 OR id IN (SELECT database FROM chromatid.log WHERE seq > $1)"
+        " OR id IN (SELECT c.database FROM chromatid.collection c WHERE c.id IN"
+        "           (SELECT collection FROM chromatid.log WHERE seq > $1))"
+        " ORDER BY id"};
 
 static const struct pg_statement load_collections = {
-	"load_collections",
-	"SELECT id, coalesce(public_id::text, ''), database, name, next_name, life,"
-	" dimension_known, (extract(epoch FROM created_at) * 1000)::bigint,"
-	" (extract(epoch FROM updated_at) * 1000)::bigint"
-	" FROM chromatid.collection WHERE life < 2"
-	" OR id IN (SELECT collection FROM chromatid.log WHERE seq > $1) ORDER BY id"};
+        "load_collections",
+        "SELECT id, coalesce(public_id::text, ''), database, name, next_name, life,"
+        " dimension_known, (extract(epoch FROM created_at) * 1000)::bigint,"
+        " (extract(epoch FROM updated_at) * 1000)::bigint"
+        " FROM chromatid.collection WHERE life < 2"
+        " OR id IN (SELECT collection FROM chromatid.log WHERE seq > $1) ORDER BY id"};
 
 static const struct pg_statement load_bindings = {
-	"load_bindings",
-	"SELECT b.collection, b.instance, b.local_id FROM chromatid.binding b"
-	" JOIN chromatid.collection c ON c.id = b.collection WHERE c.life < 2"
-	" OR c.id IN (SELECT collection FROM chromatid.log WHERE seq > $1)"};
+        "load_bindings",
+        "SELECT b.collection, b.instance, b.local_id FROM chromatid.binding b"
+        " JOIN chromatid.collection c ON c.id = b.collection WHERE c.life < 2"
+        " OR c.id IN (SELECT collection FROM chromatid.log WHERE seq > $1)"};
 
 void store_add_load(struct pg_unit *unit, int64_t floor)
 {
@@ -90,17 +91,19 @@ static struct uuid uuid_at(const struct pg_results *r, int statement, int row, i
 }
 
 static void loaded_database(struct store_load *load, const struct pg_results *r, int at,
-			    int row)
+                            int row)
 {
 	int64_t id = pg_get_int8(r, at, row, 0), life = pg_get_int8(r, at, row, 4);
-	const char *tenant = pg_get_text(r, at, row, 2), *name = pg_get_text(r, at, row, 3);
+	const char *tenant = pg_get_text(r, at, row, 2),
+	           *name = pg_get_text(r, at, row, 3);
 	struct uuid public_id = uuid_at(r, at, row, 1);
 	struct database *db;
 
 	if (life == LIFE_GONE) {
 		db = catalogue_gone_database(id, tenant, name);
 	} else {
-		db = database_hold(catalogue_add_database(id, tenant, name, LIFE_CREATING));
+		db = database_hold(
+		        catalogue_add_database(id, tenant, name, LIFE_CREATING));
 		db->public_id = public_id;
 		if (life == LIFE_LIVE)
 			database_set_live(db, &public_id);
@@ -109,7 +112,7 @@ static void loaded_database(struct store_load *load, const struct pg_results *r,
 }
 
 static void loaded_collection(struct store_load *load, const struct pg_results *r, int at,
-			      int row)
+                              int row)
 {
 	struct database *db = table_get(&load->databases, pg_get_text(r, at, row, 2));
 	int64_t id = pg_get_int8(r, at, row, 0), life = pg_get_int8(r, at, row, 5);
@@ -123,7 +126,8 @@ static void loaded_collection(struct store_load *load, const struct pg_results *
 		c = catalogue_gone_collection(id, db, name);
 		c->public_id = public_id;
 	} else {
-		c = collection_hold(catalogue_add_collection(id, db, name, LIFE_CREATING));
+		c = collection_hold(
+		        catalogue_add_collection(id, db, name, LIFE_CREATING));
 		if (!pg_is_null(r, at, row, 4))
 			collection_reserve(c, pg_get_text(r, at, row, 4));
 		if (life == LIFE_LIVE)
@@ -136,7 +140,7 @@ static void loaded_collection(struct store_load *load, const struct pg_results *
 }
 
 static void loaded_binding(struct store_load *load, const struct pg_results *r, int at,
-			   int row)
+                           int row)
 {
 	struct collection *c = table_get(&load->collections, pg_get_text(r, at, row, 0));
 	int instance = store_instance_index(pg_get_int8(r, at, row, 1));
@@ -179,7 +183,8 @@ void store_load_clear(struct store_load *load)
 	table_clear(&load->databases);
 }
 
-/* --- instances -------------------------------------------------------------------------- */
+/* --- instances
+ * -------------------------------------------------------------------------- */
 
 static int instance_ids[CONF_MAX_INSTANCES];
 
@@ -201,61 +206,64 @@ int store_instance_index(int64_t id)
 	return -1;
 }
 
-/* --- what a decision changes ---------------------------------------------------------------- */
+/* --- what a decision changes
+ * ---------------------------------------------------------------- */
 
 static const struct pg_statement live = {
-	"collection_live", "UPDATE chromatid.collection SET life = 1, public_id = $2::uuid,"
-			   " updated_at = now() WHERE id = $1 AND life = 0"};
+        "collection_live",
+        "UPDATE chromatid.collection SET life = 1, public_id = $2::uuid,"
+        " updated_at = now() WHERE id = $1 AND life = 0"};
 
 static const struct pg_statement binding = {
-	"binding", "INSERT INTO chromatid.binding (collection, instance, local_id)"
-		   " VALUES ($1, $2, $3::uuid) ON CONFLICT (collection, instance)"
-		   " DO UPDATE SET local_id = excluded.local_id, at = now()"};
+        "binding", "INSERT INTO chromatid.binding (collection, instance, local_id)"
+                   " VALUES ($1, $2, $3::uuid) ON CONFLICT (collection, instance)"
+                   " DO UPDATE SET local_id = excluded.local_id, at = now()"};
 
 static const struct pg_statement refused_create = {
-	"refused_create",
-	"WITH n AS (DELETE FROM chromatid.name WHERE collection = $1)"
-	" UPDATE chromatid.collection SET life = 2, updated_at = now() WHERE id = $1"};
+        "refused_create",
+        "WITH n AS (DELETE FROM chromatid.name WHERE collection = $1)"
+        " UPDATE chromatid.collection SET life = 2, updated_at = now() WHERE id = $1"};
 
 static const struct pg_statement rename_accepted = {
-	"rename_accepted",
-	"WITH n AS (DELETE FROM chromatid.name WHERE collection = $1 AND name = $2)"
-	" UPDATE chromatid.collection SET name = $3, next_name = NULL, updated_at = now()"
-	" WHERE id = $1"};
+        "rename_accepted",
+        "WITH n AS (DELETE FROM chromatid.name WHERE collection = $1 AND name = $2)"
+        " UPDATE chromatid.collection SET name = $3, next_name = NULL, updated_at = now()"
+        " WHERE id = $1"};
 
 static const struct pg_statement rename_refused = {
-	"rename_refused",
-	"WITH n AS (DELETE FROM chromatid.name WHERE collection = $1 AND name = $2)"
-	" UPDATE chromatid.collection SET next_name = NULL WHERE id = $1"};
+        "rename_refused",
+        "WITH n AS (DELETE FROM chromatid.name WHERE collection = $1 AND name = $2)"
+        " UPDATE chromatid.collection SET next_name = NULL WHERE id = $1"};
 
 static const struct pg_statement dimension = {
-	"dimension",
-	"UPDATE chromatid.collection SET dimension_known = true WHERE id = $1"};
+        "dimension",
+        "UPDATE chromatid.collection SET dimension_known = true WHERE id = $1"};
 
 static const struct pg_statement database_live = {
-	"database_live", "UPDATE chromatid.database SET life = 1 WHERE id = $1 AND life = 0"};
+        "database_live",
+        "UPDATE chromatid.database SET life = 1 WHERE id = $1 AND life = 0"};
 
 static const struct pg_statement database_refused = {
-	"database_refused", "UPDATE chromatid.database SET life = 2 WHERE id = $1"};
+        "database_refused", "UPDATE chromatid.database SET life = 2 WHERE id = $1"};
 
 static const struct pg_statement tenant_refused = {
-	"tenant_refused", "DELETE FROM chromatid.tenant WHERE name = $1"};
+        "tenant_refused", "DELETE FROM chromatid.tenant WHERE name = $1"};
 
 static const struct pg_statement reset_all = {
-	"reset_all",
-	"WITH n AS (DELETE FROM chromatid.name),"
-	" c AS (UPDATE chromatid.collection SET life = 2, updated_at = now()"
-	"       WHERE life < 2),"
-	" t AS (DELETE FROM chromatid.tenant WHERE name <> 'default_tenant')"
-	" UPDATE chromatid.database SET life = 2 WHERE life < 2 AND id <> 1"};
+        "reset_all",
+        "WITH n AS (DELETE FROM chromatid.name),"
+        " c AS (UPDATE chromatid.collection SET life = 2, updated_at = now()"
+        "       WHERE life < 2),"
+        " t AS (DELETE FROM chromatid.tenant WHERE name <> 'default_tenant')"
+        " UPDATE chromatid.database SET life = 2 WHERE life < 2 AND id <> 1"};
 
 static const struct pg_statement reset_default = {
-	"reset_default",
-	"WITH t AS (INSERT INTO chromatid.tenant (name, created_seq)"
-	"           VALUES ('default_tenant', 0) ON CONFLICT DO NOTHING)"
-	" INSERT INTO chromatid.database (id, public_id, tenant, name, life) VALUES"
-	" (1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"
-	"  'default_database', 1) ON CONFLICT (id) DO UPDATE SET life = 1"};
+        "reset_default",
+        "WITH t AS (INSERT INTO chromatid.tenant (name, created_seq)"
+        "           VALUES ('default_tenant', 0) ON CONFLICT DO NOTHING)"
+        " INSERT INTO chromatid.database (id, public_id, tenant, name, life) VALUES"
+        " (1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"
+        "  'default_database', 1) ON CONFLICT (id) DO UPDATE SET life = 1"};
 
 static void add(struct pg_unit *unit, const struct pg_statement *s, int64_t id)
 {
@@ -263,18 +271,18 @@ static void add(struct pg_unit *unit, const struct pg_statement *s, int64_t id)
 }
 
 void store_add_live(struct pg_unit *unit, const struct collection *c,
-		    const struct uuid *public_id)
+                    const struct uuid *public_id)
 {
 	pg_add(unit, &live, 2,
 	       (struct pg_param[]){pg_int8(c->id), pg_text(public_id->text)});
 }
 
 void store_add_binding(struct pg_unit *unit, const struct collection *c,
-		       unsigned instance, const struct uuid *local)
+                       unsigned instance, const struct uuid *local)
 {
 	pg_add(unit, &binding, 3,
 	       (struct pg_param[]){pg_int8(c->id), pg_int4(store_instance_id(instance)),
-				   pg_text(local->text)});
+	                           pg_text(local->text)});
 }
 
 void store_add_refused_create(struct pg_unit *unit, const struct collection *c)
@@ -283,7 +291,7 @@ void store_add_refused_create(struct pg_unit *unit, const struct collection *c)
 }
 
 void store_add_renamed(struct pg_unit *unit, const struct collection *c, const char *was,
-		       const char *next, bool accepted)
+                       const char *next, bool accepted)
 {
 	if (accepted)
 		pg_add(unit, &rename_accepted, 3,

@@ -20,7 +20,7 @@
 #include "wal/wal_private.h"
 
 struct append {
-	struct wal_op *op; /* whose write it is */
+	struct wal_op *op;      /* whose write it is */
 	struct wal_write write; /* holds what it refers to; tenant and name are copies */
 	struct uuid id, public_id;
 	struct op *pending;
@@ -42,80 +42,83 @@ static struct {
 	uint64_t us_sum;
 } appends;
 
-/* --- the statements ------------------------------------------------------------------------- */
+/* --- the statements
+ * ------------------------------------------------------------------------- */
 
 /* $1 op, $2 kind, $3 collection, $4 database, $5 name, $6 old name, $7 body, $8 length,
  * $9 embeddings, $10 epoch; 0 stands for no collection or database. */
 #define INTO_LOG                                                                         \
-	" INSERT INTO chromatid.log (seq, op, kind, collection, database, name, old_name," \
+	" INSERT INTO chromatid.log (seq, op, kind, collection, database, name, "        \
+	"old_name,"                                                                      \
 	" body, body_len, embeddings, epoch) SELECT c.seq, $1::uuid, $2, "
 #define THE_REST " $5::text, $6::text, $7, $8, $9, $10"
 #define GIVEN " nullif($3::bigint, 0), nullif($4::bigint, 0),"
 #define TAKE_SEQ "c AS (UPDATE chromatid.clock SET seq = seq + 1"
 
 static const struct pg_statement append_plain = {
-	"append", "WITH " TAKE_SEQ " RETURNING seq)" INTO_LOG GIVEN THE_REST
-		  " FROM c RETURNING seq"};
+        "append", "WITH " TAKE_SEQ " RETURNING seq)" INTO_LOG GIVEN THE_REST
+                  " FROM c RETURNING seq"};
 
 static const struct pg_statement append_create_collection = {
-	"append_create_collection",
-	"WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.name n"
-	"  WHERE n.database = $4::bigint AND n.name = $5::text) RETURNING seq),"
-	" n AS (INSERT INTO chromatid.name (database, name, collection)"
-	"  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
-	"  RETURNING collection),"
-	" k AS (INSERT INTO chromatid.collection (id, database, name, life)"
-	"  SELECT n.collection, $4::bigint, $5::text, 0 FROM n)" INTO_LOG
-	" c.seq, $4::bigint + $3::bigint * 0," THE_REST
-	" FROM c, n WHERE n.collection = c.seq RETURNING seq"};
+        "append_create_collection",
+        "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.name n"
+        "  WHERE n.database = $4::bigint AND n.name = $5::text) RETURNING seq),"
+        " n AS (INSERT INTO chromatid.name (database, name, collection)"
+        "  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
+        "  RETURNING collection),"
+        " k AS (INSERT INTO chromatid.collection (id, database, name, life)"
+        "  SELECT n.collection, $4::bigint, $5::text, 0 FROM n)" INTO_LOG
+        " c.seq, $4::bigint + $3::bigint * 0," THE_REST
+        " FROM c, n WHERE n.collection = c.seq RETURNING seq"};
 
 static const struct pg_statement append_rename = {
-	"append_rename",
-	"WITH n AS (INSERT INTO chromatid.name (database, name, collection)"
-	"  SELECT $4::bigint, $5::text, k.id FROM chromatid.collection k"
-	"  WHERE k.id = $3::bigint AND k.life = 1 AND k.next_name IS NULL"
-	"  ON CONFLICT DO NOTHING RETURNING collection),"
-	" k AS (UPDATE chromatid.collection SET next_name = $5::text FROM n"
-	"  WHERE id = n.collection RETURNING id), " TAKE_SEQ
-	" WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
-	" FROM c RETURNING seq"};
+        "append_rename",
+        "WITH n AS (INSERT INTO chromatid.name (database, name, collection)"
+        "  SELECT $4::bigint, $5::text, k.id FROM chromatid.collection k"
+        "  WHERE k.id = $3::bigint AND k.life = 1 AND k.next_name IS NULL"
+        "  ON CONFLICT DO NOTHING RETURNING collection),"
+        " k AS (UPDATE chromatid.collection SET next_name = $5::text FROM n"
+        "  WHERE id = n.collection RETURNING id), " TAKE_SEQ
+        " WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
+        " FROM c RETURNING seq"};
 
 static const struct pg_statement append_delete_collection = {
-	"append_delete_collection",
-	"WITH k AS (UPDATE chromatid.collection SET life = 2, updated_at = now()"
-	"  WHERE id = $3::bigint AND life = 1 RETURNING id),"
-	" n AS (DELETE FROM chromatid.name USING k WHERE collection = k.id), " TAKE_SEQ
-	" WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
-	" FROM c RETURNING seq"};
+        "append_delete_collection",
+        "WITH k AS (UPDATE chromatid.collection SET life = 2, updated_at = now()"
+        "  WHERE id = $3::bigint AND life = 1 RETURNING id),"
+        " n AS (DELETE FROM chromatid.name USING k WHERE collection = k.id), " TAKE_SEQ
+        " WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
+        " FROM c RETURNING seq"};
 
 /* $3 is not used as an id here but must have a type. */
 static const struct pg_statement append_create_database = {
-	"append_create_database",
-	"WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.database d"
-	"  WHERE d.tenant = $11::text AND d.name = $5::text AND d.life < 2) RETURNING seq),"
-	" k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
-	"  SELECT c.seq, $12::uuid, $11::text, $5::text, 0 FROM c"
-	"  ON CONFLICT DO NOTHING RETURNING id)" INTO_LOG
-	" nullif($3::bigint, 0), c.seq + $4::bigint * 0," THE_REST
-	" FROM c, k RETURNING seq"};
+        "append_create_database",
+        "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.database d"
+        "  WHERE d.tenant = $11::text AND d.name = $5::text AND d.life < 2) RETURNING "
+        "seq),"
+        " k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
+        "  SELECT c.seq, $12::uuid, $11::text, $5::text, 0 FROM c"
+        "  ON CONFLICT DO NOTHING RETURNING id)" INTO_LOG
+        " nullif($3::bigint, 0), c.seq + $4::bigint * 0," THE_REST
+        " FROM c, k RETURNING seq"};
 
 static const struct pg_statement append_delete_database = {
-	"append_delete_database",
-	"WITH d AS (UPDATE chromatid.database SET life = 2"
-	"  WHERE id = $4::bigint AND life = 1 RETURNING id),"
-	" k AS (UPDATE chromatid.collection SET life = 2, updated_at = now() FROM d"
-	"  WHERE database = d.id AND life < 2),"
-	" n AS (DELETE FROM chromatid.name USING d WHERE database = d.id), " TAKE_SEQ
-	" WHERE EXISTS (SELECT 1 FROM d) RETURNING seq)" INTO_LOG GIVEN THE_REST
-	" FROM c RETURNING seq"};
+        "append_delete_database",
+        "WITH d AS (UPDATE chromatid.database SET life = 2"
+        "  WHERE id = $4::bigint AND life = 1 RETURNING id),"
+        " k AS (UPDATE chromatid.collection SET life = 2, updated_at = now() FROM d"
+        "  WHERE database = d.id AND life < 2),"
+        " n AS (DELETE FROM chromatid.name USING d WHERE database = d.id), " TAKE_SEQ
+        " WHERE EXISTS (SELECT 1 FROM d) RETURNING seq)" INTO_LOG GIVEN THE_REST
+        " FROM c RETURNING seq"};
 
 static const struct pg_statement append_create_tenant = {
-	"append_create_tenant",
-	"WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.tenant t"
-	"  WHERE t.name = $5::text) RETURNING seq),"
-	" k AS (INSERT INTO chromatid.tenant (name, created_seq) SELECT $5::text, c.seq"
-	"  FROM c ON CONFLICT DO NOTHING RETURNING created_seq)" INTO_LOG GIVEN THE_REST
-	" FROM c, k RETURNING seq"};
+        "append_create_tenant",
+        "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.tenant t"
+        "  WHERE t.name = $5::text) RETURNING seq),"
+        " k AS (INSERT INTO chromatid.tenant (name, created_seq) SELECT $5::text, c.seq"
+        "  FROM c ON CONFLICT DO NOTHING RETURNING created_seq)" INTO_LOG GIVEN THE_REST
+        " FROM c, k RETURNING seq"};
 
 static const struct pg_statement *statement_for(const struct wal_write *w)
 {
@@ -141,28 +144,30 @@ static void add_statement(struct pg_unit *unit, const struct append *a)
 {
 	const struct wal_write *w = &a->write;
 	const struct database *db =
-		w->collection != NULL ? w->collection->db : w->database;
+	        w->collection != NULL ? w->collection->db : w->database;
 	bool rename = w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL;
 	int n = w->kind == RECORD_CREATE_DATABASE ? 12 : 10;
 	struct pg_param params[] = {
-		pg_text(a->id.text),
-		pg_int4((int)w->kind),
-		pg_int8(w->collection != NULL ? w->collection->id : 0),
-		pg_int8(db != NULL ? db->id : 0),
-		pg_text(w->kind == RECORD_CREATE_TENANT ? w->tenant : w->name),
-		pg_text(rename ? w->collection->name : NULL),
-		w->body != NULL ? pg_bytes(blob_bytes(w->body), blob_len(w->body)) : pg_null(),
-		pg_int4((int)blob_len(w->body)),
-		pg_bool(w->embeddings),
-		pg_int8(lease_epoch()),
-		pg_text(w->tenant),
-		pg_text(a->public_id.text),
+	        pg_text(a->id.text),
+	        pg_int4((int)w->kind),
+	        pg_int8(w->collection != NULL ? w->collection->id : 0),
+	        pg_int8(db != NULL ? db->id : 0),
+	        pg_text(w->kind == RECORD_CREATE_TENANT ? w->tenant : w->name),
+	        pg_text(rename ? w->collection->name : NULL),
+	        w->body != NULL ? pg_bytes(blob_bytes(w->body), blob_len(w->body))
+	                        : pg_null(),
+	        pg_int4((int)blob_len(w->body)),
+	        pg_bool(w->embeddings),
+	        pg_int8(lease_epoch()),
+	        pg_text(w->tenant),
+	        pg_text(a->public_id.text),
 	};
 
 	pg_add(unit, statement_for(w), n, params);
 }
 
-/* --- in memory ---------------------------------------------------------------------------------- */
+/* --- in memory
+ * ---------------------------------------------------------------------------------- */
 
 static void to_catalogue(struct append *a, wal_seq seq)
 {
@@ -170,12 +175,12 @@ static void to_catalogue(struct append *a, wal_seq seq)
 
 	if (w->kind == RECORD_CREATE_COLLECTION)
 		w->collection = collection_hold(catalogue_add_collection(
-			seq, w->database, w->name, LIFE_CREATING));
+		        seq, w->database, w->name, LIFE_CREATING));
 	if (w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL)
 		collection_reserve(w->collection, w->name);
 	if (w->kind == RECORD_CREATE_DATABASE) {
 		w->database = database_hold(
-			catalogue_add_database(seq, w->tenant, w->name, LIFE_CREATING));
+		        catalogue_add_database(seq, w->tenant, w->name, LIFE_CREATING));
 		w->database->public_id = a->public_id;
 	}
 	if (w->kind == RECORD_CREATE_TENANT)
@@ -232,7 +237,8 @@ static void appended(struct append *a, wal_seq seq)
 	append_free(a);
 }
 
-/* --- the log's answer ----------------------------------------------------------------------------- */
+/* --- the log's answer
+ * ----------------------------------------------------------------------------- */
 
 static enum status nothing_logged(const struct wal_write *w)
 {
@@ -253,7 +259,8 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 	} else if (s == STATUS_DB_LOST) {
 		TAILQ_INSERT_TAIL(&appends.lost, a, link);
 	} else if (s == STATUS_DB_REFUSED) {
-		log_error("append", "PostgreSQL refused an append: %s", pg_message(results));
+		log_error("append", "PostgreSQL refused an append: %s",
+		          pg_message(results));
 		fail(a, STATUS_LOG_UNAVAILABLE);
 	} else {
 		fail(a, s == STATUS_BUSY ? STATUS_BUSY : STATUS_LOG_UNAVAILABLE);
@@ -269,15 +276,16 @@ static void submit(struct append *a)
 	pg_submit(wal_pg(), unit, on_appended, a, &a->pending);
 }
 
-/* --- the inquiry ----------------------------------------------------------------------------------- */
+/* --- the inquiry
+ * ----------------------------------------------------------------------------------- */
 
 static const struct pg_statement end_session = {
-	"end_session", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-		       " WHERE pid = $1 AND pid <> pg_backend_pid()"
-		       " AND application_name = 'chromatid-log'"};
+        "end_session", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                       " WHERE pid = $1 AND pid <> pg_backend_pid()"
+                       " AND application_name = 'chromatid-log'"};
 
 static const struct pg_statement find_op = {
-	"find_op", "SELECT seq FROM chromatid.log WHERE op = $1::uuid"};
+        "find_op", "SELECT seq FROM chromatid.log WHERE op = $1::uuid"};
 
 static void inquire(void *arg);
 
@@ -290,7 +298,7 @@ static struct append *first_found(void)
 {
 	struct append *a, *first = NULL;
 
-	TAILQ_FOREACH(a, &appends.lost, link)
+	TAILQ_FOREACH (a, &appends.lost, link)
 		if (a->seq > 0 && (first == NULL || a->seq < first->seq))
 			first = a;
 	return first;
@@ -330,7 +338,7 @@ static void on_inquired(void *arg, enum status s, const struct pg_results *resul
 		inquire_again(); /* the old session was still there */
 		return;
 	}
-	TAILQ_FOREACH(a, &appends.lost, link) {
+	TAILQ_FOREACH (a, &appends.lost, link) {
 		a->seq = pg_rows(results, k) == 1 ? pg_get_int8(results, k, 0, 0) : 0;
 		k++;
 	}
@@ -345,7 +353,7 @@ static void inquire(void *arg)
 
 	(void)arg;
 	pg_add(unit, &end_session, 1, (struct pg_param[]){pg_int4(appends.lost_pid)});
-	TAILQ_FOREACH(a, &appends.lost, link)
+	TAILQ_FOREACH (a, &appends.lost, link)
 		pg_add(unit, &find_op, 1, (struct pg_param[]){pg_text(a->id.text)});
 	pg_submit(wal_pg(), unit, on_inquired, NULL, &appends.inquiry);
 }
@@ -355,7 +363,9 @@ void append_lost_session(int pid)
 	appends.lost_pid = pid;
 }
 
-/* --- the door ---------------------------------------------------------------------------------------- */
+/* --- the door
+ * ----------------------------------------------------------------------------------------
+ */
 
 static struct append *append_create(const struct wal_write *write, struct wal_op *op)
 {

@@ -20,7 +20,8 @@ static void add_collection(struct text *path, const struct record *r, unsigned i
 
 static void prepare(struct prepared *p, const char *method, struct blob *body)
 {
-	*p = (struct prepared){.method = method, .body = blob_ref(body), .repeatable = true};
+	*p = (struct prepared){
+	        .method = method, .body = blob_ref(body), .repeatable = true};
 }
 
 void prepared_clear(struct prepared *p)
@@ -32,9 +33,11 @@ void prepared_clear(struct prepared *p)
 void prepare_item(struct prepared *p, const struct record *r, unsigned i)
 {
 	static const char *const verbs[] = {
-		[RECORD_ADD] = "add",	    [RECORD_UPSERT] = "upsert",
-		[RECORD_UPDATE] = "update", [RECORD_DELETE] = "delete",
-		[RECORD_DELETE_WHERE] = "delete",
+	        [RECORD_ADD] = "add",
+	        [RECORD_UPSERT] = "upsert",
+	        [RECORD_UPDATE] = "update",
+	        [RECORD_DELETE] = "delete",
+	        [RECORD_DELETE_WHERE] = "delete",
 	};
 
 	prepare(p, "POST", r->kind == RECORD_DELETE_WHERE ? r->resolved : r->body);
@@ -58,12 +61,12 @@ static struct blob *as_get(const struct blob *body)
 		text_add(&out, text, (size_t)(include.at - text));
 		text_adds(&out, "[]");
 		text_add(&out, include.at + include.len,
-			 blob_len(body) - (size_t)(include.at - text) - include.len);
+		         blob_len(body) - (size_t)(include.at - text) - include.len);
 	} else {
 		end = (size_t)(whole.at - text) + whole.len - 1;
 		text_add(&out, text, end);
-		text_adds(&out, json_count(whole) > 0 ? ",\"include\":[]}"
-						      : "\"include\":[]}");
+		text_adds(&out,
+		          json_count(whole) > 0 ? ",\"include\":[]}" : "\"include\":[]}");
 	}
 	end = out.len;
 	return blob_adopt(text_detach(&out), end);
@@ -127,7 +130,7 @@ void prepare_modify(struct prepared *p, const struct record *r, unsigned i)
 static void add_aside_name(struct text *to, const struct record *r, unsigned i)
 {
 	text_addf(to, RESERVED_PREFIX "del.%lld.%s", (long long)r->seq,
-		  r->collection->local[i].text);
+	          r->collection->local[i].text);
 }
 
 void prepare_set_aside(struct prepared *p, const struct record *r, unsigned i)

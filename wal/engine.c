@@ -4,9 +4,9 @@
  *   engine_add        it is in the log: last in its scopes
  *   engine_kick       its turn at the preferred instance: execute it there
  *   engine_executed   applied: decided, its client is told, its position goes to the log
- *                     (decide), the lane moves on (done), the other instances have it next
- *   engine_persisted  its position is durable; durable everywhere: forgotten
- * When it does not go well:
+ *                     (decide), the lane moves on (done), the other instances have it
+ * next engine_persisted  its position is durable; durable everywhere: forgotten When it
+ * does not go well:
  *   - refused: a promise of no effect, durable before the client hears of it; the others
  *     skip it, unless it may have set the dimension of its collection
  *   - not sent, unknown, busy: the turn rests and is tried again in its own place; while
@@ -37,12 +37,14 @@ static struct {
 	bool hold;
 	unsigned max_in_flight;
 	unsigned in_flight[CONF_MAX_INSTANCES];
-	TAILQ_HEAD(, turn) blocked[CONF_MAX_INSTANCES]; /* wait for one in flight to end */
+	TAILQ_HEAD(, turn)
+	blocked[CONF_MAX_INSTANCES]; /* wait for one in flight to end */
 	struct wal_instance_figures figures[CONF_MAX_INSTANCES];
 	uint64_t owed, undecided, decided, replayed, failures;
 } engine;
 
-/* --- choosing the turn ------------------------------------------------------------------------- */
+/* --- choosing the turn
+ * ------------------------------------------------------------------------- */
 
 static void pass(struct record *r, unsigned i);
 
@@ -120,7 +122,7 @@ void engine_kick_all(void)
 {
 	struct record *r;
 
-	TAILQ_FOREACH(r, &engine.records, link)
+	TAILQ_FOREACH (r, &engine.records, link)
 		engine_kick(r);
 }
 
@@ -136,7 +138,8 @@ static void unblock(unsigned i)
 	}
 }
 
-/* --- a turn is over ------------------------------------------------------------------------------ */
+/* --- a turn is over
+ * ------------------------------------------------------------------------------ */
 
 static void lane_moves(struct record *r)
 {
@@ -175,13 +178,14 @@ static void tell_watchers(struct record *r)
 	while ((op = TAILQ_FIRST(&r->watchers)) != NULL) {
 		TAILQ_REMOVE(&r->watchers, op, link);
 		op->outcome = (struct wal_outcome){
-			.seq = r->seq,
-			.http = r->http,
-			.body = blob_ref(r->answer),
-			.by = r->decided_by >= 0 ? health_instance((unsigned)r->decided_by)
-						 : NULL,
-			.log_us = r->log_us,
-			.upstream_us = r->upstream_us,
+		        .seq = r->seq,
+		        .http = r->http,
+		        .body = blob_ref(r->answer),
+		        .by = r->decided_by >= 0
+		                      ? health_instance((unsigned)r->decided_by)
+		                      : NULL,
+		        .log_us = r->log_us,
+		        .upstream_us = r->upstream_us,
 		};
 		wal_op_end(op, STATUS_OK);
 	}
@@ -205,7 +209,8 @@ void engine_persisted(struct record *r, unsigned i)
 		forget(r);
 }
 
-/* --- decisions ----------------------------------------------------------------------------------- */
+/* --- decisions
+ * ----------------------------------------------------------------------------------- */
 
 static void decide_collection(struct record *r, bool accepted)
 {
@@ -260,7 +265,7 @@ static bool must_be_durable_first(const struct record *r)
 }
 
 static void decide(struct record *r, unsigned i, enum decision d, int http,
-		   struct blob *answer)
+                   struct blob *answer)
 {
 	r->decision = d;
 	r->decided_by = (int)i;
@@ -279,8 +284,8 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 static enum decision refusal_of(const struct record *r)
 {
 	return r->embeddings && !r->collection->dimension_known
-		       ? DECISION_REJECTED_EVERYWHERE
-		       : DECISION_REJECTED;
+	               ? DECISION_REJECTED_EVERYWHERE
+	               : DECISION_REJECTED;
 }
 
 static void applied(struct record *r, unsigned i, const struct execution_result *result)
@@ -303,10 +308,10 @@ static void rest(struct record *r, unsigned i, const char *why)
 	msec wait = n < 9 ? (msec)REST_FIRST << n : REST_MOST;
 
 	snprintf(engine.figures[i].last_error, sizeof(engine.figures[i].last_error),
-		 "seq %lld (%s): %s", (long long)r->seq, record_kind_name(r->kind), why);
-	log_warn("turn", "record %lld (%s) at %s: %s; again in %llu ms", (long long)r->seq,
-		 record_kind_name(r->kind), instance_name(health_instance(i)), why,
-		 (unsigned long long)wait);
+	         "seq %lld (%s): %s", (long long)r->seq, record_kind_name(r->kind), why);
+	log_warn("turn", "record %lld (%s) at %s: %s; again in %llu ms",
+	         (long long)r->seq, record_kind_name(r->kind),
+	         instance_name(health_instance(i)), why, (unsigned long long)wait);
 	execution_rest(r, i, wait < REST_MOST ? wait : REST_MOST);
 }
 
@@ -324,7 +329,8 @@ static void refused(struct record *r, unsigned i, const struct execution_result 
 	}
 }
 
-/* --- no verdict ------------------------------------------------------------------------------------ */
+/* --- no verdict
+ * ------------------------------------------------------------------------------------ */
 
 /* Every instance that is up has answered 500 to it, several times. */
 static bool at_fault(const struct record *r)
@@ -341,11 +347,12 @@ static bool at_fault(const struct record *r)
 	return tried > 0;
 }
 
-static void no_verdict(struct record *r, unsigned i, const struct execution_result *result)
+static void no_verdict(struct record *r, unsigned i,
+                       const struct execution_result *result)
 {
 	struct turn *t = &r->turns[i];
 	const char *why = result->detail[0] != '\0' ? result->detail
-						    : verdict_name(result->verdict);
+	                                            : verdict_name(result->verdict);
 
 	engine.failures++;
 	engine.figures[i].unknown += result->verdict == VERDICT_UNKNOWN;
@@ -355,8 +362,9 @@ static void no_verdict(struct record *r, unsigned i, const struct execution_resu
 	if (r->executor == (int)i)
 		r->executor = -1;
 	if (r->decision == DECISION_OPEN && at_fault(r)) {
-		log_error("record", "record %lld (%s): every instance answers 500; given up",
-			  (long long)r->seq, record_kind_name(r->kind));
+		log_error("record",
+		          "record %lld (%s): every instance answers 500; given up",
+		          (long long)r->seq, record_kind_name(r->kind));
 		decide(r, i, DECISION_REJECTED, result->http, result->body);
 		done(r, i);
 		return;
@@ -378,7 +386,9 @@ void engine_executed(struct record *r, unsigned i, const struct execution_result
 	unblock(i);
 }
 
-/* --- the whole -------------------------------------------------------------------------------------- */
+/* --- the whole
+ * --------------------------------------------------------------------------------------
+ */
 
 /* A turn that a former process has brought to its end. */
 static void was_durable(struct record *r, unsigned i)
@@ -411,7 +421,7 @@ wal_seq engine_floor(unsigned i)
 {
 	struct record *r;
 
-	TAILQ_FOREACH(r, &engine.records, link)
+	TAILQ_FOREACH (r, &engine.records, link)
 		if (r->turns[i].state != TURN_DURABLE)
 			return r->seq - 1;
 	return append_last_seq();
@@ -422,8 +432,8 @@ struct record *engine_find(wal_seq seq)
 	struct record *r;
 
 	TAILQ_FOREACH_REVERSE(r, &engine.records, record_list, link)
-		if (r->seq == seq)
-			return r;
+	if (r->seq == seq)
+		return r;
 	return NULL;
 }
 
@@ -493,7 +503,7 @@ static int64_t oldest(unsigned i)
 {
 	struct record *r;
 
-	TAILQ_FOREACH(r, &engine.records, link)
+	TAILQ_FOREACH (r, &engine.records, link)
 		if (i >= health_count() || r->turns[i].state != TURN_DURABLE)
 			return r->appended_wall_ms;
 	return 0;
@@ -512,7 +522,7 @@ void engine_figures(struct wal_figures *out)
 		out->instances[i].in_flight = engine.in_flight[i];
 		out->instances[i].oldest_wall_ms = oldest(i);
 		out->instances[i].replaying =
-			engine.figures[i].owed > 0 && instance_up(health_instance(i));
+		        engine.figures[i].owed > 0 && instance_up(health_instance(i));
 		if (engine.figures[i].owed == 0)
 			out->instances[i].last_error[0] = '\0';
 	}

@@ -4,12 +4,10 @@
  *   execution_start   fetch the body if it was let go, then take the first step
  *   take_step         send what this kind of record needs next
  *   on_reply          read the verdict; some kinds have a second step:
- *                       delete by filter    ask for the ids, make them durable, delete them
- *                       delete collection   set it aside under a name of its own (by its
- *                                           id, so no other can be meant), delete that name
- *                       create              taken already? then find the one that is there
- *   conclude          tell the engine
- * When it does not go well:
+ *                       delete by filter    ask for the ids, make them durable, delete
+ * them delete collection   set it aside under a name of its own (by its id, so no other
+ * can be meant), delete that name create              taken already? then find the one
+ * that is there conclude          tell the engine When it does not go well:
  *   - no clear answer: the engine rests the turn and tries again in its own place, after
  *     the connection was closed, which drops what the instance has not begun. A repeat
  *     goes through the instance's one queue of writes, behind anything it had begun.
@@ -24,7 +22,14 @@
 #include "core/mem.h"
 #include "wal/wal_private.h"
 
-enum step { STEP_FETCH, STEP_RESOLVE, STEP_STORE_IDS, STEP_SET_ASIDE, STEP_SEND, STEP_FIND };
+enum step {
+	STEP_FETCH,
+	STEP_RESOLVE,
+	STEP_STORE_IDS,
+	STEP_SET_ASIDE,
+	STEP_SEND,
+	STEP_FIND
+};
 
 struct execution {
 	struct record *record;
@@ -48,11 +53,12 @@ static msec time_limit(const struct blob *body)
 	return limit < TIMEOUT_MOST ? limit : TIMEOUT_MOST;
 }
 
-/* --- the end --------------------------------------------------------------------------------- */
+/* --- the end
+ * --------------------------------------------------------------------------------- */
 
 /* Frees the execution, then tells the engine. */
 static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
-		     const char *detail)
+                     const char *detail)
 {
 	struct execution_result result = {v, http, body, detail};
 	struct record *r = e->record;
@@ -69,10 +75,11 @@ static void not_sent(struct execution *e, const char *why)
 	conclude(e, VERDICT_BUSY, 0, NULL, why);
 }
 
-/* --- the body, when memory had let it go -------------------------------------------------------- */
+/* --- the body, when memory had let it go
+ * -------------------------------------------------------- */
 
 static const struct pg_statement fetch = {
-	"fetch", "SELECT body FROM chromatid.log WHERE seq = $1"};
+        "fetch", "SELECT body FROM chromatid.log WHERE seq = $1"};
 
 static void on_fetched(void *arg, enum status s, const struct pg_results *results)
 {
@@ -99,11 +106,12 @@ static void fetch_body(struct execution *e)
 	pg_submit(wal_control(), unit, on_fetched, e, &e->pending);
 }
 
-/* --- the ids of a delete by filter ------------------------------------------------------------- */
+/* --- the ids of a delete by filter
+ * ------------------------------------------------------------- */
 
 static const struct pg_statement store_ids = {
-	"store_ids", "INSERT INTO chromatid.resolved (seq, n, ids) VALUES ($1, $2, $3)"
-		     " ON CONFLICT (seq) DO NOTHING"};
+        "store_ids", "INSERT INTO chromatid.resolved (seq, n, ids) VALUES ($1, $2, $3)"
+                     " ON CONFLICT (seq) DO NOTHING"};
 
 static void on_ids_stored(void *arg, enum status s, const struct pg_results *results)
 {
@@ -129,7 +137,7 @@ static void store_resolved(struct execution *e, struct blob *ids, size_t count)
 	persist_add_fence(unit);
 	pg_add(unit, &store_ids, 3,
 	       (struct pg_param[]){pg_int8(r->seq), pg_int8((int64_t)count),
-				   pg_bytes(blob_bytes(ids), blob_len(ids))});
+	                           pg_bytes(blob_bytes(ids), blob_len(ids))});
 	pg_submit(wal_pg(), unit, on_ids_stored, e, &e->pending);
 }
 
@@ -149,7 +157,8 @@ static void on_resolved(struct execution *e, const struct reply *reply, enum ver
 		store_resolved(e, ids, count);
 }
 
-/* --- creates ----------------------------------------------------------------------------------- */
+/* --- creates
+ * ----------------------------------------------------------------------------------- */
 
 static bool learn_id(struct execution *e, const struct blob *answer)
 {
@@ -163,7 +172,8 @@ static bool learn_id(struct execution *e, const struct blob *answer)
 static void created(struct execution *e, const struct reply *reply)
 {
 	if (!learn_id(e, reply->body))
-		conclude(e, VERDICT_UNKNOWN, 0, NULL, "created, but its id was not understood");
+		conclude(e, VERDICT_UNKNOWN, 0, NULL,
+		         "created, but its id was not understood");
 	else
 		conclude(e, VERDICT_APPLIED, 200, reply->body, "");
 }
@@ -176,19 +186,23 @@ static void on_taken(struct execution *e, const struct reply *reply)
 	bool ours = r->turns[e->instance].doubt;
 
 	if (r->kind != RECORD_CREATE_COLLECTION) {
-		/* The catalogue takes it over; whoever asked is told what a Chroma says. */
+		/* The catalogue takes it over; whoever asked is told what a Chroma says.
+		 */
 		conclude(e, VERDICT_APPLIED, ours ? 200 : reply->http,
-			 ours ? NULL : reply->body, "");
+		         ours ? NULL : reply->body, "");
 	} else if (ours) {
 		e->step = STEP_FIND;
 		take_step(e);
 	} else {
 		conclude(e, VERDICT_REFUSED, reply->http, reply->body,
-			 "the name is taken by a collection made directly on the instance");
+		         "the name is taken by a collection made directly on the "
+		         "instance");
 	}
 }
 
-/* --- replies --------------------------------------------------------------------------------------- */
+/* --- replies
+ * ---------------------------------------------------------------------------------------
+ */
 
 static bool is_delete(const struct record *r)
 {
@@ -208,8 +222,9 @@ static void on_sent(struct execution *e, const struct reply *reply, enum verdict
 	const struct record *r = e->record;
 
 	if (overtaken(r, v) && !is_delete(r))
-		conclude(e, r->decision == DECISION_OPEN ? VERDICT_REFUSED : VERDICT_APPLIED,
-			 reply->http, reply->body, reply->detail);
+		conclude(e,
+		         r->decision == DECISION_OPEN ? VERDICT_REFUSED : VERDICT_APPLIED,
+		         reply->http, reply->body, reply->detail);
 	else if (record_creates(r->kind) && reply->http == 409)
 		on_taken(e, reply);
 	else if (is_delete(r) && reply->http == 404)
@@ -227,8 +242,8 @@ static void on_found(struct execution *e, const struct reply *reply, enum verdic
 	if (v == VERDICT_APPLIED)
 		created(e, reply);
 	else
-		conclude(e, v == VERDICT_LOST ? VERDICT_UNKNOWN : v, reply->http, reply->body,
-			 reply->detail);
+		conclude(e, v == VERDICT_LOST ? VERDICT_UNKNOWN : v, reply->http,
+		         reply->body, reply->detail);
 }
 
 static void on_reply(void *arg, const struct reply *reply)
@@ -236,7 +251,8 @@ static void on_reply(void *arg, const struct reply *reply)
 	struct execution *e = arg;
 	enum verdict v = verdict_of(reply);
 
-	health_report(health_instance(e->instance), health_signal_of(reply), reply->detail);
+	health_report(health_instance(e->instance), health_signal_of(reply),
+	              reply->detail);
 	switch (e->step) {
 	case STEP_RESOLVE:
 		on_resolved(e, reply, v);
@@ -257,22 +273,24 @@ static void on_reply(void *arg, const struct reply *reply)
 	}
 }
 
-/* --- steps ---------------------------------------------------------------------------------------- */
+/* --- steps
+ * ----------------------------------------------------------------------------------------
+ */
 
 static void issue(struct execution *e, struct prepared *p)
 {
 	struct headers headers = {0};
 	struct call call = {.method = p->method,
-			    .target = p->target.s,
-			    .headers = &headers,
-			    .body = p->body,
-			    .timeout = time_limit(p->body),
-			    .repeatable = p->repeatable};
+	                    .target = p->target.s,
+	                    .headers = &headers,
+	                    .body = p->body,
+	                    .timeout = time_limit(p->body),
+	                    .repeatable = p->repeatable};
 
 	if (p->body != NULL)
 		headers_add(&headers, "content-type", "application/json");
 	upstream_call(instance_upstream(health_instance(e->instance)), &call, on_reply, e,
-		      &e->pending);
+	              &e->pending);
 	headers_clear(&headers);
 	prepared_clear(p);
 }

@@ -4,8 +4,8 @@
  * leader renews it every second and counts from before it asked: 3.5 s after the last
  * renewal that was granted it starts nothing any more, so nothing of it is under way when
  * another can have taken over. Everything it makes durable is fenced by its epoch
- * (persist_add_fence). A lost connection alone deposes nobody: when PostgreSQL is back and
- * the row still has our epoch, we go on.
+ * (persist_add_fence). A lost connection alone deposes nobody: when PostgreSQL is back
+ * and the row still has our epoch, we go on.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,23 +34,23 @@ static struct {
 } lease;
 
 static const struct pg_statement acquire = {
-	"lease_acquire",
-	"WITH l AS (SELECT one FROM chromatid.lease WHERE holder IS NULL OR until < now()"
-	" FOR UPDATE) UPDATE chromatid.lease SET epoch = epoch + 1, holder = $1::uuid,"
-	" holder_name = $2, until = now() + interval '" TTL "' FROM l RETURNING epoch"};
+        "lease_acquire",
+        "WITH l AS (SELECT one FROM chromatid.lease WHERE holder IS NULL OR until < now()"
+        " FOR UPDATE) UPDATE chromatid.lease SET epoch = epoch + 1, holder = $1::uuid,"
+        " holder_name = $2, until = now() + interval '" TTL "' FROM l RETURNING epoch"};
 
 static const struct pg_statement renew = {
-	"lease_renew", "UPDATE chromatid.lease SET until = now() + interval '" TTL "'"
-		       " WHERE epoch = $1 AND holder = $2::uuid"};
+        "lease_renew", "UPDATE chromatid.lease SET until = now() + interval '" TTL "'"
+                       " WHERE epoch = $1 AND holder = $2::uuid"};
 
 static const struct pg_statement who = {
-	"lease_who", "SELECT coalesce(holder_name, ''),"
-		     " greatest(0, extract(epoch FROM until - now()) * 1000)::bigint"
-		     " FROM chromatid.lease"};
+        "lease_who", "SELECT coalesce(holder_name, ''),"
+                     " greatest(0, extract(epoch FROM until - now()) * 1000)::bigint"
+                     " FROM chromatid.lease"};
 
 static const struct pg_statement give_back = {
-	"lease_release", "UPDATE chromatid.lease SET holder = NULL, until = NULL"
-			 " WHERE epoch = $1 AND holder = $2::uuid"};
+        "lease_release", "UPDATE chromatid.lease SET holder = NULL, until = NULL"
+                         " WHERE epoch = $1 AND holder = $2::uuid"};
 
 static void on_recovered(bool ok)
 {
@@ -72,7 +72,8 @@ static void on_acquired(void *arg, enum status s, const struct pg_results *r)
 	if (pg_rows(r, 0) == 0) {
 		if (!lease.told_waiting && pg_rows(r, 1) == 1)
 			log_info("lease", "%s leads; waiting (its lease ends in %lld ms)",
-				 pg_get_text(r, 1, 0, 0), (long long)pg_get_int8(r, 1, 0, 1));
+			         pg_get_text(r, 1, 0, 0),
+			         (long long)pg_get_int8(r, 1, 0, 1));
 		lease.told_waiting = true;
 		job_rest(lease.job, TRY_MS);
 		return;
@@ -116,11 +117,13 @@ static void run(struct job *job, void *arg)
 	lease.asked = clock_ms();
 	if (lease.epoch > 0) {
 		pg_add(unit, &renew, 2,
-		       (struct pg_param[]){pg_int8(lease.epoch), pg_text(lease.self.text)});
+		       (struct pg_param[]){pg_int8(lease.epoch),
+		                           pg_text(lease.self.text)});
 		pg_submit(wal_control(), unit, on_renewed, NULL, &lease.pending);
 	} else {
 		pg_add(unit, &acquire, 2,
-		       (struct pg_param[]){pg_text(lease.self.text), pg_text(lease.host)});
+		       (struct pg_param[]){pg_text(lease.self.text),
+		                           pg_text(lease.host)});
 		pg_add(unit, &who, 0, NULL);
 		pg_submit(wal_control(), unit, on_acquired, NULL, &lease.pending);
 	}

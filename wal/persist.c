@@ -1,8 +1,8 @@
 /* wal/persist.c - outcomes and positions: what must survive this process.
  *
- * One unit a turn: the fence of our epoch, the outcome (if this turn decided it) with what
- * it means for the catalogue, the binding of a create, the position. Units ride with the
- * next commit of the log's connection, so for a busy proxy they cost next to nothing.
+ * One unit a turn: the fence of our epoch, the outcome (if this turn decided it) with
+ * what it means for the catalogue, the binding of a create, the position. Units ride with
+ * the next commit of the log's connection, so for a busy proxy they cost next to nothing.
  *
  * When PostgreSQL goes away the units wait here and are sent again: each is harmless to
  * repeat. When it says that our epoch is over, we are: see wal_deposed(). */
@@ -33,13 +33,14 @@ static struct timer retry; /* after a refusal that is not about our epoch (disk 
 static const struct pg_statement fence = {"fence", "SELECT chromatid.fence($1)"};
 
 static const struct pg_statement outcome = {
-	"outcome", "INSERT INTO chromatid.outcome (seq, decision, http, answer, instance,"
-		   " epoch) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (seq) DO NOTHING"};
+        "outcome",
+        "INSERT INTO chromatid.outcome (seq, decision, http, answer, instance,"
+        " epoch) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (seq) DO NOTHING"};
 
 static const struct pg_statement position = {
-	"position", "INSERT INTO chromatid.position AS p (instance, scope, seq, epoch)"
-		    " VALUES ($1, $2, $3, $4) ON CONFLICT (instance, scope) DO UPDATE"
-		    " SET seq = greatest(p.seq, excluded.seq), epoch = excluded.epoch"};
+        "position", "INSERT INTO chromatid.position AS p (instance, scope, seq, epoch)"
+                    " VALUES ($1, $2, $3, $4) ON CONFLICT (instance, scope) DO UPDATE"
+                    " SET seq = greatest(p.seq, excluded.seq), epoch = excluded.epoch"};
 
 void persist_add_fence(struct pg_unit *unit)
 {
@@ -52,11 +53,11 @@ static void add_outcome(struct pg_unit *unit, const struct record *r)
 
 	pg_add(unit, &outcome, 6,
 	       (struct pg_param[]){
-		       pg_int8(r->seq), pg_int4((int)r->decision), pg_int4(r->http),
-		       keep ? pg_bytes(blob_bytes(r->answer), blob_len(r->answer))
-			    : pg_null(),
-		       pg_int4(store_instance_id((unsigned)r->decided_by)),
-		       pg_int8(lease_epoch())});
+	               pg_int8(r->seq), pg_int4((int)r->decision), pg_int4(r->http),
+	               keep ? pg_bytes(blob_bytes(r->answer), blob_len(r->answer))
+	                    : pg_null(),
+	               pg_int4(store_instance_id((unsigned)r->decided_by)),
+	               pg_int8(lease_epoch())});
 }
 
 static void add_catalogue(struct pg_unit *unit, const struct record *r)
@@ -110,7 +111,7 @@ static void on_persisted(void *arg, enum status s, const struct pg_results *resu
 		wal_deposed("its epoch is over");
 	} else if (s == STATUS_DB_REFUSED) {
 		log_error("persist", "record %lld at %s: %s", (long long)r->seq,
-			  instance_name(health_instance(i)), pg_message(results));
+		          instance_name(health_instance(i)), pg_message(results));
 		timer_start(&retry, RETRY_MS, on_retry, NULL);
 	} else if (s == STATUS_BUSY) {
 		timer_start(&retry, RETRY_MS, on_retry, NULL);
@@ -132,8 +133,8 @@ static void submit(struct persist *p)
 		store_add_binding(unit, r->collection, p->instance, &t->local);
 	pg_add(unit, &position, 4,
 	       (struct pg_param[]){pg_int4(store_instance_id(p->instance)),
-				   pg_int8(r->members[0].scope->id), pg_int8(r->seq),
-				   pg_int8(lease_epoch())});
+	                           pg_int8(r->members[0].scope->id), pg_int8(r->seq),
+	                           pg_int8(lease_epoch())});
 	p->sent = true;
 	pg_submit(wal_pg(), unit, on_persisted, p, &p->pending);
 }
@@ -155,7 +156,7 @@ void persist_resume(void)
 {
 	struct persist *p;
 
-	TAILQ_FOREACH(p, &waiting, link)
+	TAILQ_FOREACH (p, &waiting, link)
 		if (!p->sent)
 			submit(p);
 }

@@ -66,7 +66,7 @@ struct record *record_create(wal_seq seq, const struct wal_write *write)
 	r->collection = collection_hold(write->collection);
 	r->database = database_hold(write->database);
 	r->name = mem_string(write->kind == RECORD_CREATE_TENANT ? write->tenant
-								 : write->name);
+	                                                         : write->name);
 	r->body = blob_ref(write->body);
 	r->body_len = blob_len(write->body);
 	r->embeddings = write->embeddings;

@@ -1,4 +1,5 @@
-/* wal/recover.c - what a new leader must know: the catalogue, and what each instance owes.
+/* wal/recover.c - what a new leader must know: the catalogue, and what each instance
+ * owes.
  *
  * There is no special path for a restart. What the log holds and an instance's position
  * has not passed is put into the same lanes as a new write; a former process may have
@@ -53,17 +54,18 @@ static void end(struct recovery *rec, bool ok)
 }
 
 static bool failed(struct recovery *rec, const char *what, enum status s,
-		   const struct pg_results *r)
+                   const struct pg_results *r)
 {
 	if (s == STATUS_OK)
 		return false;
 	log_error("recover", "%s: %s", what,
-		  s == STATUS_DB_REFUSED ? pg_message(r) : status_text(s));
+	          s == STATUS_DB_REFUSED ? pg_message(r) : status_text(s));
 	end(rec, false);
 	return true;
 }
 
-/* --- positions ----------------------------------------------------------------------------- */
+/* --- positions
+ * ----------------------------------------------------------------------------- */
 
 struct positions {
 	struct table seqs; /* "instance scope" -> int64_t, its own memory */
@@ -103,26 +105,41 @@ static void positions_clear(struct positions *p)
 	table_clear(&p->seqs);
 }
 
-/* --- records --------------------------------------------------------------------------------- */
+/* --- records
+ * --------------------------------------------------------------------------------- */
 
-enum { SEQ, KIND, COLLECTION, DATABASE, NAME, OLD_NAME, BODY_LEN, EMBEDDINGS, AT, DECISION,
-       HTTP, INSTANCE, IDS };
+enum {
+	SEQ,
+	KIND,
+	COLLECTION,
+	DATABASE,
+	NAME,
+	OLD_NAME,
+	BODY_LEN,
+	EMBEDDINGS,
+	AT,
+	DECISION,
+	HTTP,
+	INSTANCE,
+	IDS
+};
 
 static const struct pg_statement load_log = {
-	"load_log",
-	"SELECT l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"
-	" l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, o.decision, o.http,"
-	" o.instance, r.ids FROM chromatid.log l"
-	" LEFT JOIN chromatid.outcome o ON o.seq = l.seq"
-	" LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND o.decision IS DISTINCT FROM 2"
-	" WHERE l.seq > $1 ORDER BY l.seq"};
+        "load_log",
+        "SELECT l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"
+        " l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, o.decision, o.http,"
+        " o.instance, r.ids FROM chromatid.log l"
+        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq"
+        " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND o.decision IS DISTINCT "
+        "FROM 2"
+        " WHERE l.seq > $1 ORDER BY l.seq"};
 
 static void *object_at(const struct table *objects, const struct pg_results *r, int at,
-		       int row, int column)
+                       int row, int column)
 {
 	return pg_is_null(r, at, row, column)
-		       ? NULL
-		       : table_get(objects, pg_get_text(r, at, row, column));
+	               ? NULL
+	               : table_get(objects, pg_get_text(r, at, row, column));
 }
 
 static void load_decision(struct record *rec, const struct pg_results *r, int at, int row)
@@ -143,17 +160,17 @@ static void load_decision(struct record *rec, const struct pg_results *r, int at
 	}
 }
 
-static struct record *load_record(const struct store_load *load, const struct pg_results *r,
-				  int at, int row)
+static struct record *load_record(const struct store_load *load,
+                                  const struct pg_results *r, int at, int row)
 {
 	struct wal_write w = {
-		.kind = (enum record_kind)pg_get_int8(r, at, row, KIND),
-		.collection = object_at(&load->collections, r, at, row, COLLECTION),
-		.database = object_at(&load->databases, r, at, row, DATABASE),
-		.embeddings = pg_get_bool(r, at, row, EMBEDDINGS),
+	        .kind = (enum record_kind)pg_get_int8(r, at, row, KIND),
+	        .collection = object_at(&load->collections, r, at, row, COLLECTION),
+	        .database = object_at(&load->databases, r, at, row, DATABASE),
+	        .embeddings = pg_get_bool(r, at, row, EMBEDDINGS),
 	};
 	const char *name =
-		pg_is_null(r, at, row, NAME) ? NULL : pg_get_text(r, at, row, NAME);
+	        pg_is_null(r, at, row, NAME) ? NULL : pg_get_text(r, at, row, NAME);
 	struct record *rec;
 
 	w.name = w.tenant = name;
@@ -192,7 +209,7 @@ static bool settled(struct record *r, const struct positions *p)
 }
 
 static unsigned load_records(const struct store_load *load, const struct positions *p,
-			     const struct pg_results *r, int at)
+                             const struct pg_results *r, int at)
 {
 	unsigned n = 0;
 
@@ -209,12 +226,14 @@ static unsigned load_records(const struct store_load *load, const struct positio
 	return n;
 }
 
-/* --- steps -------------------------------------------------------------------------------------- */
+/* --- steps
+ * --------------------------------------------------------------------------------------
+ */
 
 static const struct pg_statement clock_now = {"clock_now",
-					      "SELECT seq FROM chromatid.clock"};
+                                              "SELECT seq FROM chromatid.clock"};
 static const struct pg_statement load_positions = {
-	"load_positions", "SELECT instance, scope, seq FROM chromatid.position"};
+        "load_positions", "SELECT instance, scope, seq FROM chromatid.position"};
 
 static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 {
@@ -231,9 +250,10 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	n = load_records(&load, &positions, r, 3 + STORE_LOAD_STATEMENTS);
 	positions_clear(&positions);
 	store_load_clear(&load);
-	log_info("recover", "loaded %u collections; %u records owed by some instance; %llu ms",
-		 catalogue_live_collections(NULL), n,
-		 (unsigned long long)((clock_us() - rec->started_us) / 1000));
+	log_info("recover",
+	         "loaded %u collections; %u records owed by some instance; %llu ms",
+	         catalogue_live_collections(NULL), n,
+	         (unsigned long long)((clock_us() - rec->started_us) / 1000));
 	end(rec, true);
 }
 
@@ -250,10 +270,10 @@ static void load_everything(struct recovery *rec, wal_seq floor)
 }
 
 static const struct pg_statement register_instance = {
-	"register_instance",
-	"INSERT INTO chromatid.instance AS i (id, name, url)"
-	" SELECT coalesce(max(id), 0) + 1, $1::text, $2::text FROM chromatid.instance"
-	" ON CONFLICT (name) DO UPDATE SET url = excluded.url RETURNING i.id, i.floor"};
+        "register_instance",
+        "INSERT INTO chromatid.instance AS i (id, name, url)"
+        " SELECT coalesce(max(id), 0) + 1, $1::text, $2::text FROM chromatid.instance"
+        " ON CONFLICT (name) DO UPDATE SET url = excluded.url RETURNING i.id, i.floor"};
 
 static void on_instances(void *arg, enum status s, const struct pg_results *r)
 {
@@ -287,7 +307,7 @@ void recover_start(void (*done)(bool ok), struct op **slot)
 
 		pg_add(unit, &register_instance, 2,
 		       (struct pg_param[]){pg_text(instance_name(in)),
-					   pg_text(upstream_url(instance_upstream(in)))});
+		                           pg_text(upstream_url(instance_upstream(in)))});
 	}
 	pg_submit(wal_pg(), unit, on_instances, rec, &rec->pending);
 }

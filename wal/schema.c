@@ -9,63 +9,63 @@
 
 /* Runs first, outside the numbering: what the rest needs to find out where it stands. */
 static const char *const ground[] = {
-	"SELECT pg_advisory_xact_lock(4858, 1)",
-	"CREATE SCHEMA IF NOT EXISTS chromatid",
-	"CREATE TABLE IF NOT EXISTS chromatid.migration ("
-	" version int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())",
-	NULL,
+        "SELECT pg_advisory_xact_lock(4858, 1)",
+        "CREATE SCHEMA IF NOT EXISTS chromatid",
+        "CREATE TABLE IF NOT EXISTS chromatid.migration ("
+        " version int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())",
+        NULL,
 };
 
 static const char *const wal_schema[] = {
-	/* The order of everything. One row, updated by each append: its lock makes the
-	   order of seq the order of commit and of visibility. A sequence would not. */
-	"CREATE TABLE chromatid.clock ("
-	" one boolean PRIMARY KEY DEFAULT true CHECK (one), seq bigint NOT NULL)"
-	" WITH (fillfactor = 10)",
-	"INSERT INTO chromatid.clock (seq) VALUES (1)",
-	/* Who executes. */
-	"CREATE TABLE chromatid.lease ("
-	" one boolean PRIMARY KEY DEFAULT true CHECK (one), epoch bigint NOT NULL,"
-	" holder uuid, holder_name text, until timestamptz)",
-	"INSERT INTO chromatid.lease (epoch) VALUES (0)",
-	"CREATE TABLE chromatid.instance ("
-	" id smallint PRIMARY KEY, name text UNIQUE NOT NULL, url text NOT NULL,"
-	" floor bigint NOT NULL DEFAULT 0, since timestamptz NOT NULL DEFAULT now())",
-	"CREATE TABLE chromatid.log ("
-	" seq bigint NOT NULL, op uuid NOT NULL, kind smallint NOT NULL,"
-	" collection bigint, database bigint, name text, old_name text, body bytea,"
-	" body_len int NOT NULL, embeddings boolean NOT NULL,"
-	" epoch bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(),"
-	" PRIMARY KEY (seq))",
-	"CREATE INDEX log_op ON chromatid.log (op)",
-	"CREATE TABLE chromatid.resolved ("
-	" seq bigint PRIMARY KEY, n bigint NOT NULL, ids bytea NOT NULL,"
-	" at timestamptz NOT NULL DEFAULT now())",
-	"CREATE TABLE chromatid.outcome ("
-	" seq bigint PRIMARY KEY, decision smallint NOT NULL, http smallint NOT NULL,"
-	" answer bytea, instance smallint, epoch bigint NOT NULL,"
-	" at timestamptz NOT NULL DEFAULT now())",
-	"CREATE TABLE chromatid.position ("
-	" instance smallint NOT NULL, scope bigint NOT NULL, seq bigint NOT NULL,"
-	" epoch bigint NOT NULL, PRIMARY KEY (instance, scope)) WITH (fillfactor = 50)",
-	/* Bodies: lz4 where the server has it, else stored as they are; the default is
-	   four times slower than either. */
-	"DO $$ BEGIN"
-	" ALTER TABLE chromatid.log ALTER COLUMN body SET COMPRESSION lz4;"
-	" EXCEPTION WHEN OTHERS THEN"
-	" ALTER TABLE chromatid.log ALTER COLUMN body SET STORAGE EXTERNAL;"
-	" END $$",
-	/* Every durable step of the leader begins with this: no step after another proxy
-	   has taken over. The row lock makes the taking-over wait for the step. */
-	"CREATE FUNCTION chromatid.fence(mine bigint) RETURNS void LANGUAGE plpgsql AS $$"
-	" BEGIN PERFORM 1 FROM chromatid.lease WHERE epoch = mine FOR KEY SHARE;"
-	" IF NOT FOUND THEN RAISE EXCEPTION 'epoch % is over', mine"
-	" USING ERRCODE = 'CT001'; END IF; END $$",
-	NULL,
+        /* The order of everything. One row, updated by each append: its lock makes the
+           order of seq the order of commit and of visibility. A sequence would not. */
+        "CREATE TABLE chromatid.clock ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), seq bigint NOT NULL)"
+        " WITH (fillfactor = 10)",
+        "INSERT INTO chromatid.clock (seq) VALUES (1)",
+        /* Who executes. */
+        "CREATE TABLE chromatid.lease ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), epoch bigint NOT NULL,"
+        " holder uuid, holder_name text, until timestamptz)",
+        "INSERT INTO chromatid.lease (epoch) VALUES (0)",
+        "CREATE TABLE chromatid.instance ("
+        " id smallint PRIMARY KEY, name text UNIQUE NOT NULL, url text NOT NULL,"
+        " floor bigint NOT NULL DEFAULT 0, since timestamptz NOT NULL DEFAULT now())",
+        "CREATE TABLE chromatid.log ("
+        " seq bigint NOT NULL, op uuid NOT NULL, kind smallint NOT NULL,"
+        " collection bigint, database bigint, name text, old_name text, body bytea,"
+        " body_len int NOT NULL, embeddings boolean NOT NULL,"
+        " epoch bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(),"
+        " PRIMARY KEY (seq))",
+        "CREATE INDEX log_op ON chromatid.log (op)",
+        "CREATE TABLE chromatid.resolved ("
+        " seq bigint PRIMARY KEY, n bigint NOT NULL, ids bytea NOT NULL,"
+        " at timestamptz NOT NULL DEFAULT now())",
+        "CREATE TABLE chromatid.outcome ("
+        " seq bigint PRIMARY KEY, decision smallint NOT NULL, http smallint NOT NULL,"
+        " answer bytea, instance smallint, epoch bigint NOT NULL,"
+        " at timestamptz NOT NULL DEFAULT now())",
+        "CREATE TABLE chromatid.position ("
+        " instance smallint NOT NULL, scope bigint NOT NULL, seq bigint NOT NULL,"
+        " epoch bigint NOT NULL, PRIMARY KEY (instance, scope)) WITH (fillfactor = 50)",
+        /* Bodies: lz4 where the server has it, else stored as they are; the default is
+           four times slower than either. */
+        "DO $$ BEGIN"
+        " ALTER TABLE chromatid.log ALTER COLUMN body SET COMPRESSION lz4;"
+        " EXCEPTION WHEN OTHERS THEN"
+        " ALTER TABLE chromatid.log ALTER COLUMN body SET STORAGE EXTERNAL;"
+        " END $$",
+        /* Every durable step of the leader begins with this: no step after another proxy
+           has taken over. The row lock makes the taking-over wait for the step. */
+        "CREATE FUNCTION chromatid.fence(mine bigint) RETURNS void LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM 1 FROM chromatid.lease WHERE epoch = mine FOR KEY SHARE;"
+        " IF NOT FOUND THEN RAISE EXCEPTION 'epoch % is over', mine"
+        " USING ERRCODE = 'CT001'; END IF; END $$",
+        NULL,
 };
 
 static const char *const *const migrations[][2] = {
-	{wal_schema, store_schema}, /* 1 */
+        {wal_schema, store_schema}, /* 1 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
@@ -122,7 +122,7 @@ static void on_migrated(void *arg, enum status s, const struct pg_results *r)
 
 	if (s != STATUS_OK) {
 		log_error("schema", "migration %d failed: %s", m->next,
-			  s == STATUS_DB_REFUSED ? pg_message(r) : status_text(s));
+		          s == STATUS_DB_REFUSED ? pg_message(r) : status_text(s));
 		end(m, false);
 		return;
 	}
@@ -138,7 +138,8 @@ static void migrate(struct migrating *m)
 	pg_add_once(unit, ground[0]);
 	for (unsigned k = 0; k < 2; k++)
 		add_all(unit, migrations[m->next - 1][k]);
-	mark = mem_format("INSERT INTO chromatid.migration (version) VALUES (%d)", m->next);
+	mark = mem_format("INSERT INTO chromatid.migration (version) VALUES (%d)",
+	                  m->next);
 	pg_add_once(unit, mark);
 	free(mark);
 	pg_submit(m->pg, unit, on_migrated, m, &m->pending);
@@ -151,14 +152,15 @@ static void on_version(void *arg, enum status s, const struct pg_results *r)
 
 	if (s != STATUS_OK) {
 		log_error("schema", "cannot read the schema version: %s",
-			  s == STATUS_DB_REFUSED ? pg_message(r) : status_text(s));
+		          s == STATUS_DB_REFUSED ? pg_message(r) : status_text(s));
 		end(m, false);
 		return;
 	}
 	version = (int)pg_get_int8(r, 3, 0, 0);
 	if (version > VERSION)
-		log_warn("schema", "the database is at version %d, newer than this program's %d",
-			 version, VERSION);
+		log_warn("schema",
+		         "the database is at version %d, newer than this program's %d",
+		         version, VERSION);
 	m->next = version + 1;
 	if (version >= VERSION)
 		end(m, true);
@@ -176,7 +178,7 @@ static void read_version(struct migrating *m)
 }
 
 void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
-		    struct op **slot)
+                    struct op **slot)
 {
 	struct migrating *m = mem_new(struct migrating);
 

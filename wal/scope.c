@@ -72,7 +72,7 @@ static void enter_collections(struct record *r, struct database *db)
 {
 	struct collection *c;
 
-	TAILQ_FOREACH(c, &db->collections, link)
+	TAILQ_FOREACH (c, &db->collections, link)
 		enter(r, scope_of_collection(c));
 }
 
@@ -85,7 +85,7 @@ static size_t count_scopes(void)
 	for (db = catalogue_next_database(NULL); db != NULL;
 	     db = catalogue_next_database(db)) {
 		n++;
-		TAILQ_FOREACH(c, &db->collections, link)
+		TAILQ_FOREACH (c, &db->collections, link)
 			n++;
 	}
 	return n;

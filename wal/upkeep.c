@@ -13,16 +13,17 @@ static struct op *pending;
 static msec retention;
 
 static const struct pg_statement set_floor = {
-	"set_floor", "UPDATE chromatid.instance SET floor = greatest(floor, $2) WHERE id = $1"};
+        "set_floor",
+        "UPDATE chromatid.instance SET floor = greatest(floor, $2) WHERE id = $1"};
 
 static const struct pg_statement trim = {
-	"trim",
-	"WITH old AS (SELECT seq FROM chromatid.log WHERE seq <="
-	"  (SELECT min(floor) FROM chromatid.instance)"
-	"  AND at < now() - $1::bigint * interval '1 ms' ORDER BY seq LIMIT " AT_ONCE "),"
-	" o AS (DELETE FROM chromatid.outcome WHERE seq IN (SELECT seq FROM old)),"
-	" r AS (DELETE FROM chromatid.resolved WHERE seq IN (SELECT seq FROM old))"
-	" DELETE FROM chromatid.log WHERE seq IN (SELECT seq FROM old)"};
+        "trim",
+        "WITH old AS (SELECT seq FROM chromatid.log WHERE seq <="
+        "  (SELECT min(floor) FROM chromatid.instance)"
+        "  AND at < now() - $1::bigint * interval '1 ms' ORDER BY seq LIMIT " AT_ONCE "),"
+        " o AS (DELETE FROM chromatid.outcome WHERE seq IN (SELECT seq FROM old)),"
+        " r AS (DELETE FROM chromatid.resolved WHERE seq IN (SELECT seq FROM old))"
+        " DELETE FROM chromatid.log WHERE seq IN (SELECT seq FROM old)"};
 
 static void on_kept(void *arg, enum status s, const struct pg_results *r)
 {
@@ -48,7 +49,7 @@ static void run(struct job *self, void *arg)
 	for (unsigned i = 0; i < health_count(); i++)
 		pg_add(unit, &set_floor, 2,
 		       (struct pg_param[]){pg_int4(store_instance_id(i)),
-					   pg_int8(engine_floor(i))});
+		                           pg_int8(engine_floor(i))});
 	pg_add(unit, &trim, 1, (struct pg_param[]){pg_int8((int64_t)retention)});
 	pg_submit(wal_pg(), unit, on_kept, NULL, &pending);
 }

@@ -30,14 +30,14 @@ enum verdict verdict_of(const struct reply *reply)
 		return VERDICT_REFUSED;
 	default:
 		return reply->http >= 400 && reply->http < 500 ? VERDICT_REFUSED
-							       : VERDICT_UNKNOWN;
+		                                               : VERDICT_UNKNOWN;
 	}
 }
 
 const char *verdict_name(enum verdict v)
 {
 	static const char *const names[] = {"applied", "refused", "not sent", "unknown",
-					    "busy",    "lost",	  "denied"};
+	                                    "busy",    "lost",    "denied"};
 
 	return names[v];
 }

@@ -1,9 +1,9 @@
 /* wal/wal.c - the door of wal/: start and stop, the two sessions with PostgreSQL, who
  * leads, and the questions others ask.
  *
- *	log      appends, outcomes, positions; one session, so that they commit in the order
- *	         they were asked for
- *	control  the lease, and bodies that memory had let go; never behind a large append
+ *	log      appends, outcomes, positions; one session, so that they commit in the
+ *order they were asked for control  the lease, and bodies that memory had let go; never
+ *behind a large append
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,8 @@ struct pg *wal_control(void)
 	return wal.control;
 }
 
-/* --- coming up ----------------------------------------------------------------------------------- */
+/* --- coming up
+ * ----------------------------------------------------------------------------------- */
 
 static void begin(void);
 
@@ -95,7 +96,9 @@ void wal_start(const struct conf *conf)
 	pg_start(wal.control);
 }
 
-/* --- leading --------------------------------------------------------------------------------------- */
+/* --- leading
+ * ---------------------------------------------------------------------------------------
+ */
 
 void wal_recovered(void)
 {
@@ -144,7 +147,9 @@ bool wal_ready(void)
 	return wal.leads && wal_connected() && lease_may_send();
 }
 
-/* --- going down -------------------------------------------------------------------------------------- */
+/* --- going down
+ * --------------------------------------------------------------------------------------
+ */
 
 static void on_drain_look(void *arg)
 {
@@ -184,7 +189,9 @@ void wal_stop(void)
 	catalogue_stop();
 }
 
-/* --- writes -------------------------------------------------------------------------------------------- */
+/* --- writes
+ * --------------------------------------------------------------------------------------------
+ */
 
 static void deliver(struct op *op)
 {
@@ -208,7 +215,7 @@ void wal_op_end(struct wal_op *op, enum status s)
 }
 
 void wal_write(const struct wal_write *write, wal_appended_fn *appended,
-	       wal_decided_fn *decided, void *arg, struct op **slot)
+               wal_decided_fn *decided, void *arg, struct op **slot)
 {
 	struct wal_op *w = mem_new(struct wal_op);
 
@@ -234,7 +241,9 @@ bool wal_executing(wal_seq seq)
 	return false;
 }
 
-/* --- reads ---------------------------------------------------------------------------------------------- */
+/* --- reads
+ * ----------------------------------------------------------------------------------------------
+ */
 
 bool wal_current(const struct instance *in, const struct collection *c)
 {
@@ -255,7 +264,8 @@ uint64_t wal_behind(const struct instance *in, const struct collection *c)
 
 	if (c->scope == NULL)
 		return 0;
-	for (m = c->scope->lanes[instance_index(in)].head; m != NULL; m = TAILQ_NEXT(m, link))
+	for (m = c->scope->lanes[instance_index(in)].head; m != NULL;
+	     m = TAILQ_NEXT(m, link))
 		n++;
 	return n;
 }

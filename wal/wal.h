@@ -25,7 +25,7 @@ enum record_kind {
 	RECORD_ADD = 1,
 	RECORD_UPSERT = 2,
 	RECORD_UPDATE = 3,
-	RECORD_DELETE = 4,	 /* by ids */
+	RECORD_DELETE = 4,       /* by ids */
 	RECORD_DELETE_WHERE = 5, /* by filter: resolved to ids before it is executed */
 	RECORD_CREATE_COLLECTION = 10,
 	RECORD_MODIFY_COLLECTION = 11,
@@ -42,22 +42,22 @@ struct wal_write {
 	enum record_kind kind;
 	struct collection *collection; /* item writes, modify, delete collection */
 	struct database *database;     /* create collection, delete database */
-	const char *tenant;	       /* create database, create tenant */
-	const char *name;	       /* create *: the name; modify: the new name or NULL */
-	struct blob *body;	       /* as it is to be sent */
-	bool embeddings;	       /* an item write that carries some */
+	const char *tenant;            /* create database, create tenant */
+	const char *name;  /* create *: the name; modify: the new name or NULL */
+	struct blob *body; /* as it is to be sent */
+	bool embeddings;   /* an item write that carries some */
 };
 
 struct wal_outcome {
 	wal_seq seq;
 	int http;
-	struct blob *body;	  /* with the ids of the instance that gave it */
-	struct instance *by;	  /* may be NULL after a restart */
+	struct blob *body;            /* with the ids of the instance that gave it */
+	struct instance *by;          /* may be NULL after a restart */
 	uint64_t log_us, upstream_us; /* time to durability, time at the instance */
 };
 
 /* It is in the log (and in the catalogue, for creates and deletes). */
-typedef void (wal_appended_fn)(void *arg, wal_seq seq);
+typedef void(wal_appended_fn)(void *arg, wal_seq seq);
 /* How it ended:
  *   STATUS_OK               decided; `outcome` has the answer, 2xx or a refusal
  *   STATUS_CONFLICT         the name is taken: not logged
@@ -66,7 +66,7 @@ typedef void (wal_appended_fn)(void *arg, wal_seq seq);
  *   STATUS_BUSY             too many writes wait for the log: not logged
  *   STATUS_DEPOSED          another proxy took over: outcome unknown here
  *   STATUS_UNKNOWN          the log was lost while it was appended: not known */
-typedef void (wal_decided_fn)(void *arg, enum status s, const struct wal_outcome *outcome);
+typedef void(wal_decided_fn)(void *arg, enum status s, const struct wal_outcome *outcome);
 
 void wal_start(const struct conf *conf);
 /* No new execution starts; told when nothing is in flight, all is durable (2 s at most)
@@ -74,12 +74,12 @@ void wal_start(const struct conf *conf);
 void wal_drain(void (*done)(void *arg), void *arg);
 void wal_stop(void);
 
-bool wal_leads(void);  /* this proxy executes writes, and everything is loaded */
-bool wal_ready(void);  /* leads, and PostgreSQL is connected: a write can be appended */
+bool wal_leads(void); /* this proxy executes writes, and everything is loaded */
+bool wal_ready(void); /* leads, and PostgreSQL is connected: a write can be appended */
 bool wal_connected(void);
 
 void wal_write(const struct wal_write *write, wal_appended_fn *appended,
-	       wal_decided_fn *decided, void *arg, struct op **slot);
+               wal_decided_fn *decided, void *arg, struct op **slot);
 /* Is an instance at work on that record now? */
 bool wal_executing(wal_seq seq);
 
@@ -90,18 +90,18 @@ bool wal_database_current(const struct instance *in, const struct database *db);
 uint64_t wal_behind(const struct instance *in, const struct collection *c);
 
 struct wal_instance_figures {
-	uint64_t owed;		  /* records it has not durably executed */
+	uint64_t owed; /* records it has not durably executed */
 	uint64_t owed_bytes;
-	int64_t oldest_wall_ms;	  /* 0: none */
+	int64_t oldest_wall_ms; /* 0: none */
 	uint64_t executed, refused, unknown;
 	unsigned in_flight;
-	bool replaying;		  /* up and behind */
-	char last_error[200];	  /* "" if none */
+	bool replaying;       /* up and behind */
+	char last_error[200]; /* "" if none */
 };
 
 struct wal_figures {
-	wal_seq seq;		/* the last one appended */
-	uint64_t owed;		/* records some instance lacks */
+	wal_seq seq;   /* the last one appended */
+	uint64_t owed; /* records some instance lacks */
 	uint64_t undecided;
 	int64_t oldest_wall_ms; /* of those; 0: none */
 	uint64_t appended, decided, replayed, failures;

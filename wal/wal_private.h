@@ -35,12 +35,12 @@ enum turn_state {
 
 struct turn {
 	enum turn_state state;
-	bool doubt;	    /* it may have been executed before: sent, no clear answer */
-	bool blocked;	    /* too many in flight at the instance */
-	unsigned failures;  /* executions that ended without a verdict */
+	bool doubt;          /* it may have been executed before: sent, no clear answer */
+	bool blocked;        /* too many in flight at the instance */
+	unsigned failures;   /* executions that ended without a verdict */
 	unsigned errors_500; /* of those, answered 500 */
 	struct execution *execution; /* while SENT, or QUEUED and resting */
-	struct uuid local; /* a create of a collection, DONE: its id there */
+	struct uuid local;           /* a create of a collection, DONE: its id there */
 	struct record *record;
 	TAILQ_ENTRY(turn) blocked_link;
 };
@@ -48,9 +48,9 @@ struct turn {
 enum decision {
 	DECISION_OPEN,
 	DECISION_ACCEPTED,
-	DECISION_REJECTED, /* a refusal: the others skip it ... */
-	DECISION_REJECTED_EVERYWHERE, /* ... or must be refused it too (it may have set the
-					 collection's dimension) */
+	DECISION_REJECTED,            /* a refusal: the others skip it ... */
+	DECISION_REJECTED_EVERYWHERE, /* ... or must be refused it too (it may have set
+	                                 the collection's dimension) */
 };
 
 struct member {
@@ -67,21 +67,21 @@ struct record {
 	bool resolved_durable;
 	bool embeddings;
 	bool sets_dimension;
-	int http;	      /* of the decision */
-	int executor;	      /* instance at work on deciding it, or -1 */
-	int decided_by;	      /* instance, or -1 */
+	int http;                      /* of the decision */
+	int executor;                  /* instance at work on deciding it, or -1 */
+	int decided_by;                /* instance, or -1 */
 	struct collection *collection; /* held */
 	struct database *database;     /* held */
-	char *name;	      /* see struct wal_write; tenant creates: the tenant */
-	char *old_name;	      /* of a rename */
-	struct blob *body;    /* NULL when it must be fetched from the log first */
+	char *name;        /* see struct wal_write; tenant creates: the tenant */
+	char *old_name;    /* of a rename */
+	struct blob *body; /* NULL when it must be fetched from the log first */
 	size_t body_len;
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
 	int64_t appended_wall_ms;
 	uint64_t log_us, upstream_us;
 	unsigned unsettled; /* turns not DURABLE */
-	unsigned busy;	    /* persists and executions that refer to it */
+	unsigned busy;      /* persists and executions that refer to it */
 	unsigned n_members;
 	struct member *members;
 	TAILQ_HEAD(, wal_op) watchers;
@@ -92,10 +92,10 @@ struct record {
 TAILQ_HEAD(record_list, record);
 
 struct lane {
-	struct member *head;	/* whose turn is next; NULL: caught up */
-	wal_seq done;		/* the last record executed (or passed) here */
-	unsigned undurable;	/* of those, how many have no durable position yet ... */
-	enum record_kind run;	/* ... and their kind, if all are the same; else NONE */
+	struct member *head;  /* whose turn is next; NULL: caught up */
+	wal_seq done;         /* the last record executed (or passed) here */
+	unsigned undurable;   /* of those, how many have no durable position yet ... */
+	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
 
 struct scope {
@@ -118,14 +118,16 @@ struct wal_op {
 
 void wal_op_end(struct wal_op *op, enum status s);
 
-/* --- record.c ------------------------------------------------------------------------------ */
+/* --- record.c
+ * ------------------------------------------------------------------------------ */
 struct record *record_create(wal_seq seq, const struct wal_write *write);
 void record_free(struct record *r);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
 
-/* --- scope.c: order, pure --------------------------------------------------------------------- */
+/* --- scope.c: order, pure
+ * --------------------------------------------------------------------- */
 struct scope *scope_all(void);
 struct scope *scope_of_collection(struct collection *c);
 struct scope *scope_of_database(struct database *db);
@@ -140,33 +142,36 @@ void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
 
-/* --- verdict.c: pure --------------------------------------------------------------------------- */
+/* --- verdict.c: pure
+ * --------------------------------------------------------------------------- */
 enum verdict {
 	VERDICT_APPLIED,  /* it has its effect there */
 	VERDICT_REFUSED,  /* a clear no, without effect */
 	VERDICT_NOT_SENT, /* not a byte has arrived */
 	VERDICT_UNKNOWN,  /* it may have its effect or not */
-	VERDICT_BUSY,	  /* not now */
-	VERDICT_LOST,	  /* the instance does not know a collection it must have */
-	VERDICT_DENIED,	  /* it does not let us in */
+	VERDICT_BUSY,     /* not now */
+	VERDICT_LOST,     /* the instance does not know a collection it must have */
+	VERDICT_DENIED,   /* it does not let us in */
 };
 enum verdict verdict_of(const struct reply *reply);
 const char *verdict_name(enum verdict v);
 
-/* --- engine.c: whose turn it is, and what a verdict means -------------------------------------- */
+/* --- engine.c: whose turn it is, and what a verdict means
+ * -------------------------------------- */
 void engine_start(const struct conf *conf);
 void engine_stop(void);
-void engine_clear(void);	    /* forget all records (deposed, or stopping) */
+void engine_clear(void);            /* forget all records (deposed, or stopping) */
 void engine_add(struct record *r);  /* appended or loaded: from now on it is executed */
 void engine_kick(struct record *r); /* something it waits for may have changed */
 void engine_kick_all(void);
-void engine_hold(bool hold);	    /* no new executions */
+void engine_hold(bool hold); /* no new executions */
 unsigned engine_in_flight(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 void engine_figures(struct wal_figures *out);
 struct record *engine_find(wal_seq seq);
 
-/* --- execute.c: one record at one instance ----------------------------------------------------- */
+/* --- execute.c: one record at one instance
+ * ----------------------------------------------------- */
 struct execution_result {
 	enum verdict verdict;
 	int http;
@@ -178,7 +183,8 @@ void execution_rest(struct record *r, unsigned i, msec wait); /* then engine_kic
 void execution_cancel(struct record *r, unsigned i);
 void engine_executed(struct record *r, unsigned i, const struct execution_result *result);
 
-/* --- calls.c: pure: what to send --------------------------------------------------------------- */
+/* --- calls.c: pure: what to send
+ * --------------------------------------------------------------- */
 struct prepared {
 	const char *method;
 	struct text target;
@@ -197,7 +203,8 @@ void prepared_clear(struct prepared *p);
 /* {"ids":[...]} out of the answer to prepare_resolve(); NULL: not understood */
 struct blob *resolved_from(const struct blob *answer, size_t *count);
 
-/* --- persist.c: outcomes and positions ----------------------------------------------------------- */
+/* --- persist.c: outcomes and positions
+ * ----------------------------------------------------------- */
 void persist_start(void);
 void persist_turn(struct record *r, unsigned i, bool with_decision);
 void persist_resume(void); /* PostgreSQL is back */
@@ -206,7 +213,8 @@ unsigned persist_waiting(void);
 /* Adds the refusal of everything that follows unless we still lead. */
 void persist_add_fence(struct pg_unit *unit);
 
-/* --- append.c -------------------------------------------------------------------------------- */
+/* --- append.c
+ * -------------------------------------------------------------------------------- */
 void append_start(void);
 void append_lost_session(int pid); /* the session whose commits may be unknown */
 void append_write(const struct wal_write *write, struct wal_op *op);
@@ -216,7 +224,8 @@ wal_seq append_last_seq(void);
 void append_loaded(wal_seq last);
 uint64_t append_us_sum(void);
 
-/* --- lease.c, recover.c, schema.c, upkeep.c ------------------------------------------------------------------ */
+/* --- lease.c, recover.c, schema.c, upkeep.c
+ * ------------------------------------------------------------------ */
 void lease_start(void);
 void lease_stop(void);
 void lease_connected(void); /* the control session is up */
@@ -231,9 +240,9 @@ void upkeep_start(msec keep);
 void upkeep_stop(void);
 wal_seq engine_floor(unsigned i); /* everything up to here is durable at the instance */
 void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
-		    struct op **slot);
+                    struct op **slot);
 
-struct pg *wal_pg(void);     /* appends, outcomes, positions: in one order */
+struct pg *wal_pg(void);      /* appends, outcomes, positions: in one order */
 struct pg *wal_control(void); /* lease, bodies */
 
 #endif
