@@ -118,8 +118,16 @@ is_ready() {
 	END
 }
 
+# PostgreSQL does not run as root, and the user it runs as may not enter, say, /root.
+place_postgres() {
+	[ "$(id -u)" = 0 ] && [ ! -e "$state/postgres" ] || return 0
+	runuser -u postgres -- test -x "$state" ||
+		ln -s "$(mktemp -d /var/lib/chromatid.XXXXXX)" "$state/postgres"
+}
+
 start_everything() {
 	say "3/5 Starting PostgreSQL on port $postgres_port."
+	place_postgres
 	DATABASE_URL=$(tests/tools/run-postgres.sh start "$state/postgres" "$postgres_port") ||
 		die "PostgreSQL did not start"
 	say "4/5 Starting Chroma on ports $primary_port (primary) and $replica_port (replica)."

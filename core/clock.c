@@ -30,11 +30,12 @@ int64_t clock_wall_ms(void)
 const char *clock_iso(int64_t wall_ms, char out[CLOCK_ISO_BYTES])
 {
 	time_t seconds = (time_t)(wall_ms / 1000);
+	unsigned ms = (unsigned)(wall_ms % 1000) % 1000u;
 	struct tm tm;
-	char day[20];
+	size_t n;
 
 	gmtime_r(&seconds, &tm);
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(out, CLOCK_ISO_BYTES, "%s.%03dZ", day, (int)(wall_ms % 1000));
+	n = strftime(out, CLOCK_ISO_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, CLOCK_ISO_BYTES - n, ".%03uZ", ms);
 	return out;
 }

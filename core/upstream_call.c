@@ -21,8 +21,8 @@
 #include "core/mem.h"
 #include "core/upstream_private.h"
 
-#define MAX_REPLY (64u * 1024u * 1024u)
-#define SMALL_BODY (16u * 1024u)
+#define MAX_REPLY ((size_t)64 * 1024 * 1024)
+#define SMALL_BODY ((size_t)16 * 1024)
 
 /* ---- the end ---- */
 
@@ -139,8 +139,8 @@ static void on_deadline(void *arg)
 			return;
 		}
 	}
-	snprintf(detail, sizeof(detail), "%s after %llu ms", phase(call),
-	         (unsigned long long)call->timeout);
+	(void)snprintf(detail, sizeof(detail), "%s after %llu ms", phase(call),
+	               (unsigned long long)call->timeout);
 	stop(call, STATUS_TIMED_OUT, detail);
 }
 

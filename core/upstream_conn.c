@@ -32,9 +32,9 @@
 #include "core/tls.h"
 #include "core/upstream_private.h"
 
-#define READ_SIZE (64u * 1024u)
-#define TURN_BYTES (1024u * 1024u) /* then others have their turn */
-#define MAX_AGE (5u * 60u * 1000u) /* names may mean other addresses by then */
+#define READ_SIZE ((size_t)64 * 1024)
+#define TURN_BYTES ((size_t)1024 * 1024) /* then others have their turn */
+#define MAX_AGE ((msec)5 * 60 * 1000)    /* names may mean other addresses by then */
 
 /* ---- the end of a connection ---- */
 
@@ -97,8 +97,7 @@ void upconn_fail(struct upconn *c, enum status status, const char *detail)
 	          c->reused ? "on a reused connection" : "on a fresh connection",
 	          status_text(status), detail, again ? ", once more" : "");
 	upconn_close(c);
-	if (again) {
-		call->retried = true;
+	if (again) { /* on a fresh one, so it is once */
 		upconn_open(up, call);
 		return;
 	}
@@ -307,8 +306,8 @@ static bool receive_once(struct upconn *c, ssize_t *n, bool *full)
 	struct upcall *call = c->call;
 	size_t room = sizeof(common);
 	char *place = upreply_place(call, &room);
+	enum upreply r = UPREPLY_MORE;
 	bool leftover = false;
-	enum upreply r;
 
 	*n = receive_some(c, place != NULL ? place : common, room);
 	*full = *n == (ssize_t)room;
@@ -316,13 +315,10 @@ static bool receive_once(struct upconn *c, ssize_t *n, bool *full)
 		on_close(c, *n == WIRE_CLOSED);
 	if (*n <= 0)
 		return false;
-	if (place != NULL) {
-		r = upreply_placed(call, place, (size_t)*n);
-		if (r == UPREPLY_COMPLETE) /* read to its last byte: is there another? */
-			leftover = !upconn_is_quiet(c);
-	} else {
+	if (place != NULL)
+		upreply_placed(call, place, (size_t)*n);
+	else
 		r = upreply_take(call, common, (size_t)*n, &leftover);
-	}
 	return go_on_after(c, r, leftover);
 }
 

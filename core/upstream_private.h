@@ -24,7 +24,7 @@
 #include "core/text.h"
 #include "core/upstream.h"
 
-#define UPSTREAM_HOLD_MAX (256u * 1024u) /* a receiver may hold back that much */
+#define UPSTREAM_HOLD_MAX ((size_t)256 * 1024) /* a receiver may hold back that much */
 
 /* ---- upstream_url.c ---- */
 
@@ -78,7 +78,7 @@ struct upcall {
 	struct blob *content;
 	size_t written; /* of both, on the current connection */
 	bool sent;
-	bool repeatable, alone, retried;
+	bool repeatable, alone;
 	msec timeout;
 	struct timer deadline;
 
@@ -128,7 +128,7 @@ enum upreply upreply_take(struct upcall *call, const char *bytes, size_t len,
 /* Where to read the next bytes to without a detour, NULL if that is not known. Bytes
  * read there are reported with upreply_placed(). */
 char *upreply_place(struct upcall *call, size_t *room);
-enum upreply upreply_placed(struct upcall *call, char *place, size_t len);
+void upreply_placed(struct upcall *call, char *place, size_t len);
 /* The instance has closed the connection. */
 bool upreply_complete_at_close(const struct upcall *call);
 

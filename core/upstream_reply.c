@@ -17,8 +17,9 @@
 #include "core/upstream_private.h"
 
 #define MAX_INTERIM 16u
-#define DIRECT_FROM (64u * 1024u) /* shorter rests go by way of the common buffer ... */
-#define STREAM_READ (64u * 1024u - 64u) /* ... and a stretch of a stream is that long */
+#define DIRECT_FROM ((size_t)64 * 1024) /* shorter rests go by way of the common buffer  \
+	                                 */
+#define STREAM_READ ((size_t)64 * 1024 - 64) /* with its own head a chain of 64 KB */
 
 /* ---- the head ---- */
 
@@ -167,6 +168,8 @@ enum upreply upreply_take(struct upcall *call, const char *bytes, size_t len,
 
 /* ---- the body, without a detour ---- */
 
+/* Never for its last byte: that goes through upreply_take(), which sees whether more
+ * comes with it. */
 char *upreply_place(struct upcall *call, size_t *room)
 {
 	struct evbuffer_iovec place;
@@ -174,33 +177,31 @@ char *upreply_place(struct upcall *call, size_t *room)
 	if (!call->has_head || call->body.framing != FRAMING_LENGTH ||
 	    call->body.left < DIRECT_FROM)
 		return NULL;
-	if (call->receiver == NULL) {
-		*room = (size_t)call->body.left;
+	*room = (size_t)call->body.left - 1;
+	if (call->receiver == NULL)
 		return call->whole.s + call->whole.len;
-	}
 	if (evbuffer_reserve_space(call->pieces, STREAM_READ, &place, 1) != 1)
 		return NULL;
-	*room = place.iov_len < DIRECT_FROM ? place.iov_len : DIRECT_FROM;
+	if (*room > place.iov_len)
+		*room = place.iov_len;
 	return place.iov_base;
 }
 
-enum upreply upreply_placed(struct upcall *call, char *place, size_t len)
+void upreply_placed(struct upcall *call, char *place, size_t len)
 {
 	struct evbuffer_iovec taken = {.iov_base = place, .iov_len = len};
 	enum body_state state;
 	const char *piece;
 	size_t piece_len;
 
-	assert(len <= call->body.left);
 	body_read(&call->body, place, len, &piece, &piece_len, &state);
-	assert(piece == place && piece_len == len);
+	assert(state == BODY_MORE && piece == place && piece_len == len);
 	if (call->receiver != NULL) {
 		evbuffer_commit_space(call->pieces, &taken, 1);
 	} else {
 		call->whole.len += len;
 		call->whole.s[call->whole.len] = '\0';
 	}
-	return state == BODY_COMPLETE ? UPREPLY_COMPLETE : UPREPLY_MORE;
 }
 
 bool upreply_complete_at_close(const struct upcall *call)

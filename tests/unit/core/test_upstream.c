@@ -790,6 +790,33 @@ static void a_dead_name_is_not_resolved_and_blocks_nobody(void **state)
 	assert_true(ticks >= 10);
 }
 
+/* A listener whose queue is full does not answer. */
+static void an_address_that_does_not_answer_is_timed_out(void **state)
+{
+	struct caller c = {0};
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	uint16_t port;
+	int listener = open_listener(&port, 0), fillers[8];
+	msec before;
+
+	(void)state;
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	at.sin_port = htons(port);
+	for (int i = 0; i < 8; i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fillers[i], (struct sockaddr *)&at, sizeof(at));
+	}
+	options.connect_timeout = 200;
+	reach("127.0.0.1", port);
+	before = clock_ms();
+	get_and_wait(&c);
+	assert_failed(&c, STATUS_TIMED_OUT, false);
+	assert_true(clock_ms() - before >= 190 && clock_ms() - before < 1500);
+	for (int i = 0; i < 8; i++)
+		close(fillers[i]);
+	close(listener);
+}
+
 static void silence_is_timed_out(void **state)
 {
 	struct call patient = get;
@@ -1232,6 +1259,7 @@ int main(void)
 	        TEST(nobody_there_is_refused),
 	        TEST(all_addresses_of_a_name_are_tried),
 	        TEST(a_dead_name_is_not_resolved_and_blocks_nobody),
+	        TEST(an_address_that_does_not_answer_is_timed_out),
 	        TEST(silence_is_timed_out),
 	        TEST(drips_do_not_prolong_a_call),
 	        TEST(no_time_at_all_is_timed_out),

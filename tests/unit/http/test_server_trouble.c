@@ -297,7 +297,7 @@ static void an_idle_connection_is_closed_without_a_word(void **state)
 	int fd;
 
 	(void)state;
-	o.idle_timeout = 30;
+	o.idle_timeout = 100;
 	restart(&o);
 	fd = dial();
 	assert_string_equal(hear_all(fd, &heard), "");
@@ -329,6 +329,7 @@ static void a_head_that_trickles_in_is_cut_off_with_408(void **state)
 	hear_all(fd, &heard);
 	assert_true(starts_with(heard.s, "HTTP/1.1 408 "));
 	assert_true(ends_with(heard.s, "\r\n\r\nno"));
+	assert_true(clock_ms() < start + 1000);
 	assert_string_equal(trace.s, "malformed:408 ");
 	close(fd);
 }
@@ -352,10 +353,10 @@ static void a_body_that_stops_coming_is_given_up_all_the_same(void **state)
 	int fd = dial();
 
 	(void)state;
-	server_patience.body = 20;
+	server_patience.body = 100;
 	say(fd, POST "Content-Length: 40000\r\n\r\n");
 	assert_true(sayn(fd, body, 32 * 1024)); /* buys half a second */
-	turns_for(100);
+	turns_for(200);
 	assert_null(trace.s);
 	assert_true(starts_with(hear_all(fd, &heard), "HTTP/1.1 408 "));
 	free(body);
@@ -384,11 +385,11 @@ static void a_body_that_comes_steadily_gets_more_time(void **state)
 	int fd = dial();
 
 	(void)state;
-	server_patience.body = 40;
+	server_patience.body = 150;
 	say(fd, POST "Content-Length: 196608\r\n\r\n");
 	for (int i = 0; i < 3; i++) {
 		assert_true(sayn(fd, body, piece));
-		turns_for(30);
+		turns_for(100);
 	}
 	turn_until(trace.s != NULL && strcmp(trace.s, "POST:/x ") == 0);
 	free(body);
@@ -446,11 +447,11 @@ static void who_has_read_everything_at_last_is_left_alone(void **state)
 	int fd = dial();
 
 	(void)state;
-	server_patience.stall = 60;
+	server_patience.stall = 150;
 	answer = blob_adopt(pattern(8u * 1024 * 1024), 8u * 1024 * 1024);
 	say(fd, "GET /blob HTTP/1.1\r\nHost: h\r\n\r\n");
 	hear(fd, &heard);
-	turns_for(100);
+	turns_for(250);
 	say(fd, GET);
 	assert_true(starts_with(hear(fd, &heard), "HTTP/1.1 200"));
 	close(fd);
@@ -469,6 +470,30 @@ static void who_does_not_read_at_all_is_cut(void **state)
 	hear_all(fd, &heard);
 	assert_true(was_reset);
 	assert_true(heard.len < 32u * 1024 * 1024);
+	close(fd);
+}
+
+static void a_busy_source_does_not_help_who_does_not_read(void **state)
+{
+	struct evbuffer *much = bytes_of(16u * 1024 * 1024);
+	msec start = clock_ms();
+	int fd = dial();
+
+	(void)state;
+	server_patience.stall = 80;
+	say(fd, GET_LATER);
+	turn_until(waiting != NULL);
+	client_begin(waiting, 200, NULL, -1);
+	client_send(waiting, much);
+	while (waiting != NULL && clock_ms() < start + PATIENCE) {
+		struct evbuffer *little = bytes_of(1);
+
+		client_send(waiting, little);
+		evbuffer_free(little);
+		turns_for(10);
+	}
+	assert_true(clock_ms() < start + 1000);
+	evbuffer_free(much);
 	close(fd);
 }
 
@@ -810,6 +835,7 @@ int main(void)
 	        TEST(who_reads_slowly_holds_its_source_back),
 	        TEST(who_has_read_everything_at_last_is_left_alone),
 	        TEST(who_does_not_read_at_all_is_cut),
+	        TEST(a_busy_source_does_not_help_who_does_not_read),
 	        TEST(who_does_not_read_an_answer_in_pieces_is_cut_and_told_gone),
 	        TEST(an_answer_of_32_mb_is_not_copied_and_arrives_whole),
 	        TEST(who_leaves_before_the_answer_is_told_once),
