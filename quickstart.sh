@@ -128,8 +128,8 @@ place_postgres() {
 start_everything() {
 	say "3/5 Starting PostgreSQL on port $postgres_port."
 	place_postgres
-	DATABASE_URL=$(tests/tools/run-postgres.sh start "$state/postgres" "$postgres_port") ||
-		die "PostgreSQL did not start"
+	DATABASE_URL=$(tests/tools/run-postgres.sh start "$state/postgres" "$postgres_port" \
+		9>&-) || die "PostgreSQL did not start"
 	say "4/5 Starting Chroma on ports $primary_port (primary) and $replica_port (replica)."
 	start_chroma primary "$primary_port"
 	start_chroma replica "$replica_port"
@@ -154,7 +154,8 @@ greet() {
 		Status     curl -s localhost:$port/status
 		Failover   kill -9 \$(cat .run/primary.pid)   (it is started again soon)
 		Logs, data .run/
-		Anybody who can reach port $port may use it; API_TOKEN=... closes it.
+		Anybody who can reach port $port may use it; LISTEN=127.0.0.1:$port, given to
+		this script, keeps it to this machine.
 
 		Ctrl-C stops everything.
 	END

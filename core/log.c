@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/events.h"
 #include "core/utf8.h"
 
 /* A pipe that poll() calls writable takes this much at once without blocking. */
@@ -286,14 +287,19 @@ void log_line(enum log_level level, const char *event, const struct log_field *f
 	struct line line;
 	va_list args;
 	int error = errno;
+	bool keep = level > LOG_DEBUG && events_keep(event);
 
-	if (!log_wants(level))
+	if (!log_wants(level) && !keep)
 		return;
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	say_dropped();
-	render(&line, level, event, fields, message);
-	say(&line);
+	if (keep)
+		events_add(event, message);
+	if (log_wants(level)) {
+		say_dropped();
+		render(&line, level, event, fields, message);
+		say(&line);
+	}
 	errno = error;
 }

@@ -12,6 +12,7 @@
 #include "core/conf.h"
 #include "core/dns.h"
 #include "core/healthcheck.h"
+#include "core/lag.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/version.h"
@@ -132,6 +133,7 @@ static int run(const struct conf *conf)
 	char *error;
 
 	loop_start();
+	lag_start();
 	dns_start();
 	health_start(conf);
 	wal_start(conf);
@@ -149,6 +151,7 @@ static int run(const struct conf *conf)
 	dns_stop();
 	log_info("stop", "stopped");
 	log_flush();
+	lag_stop();
 	loop_stop();
 	free(error);
 	return error != NULL ? EX_UNAVAILABLE : EX_OK;

@@ -91,7 +91,7 @@ void upconn_fail(struct upconn *c, enum status status, const char *detail)
 	struct upstream *up = c->up;
 	struct upcall *call = c->call;
 	bool again = status == STATUS_BROKEN && c->reused && !call->began &&
-	             !call->retried && (call->repeatable || !call->sent);
+	             (call->repeatable || !call->sent);
 
 	log_debug("upstream", "%s: %s %s: %s (%s)%s", up->url, call->method,
 	          c->reused ? "on a reused connection" : "on a fresh connection",

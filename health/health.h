@@ -65,6 +65,9 @@ struct instance *health_choose_read(health_pick_fn *may_serve, void *arg);
 
 struct instance_figures {
 	uint64_t requests, successes, reads, writes, failures;
+	uint64_t write_failures; /* of the failures */
+	uint64_t signals[SIGNAL_TIMED_OUT + 1]; /* what calls have shown, by enum */
+	uint64_t probes_good, probes_bad;
 	unsigned consecutive_failures;
 	int64_t last_check_wall_ms, since_wall_ms;
 	uint64_t probe_us; /* the last probe that answered */

@@ -222,6 +222,7 @@ enum health_signal health_signal_of(const struct reply *reply)
 
 void health_report(struct instance *in, enum health_signal signal, const char *detail)
 {
+	in->figures.signals[signal]++;
 	if (signal == SIGNAL_ANSWERED || in->health == HEALTH_DOWN)
 		return;
 	if (signal == SIGNAL_REFUSED) {
@@ -264,4 +265,5 @@ void instance_count(struct instance *in, bool read, bool success)
 	f->writes += read ? 0 : 1;
 	f->successes += success ? 1 : 0;
 	f->failures += success ? 0 : 1;
+	f->write_failures += read || success ? 0 : 1;
 }

@@ -156,6 +156,8 @@ static void count(struct instance *in, bool good)
 	p->good = good ? p->good + 1 : 0;
 	p->bad = good ? 0 : p->bad + 1;
 	p->suspect = !good || p->stale;
+	in->figures.probes_good += good ? 1 : 0;
+	in->figures.probes_bad += good ? 0 : 1;
 	in->figures.last_check_wall_ms = clock_wall_ms();
 	in->figures.consecutive_failures = p->bad;
 	if (good)

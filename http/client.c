@@ -18,7 +18,6 @@
  * One request at a time: the next head is not looked at before the answer is out. */
 #include "http/server_private.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
@@ -27,7 +26,6 @@
 #include <sys/socket.h>
 
 #include "core/loop.h"
-#include "core/mem.h"
 
 #define KEPT_ROOM 4096u /* of `in`, while a connection is idle */
 

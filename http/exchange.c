@@ -66,6 +66,7 @@ void exchange_finish(struct exchange *ex)
 		ex->http = 0;
 	}
 	exchanges.figures.classes[ex->http / 100 < 6 ? ex->http / 100 : 5]++;
+	tally_answer(ex);
 	access_line(ex);
 	TAILQ_REMOVE(&exchanges.list, ex, link);
 	exchanges.count--;

@@ -73,7 +73,7 @@ void exchange_wait_database(struct exchange *ex, struct database *db,
 unsigned exchange_count(void);
 
 struct exchange_figures {
-	uint64_t total, timeouts, rejected;
+	uint64_t total, timeouts, rejected, too_large, malformed;
 	uint64_t classes[6]; /* answers by status class; [0]: cut */
 };
 const struct exchange_figures *exchange_figures(void);
@@ -133,6 +133,7 @@ void delete_database(struct exchange *ex);
 void create_tenant(struct exchange *ex);
 void reset(struct exchange *ex);
 void operator_answer(struct exchange *ex);
+void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 
 /* --- refusal.c: ask an instance to refuse, in its own words
  * ------------------------------------ */

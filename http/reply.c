@@ -19,11 +19,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
-
-#include "core/mem.h"
 
 #define COPIED_BODY 4096u /* up to here copying is cheaper than keeping a reference */
 

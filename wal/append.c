@@ -40,6 +40,7 @@ static struct {
 	int lost_pid;
 	wal_seq last;
 	uint64_t us_sum;
+	struct metric_histogram seconds;
 } appends;
 
 /* --- the statements
@@ -228,6 +229,7 @@ static void appended(struct append *a, wal_seq seq)
 	r->appended_wall_ms = clock_wall_ms();
 	r->log_us = clock_us() - a->started_us;
 	appends.us_sum += r->log_us;
+	metrics_observe(&appends.seconds, (double)r->log_us / 1e6);
 	TAILQ_INSERT_TAIL(&r->watchers, op, link);
 	op->outcome.seq = seq;
 	if (op_wanted(&op->op))
@@ -436,6 +438,11 @@ void append_loaded(wal_seq last)
 wal_seq append_last_seq(void)
 {
 	return appends.last;
+}
+
+const struct metric_histogram *append_seconds(void)
+{
+	return &appends.seconds;
 }
 
 uint64_t append_us_sum(void)

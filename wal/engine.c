@@ -59,7 +59,7 @@ static void start(struct record *r, unsigned i)
 	if (r->decision == DECISION_OPEN)
 		r->executor = (int)i;
 	engine.in_flight[i]++;
-	scope_sent(r);
+	scope_sent(r, i);
 	execution_start(r, i);
 }
 
@@ -412,7 +412,7 @@ void engine_add(struct record *r)
 		engine.figures[i].owed++;
 		engine.figures[i].owed_bytes += r->body_len;
 		if (r->turns[i].doubt)
-			scope_sent(r);
+			scope_sent(r, i);
 	}
 	engine_kick(r);
 }

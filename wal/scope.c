@@ -152,11 +152,14 @@ bool scope_may_execute(const struct record *r, unsigned i)
 	return true;
 }
 
-void scope_sent(struct record *r)
+void scope_sent(struct record *r, unsigned i)
 {
-	for (unsigned k = 0; k < r->n_members; k++)
-		if (r->members[k].scope->sent_high < r->seq)
-			r->members[k].scope->sent_high = r->seq;
+	for (unsigned k = 0; k < r->n_members; k++) {
+		struct lane *lane = &r->members[k].scope->lanes[i];
+
+		if (lane->sent < r->seq)
+			lane->sent = r->seq;
+	}
 }
 
 void scope_done(struct record *r, unsigned i)
@@ -180,7 +183,13 @@ void scope_durable(struct record *r, unsigned i)
 		r->members[k].scope->lanes[i].undurable--;
 }
 
+/* What an instance shows lies between what it has done and what it was sent. A read here
+ * must not show less than one elsewhere may have shown: so everything sent elsewhere must
+ * be done here. What is under way here only may show or not; it will not vanish again. */
 bool scope_current(const struct scope *s, unsigned i)
 {
-	return s == NULL || s->lanes[i].done >= s->sent_high;
+	for (unsigned j = 0; s != NULL && j < health_count(); j++)
+		if (j != i && s->lanes[i].done < s->lanes[j].sent)
+			return false;
+	return true;
 }

@@ -277,6 +277,8 @@ void wal_figures(struct wal_figures *out)
 	for (enum record_kind k = RECORD_ADD; k <= RECORD_RESET; k++)
 		out->appended += wal_appended_count(k);
 	out->append_us_sum = append_us_sum();
+	out->append_seconds = append_seconds();
+	out->postgres = pg_figures(wal.log);
 	out->epoch = lease_epoch();
 	out->leads = wal.leads;
 	out->connected = wal_connected();

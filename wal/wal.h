@@ -12,6 +12,7 @@
 
 #include "core/blob.h"
 #include "core/conf.h"
+#include "core/metrics.h"
 #include "core/op.h"
 #include "core/status.h"
 #include "health/health.h"
@@ -106,6 +107,8 @@ struct wal_figures {
 	int64_t oldest_wall_ms; /* of those; 0: none */
 	uint64_t appended, decided, replayed, failures;
 	uint64_t append_us_sum;
+	const struct metric_histogram *append_seconds;
+	struct pg_figures postgres; /* of the session that appends */
 	int64_t epoch;
 	bool leads, connected;
 	const char *last_error; /* of PostgreSQL; "" */

@@ -94,13 +94,13 @@ TAILQ_HEAD(record_list, record);
 struct lane {
 	struct member *head;  /* whose turn is next; NULL: caught up */
 	wal_seq done;         /* the last record executed (or passed) here */
+	wal_seq sent; /* the highest one sent here; may be more than done */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
 
 struct scope {
 	int64_t id;
-	wal_seq sent_high; /* the highest seq sent to any instance */
 	TAILQ_HEAD(, member) members;
 	struct lane lanes[];
 };
@@ -136,7 +136,7 @@ void scope_free(struct scope *s);
 void scope_enter(struct record *r);
 void scope_leave(struct record *r);
 bool scope_may_execute(const struct record *r, unsigned i);
-void scope_sent(struct record *r);
+void scope_sent(struct record *r, unsigned i);
 /* The turn is done: the lanes move on. */
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
@@ -223,6 +223,7 @@ void append_clear(enum status s);
 wal_seq append_last_seq(void);
 void append_loaded(wal_seq last);
 uint64_t append_us_sum(void);
+const struct metric_histogram *append_seconds(void);
 
 /* --- lease.c, recover.c, schema.c, upkeep.c
  * ------------------------------------------------------------------ */

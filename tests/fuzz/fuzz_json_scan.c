@@ -56,20 +56,28 @@ static void walk(struct json_slice v, int depth)
 
 /* ---- against jansson ---- */
 
-static size_t depth_of(const json_t *tree)
+static size_t depth_of(json_t *tree)
 {
 	json_t *inner;
 	const char *key;
 	size_t i, deepest = 0;
 
-	json_array_foreach(tree, i, inner) deepest =
-	        depth_of(inner) > deepest ? depth_of(inner) : deepest;
-	json_object_foreach((json_t *)(uintptr_t)tree, key, inner) deepest =
-	        depth_of(inner) > deepest ? depth_of(inner) : deepest;
+	json_array_foreach(tree, i, inner)
+	{
+		size_t depth = depth_of(inner);
+
+		deepest = depth > deepest ? depth : deepest;
+	}
+	json_object_foreach(tree, key, inner)
+	{
+		size_t depth = depth_of(inner);
+
+		deepest = depth > deepest ? depth : deepest;
+	}
 	return deepest + (json_is_array(tree) || json_is_object(tree) ? 1 : 0);
 }
 
-static enum json_kind kind_of(const json_t *tree)
+static enum json_kind kind_of(json_t *tree)
 {
 	switch (json_typeof(tree)) {
 	case JSON_OBJECT:
@@ -88,7 +96,7 @@ static enum json_kind kind_of(const json_t *tree)
 	}
 }
 
-static void compare_text(struct json_slice v, const json_t *tree)
+static void compare_text(struct json_slice v, json_t *tree)
 {
 	size_t len;
 	char *text = json_text(v, &len);
@@ -103,9 +111,9 @@ static void compare_text(struct json_slice v, const json_t *tree)
 	free(text);
 }
 
-static void compare(struct json_slice v, const json_t *tree);
+static void compare(struct json_slice v, json_t *tree);
 
-static void compare_list(struct json_slice v, const json_t *tree)
+static void compare_list(struct json_slice v, json_t *tree)
 {
 	struct json_walk w = json_walk(v);
 	size_t n = 0;
@@ -115,7 +123,7 @@ static void compare_list(struct json_slice v, const json_t *tree)
 	must(n == json_array_size(tree));
 }
 
-static void compare_map(struct json_slice v, const json_t *tree)
+static void compare_map(struct json_slice v, json_t *tree)
 {
 	struct json_walk w = json_walk(v);
 	json_t *inner;
@@ -127,11 +135,10 @@ static void compare_map(struct json_slice v, const json_t *tree)
 		must(name != NULL && json_object_get(tree, name) != NULL);
 		free(name);
 	}
-	json_object_foreach((json_t *)(uintptr_t)tree, key, inner)
-	        compare(json_member(v, key), inner);
+	json_object_foreach(tree, key, inner) compare(json_member(v, key), inner);
 }
 
-static void compare(struct json_slice v, const json_t *tree)
+static void compare(struct json_slice v, json_t *tree)
 {
 	must(tree != NULL && json_kind(v) == kind_of(tree));
 	must(json_flag(v) == json_is_true(tree));
