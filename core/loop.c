@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#define SETTLE_TURNS 10
+
 static struct event_base *base;
 static loop_signal_fn *tell;
 
@@ -13,9 +15,8 @@ void loop_start(void)
 {
 	struct event_config *config = event_config_new();
 
-	/* One thread: no locks. Precise timers: probes and deadlines are milliseconds. */
+	/* One thread: no locks. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
 	base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (base == NULL)
@@ -48,8 +49,17 @@ void loop_end(void)
 	event_base_loopbreak(base);
 }
 
+/* Operations that ended while the layers stopped are delivered and released from the
+ * loop: a few turns, without waiting for anything. */
+static void settle(void)
+{
+	for (int turn = 0; turn < SETTLE_TURNS; turn++)
+		event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
 void loop_stop(void)
 {
+	settle();
 	event_base_free(base);
 	base = NULL;
 	libevent_global_shutdown();

@@ -379,32 +379,29 @@ static void on_busy(struct upconn *c, short what)
 		receive(c);
 }
 
+static void work(struct upconn *c, short what)
+{
+	c->running = true;
+	if (c->state == UPCONN_CONNECTING)
+		upconn_on_connect(c);
+	else if (c->state == UPCONN_HANDSHAKE)
+		upconn_handshake(c);
+	else
+		on_busy(c, what);
+	c->running = false;
+	if (c->state == UPCONN_CLOSED)
+		free(c);
+}
+
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct upconn *c = arg;
 
 	(void)fd;
-	c->running = true;
-	switch (c->state) {
-	case UPCONN_CONNECTING:
-		upconn_on_connect(c);
-		break;
-	case UPCONN_HANDSHAKE:
-		upconn_handshake(c);
-		break;
-	case UPCONN_BUSY:
-		on_busy(c, what);
-		break;
-	case UPCONN_IDLE:
-		if (!upconn_is_quiet(c))
-			upconn_close(c);
-		break;
-	default:
-		break;
-	}
-	c->running = false;
-	if (c->state == UPCONN_CLOSED)
-		free(c);
+	if (c->state != UPCONN_IDLE)
+		work(c, what);
+	else if (!upconn_is_quiet(c))
+		upconn_close(c);
 }
 
 void upconn_watch(struct upconn *c)

@@ -17,9 +17,10 @@
 #include "core/upstream_private.h"
 
 #define MAX_INTERIM 16u
-#define DIRECT_FROM ((size_t)64 * 1024) /* shorter rests go by way of the common buffer  \
-	                                 */
-#define STREAM_READ ((size_t)64 * 1024 - 64) /* with its own head a chain of 64 KB */
+/* Shorter rests of a body go by way of the common buffer. */
+#define DIRECT_FROM ((size_t)64 * 1024)
+/* A stretch of a stream; with what libevent adds to it just 64 KB. */
+#define STREAM_READ ((size_t)64 * 1024 - 64)
 
 /* ---- the head ---- */
 

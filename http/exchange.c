@@ -426,6 +426,7 @@ static void on_too_large(const struct request_head *head, struct refusal *out)
 {
 	struct route r;
 
+	exchanges.figures.too_large++;
 	route_parse(&r, head->method, head->target);
 	if (plain_too_large(&r)) {
 		out->http = 413;
@@ -442,6 +443,7 @@ static void on_too_large(const struct request_head *head, struct refusal *out)
 
 static void on_malformed(int http, struct refusal *out)
 {
+	exchanges.figures.malformed++;
 	refuse(out, http, "ChromaError", head_reason(http));
 }
 

@@ -497,6 +497,7 @@ void engine_clear(void)
 void engine_stop(void)
 {
 	engine_clear();
+	scope_free(scope_all());
 }
 
 static int64_t oldest(unsigned i)

@@ -25,14 +25,17 @@ static struct scope *scope_create(int64_t id)
 	return s;
 }
 
+/* Its owner is gone. Wide records (a delete of the database, a reset) may still be members;
+ * the last one to leave frees it. */
 void scope_free(struct scope *s)
 {
 	if (s == NULL)
 		return;
-	assert(TAILQ_EMPTY(&s->members));
 	if (s == all)
 		all = NULL;
-	free(s);
+	s->orphan = true;
+	if (TAILQ_EMPTY(&s->members))
+		free(s);
 }
 
 struct scope *scope_all(void)
@@ -123,16 +126,22 @@ void scope_enter(struct record *r)
 	}
 }
 
+static void leave(struct member *m)
+{
+	struct scope *s = m->scope;
+
+	for (unsigned i = 0; i < health_count(); i++)
+		if (s->lanes[i].head == m)
+			s->lanes[i].head = TAILQ_NEXT(m, link);
+	TAILQ_REMOVE(&s->members, m, link);
+	if (s->orphan && TAILQ_EMPTY(&s->members))
+		free(s);
+}
+
 void scope_leave(struct record *r)
 {
-	for (unsigned k = 0; k < r->n_members; k++) {
-		struct member *m = &r->members[k];
-
-		for (unsigned i = 0; i < health_count(); i++)
-			if (m->scope->lanes[i].head == m)
-				m->scope->lanes[i].head = TAILQ_NEXT(m, link);
-		TAILQ_REMOVE(&m->scope->members, m, link);
-	}
+	for (unsigned k = 0; k < r->n_members; k++)
+		leave(&r->members[k]);
 	r->n_members = 0;
 }
 

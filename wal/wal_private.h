@@ -94,13 +94,14 @@ TAILQ_HEAD(record_list, record);
 struct lane {
 	struct member *head;  /* whose turn is next; NULL: caught up */
 	wal_seq done;         /* the last record executed (or passed) here */
-	wal_seq sent; /* the highest one sent here; may be more than done */
+	wal_seq sent;         /* the highest one sent here; may be more than done */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
 
 struct scope {
 	int64_t id;
+	bool orphan; /* nobody but its members knows it any more */
 	TAILQ_HEAD(, member) members;
 	struct lane lanes[];
 };

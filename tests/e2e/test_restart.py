@@ -18,8 +18,9 @@ def test_kill_9_again_and_again_under_load(world):
             world.proxy.start(wait="listening")
             wait_until(lambda: world.proxy.ready() == 200, 30, "it is ready again")
         load.wait_steps(60)
-    unanswered = [f for f in load.failures if f.status is not None]
-    assert unanswered == [], f"a fresh proxy answers with errors: {unanswered[:5]}"
+    # no answer from the dead one; from a starting one a clear: not yet
+    odd = [f for f in load.failures if f.status not in (None, 503) or (f.status and not f.had_no_effect)]
+    assert odd == [], odd[:5]
     assert load.stale == [], load.stale[:5]
     load.check(converged(world, timeout=60))
     check_mappings(world)
@@ -85,8 +86,7 @@ def test_sigterm_waits_for_a_write_in_flight(world):
     path = f"{COLLECTIONS}/{c.id}/add"
     client = threading.Thread(target=lambda: answers.append(world.http.post(path, json=body)))
     client.start()
-    log = "SELECT 1 FROM unified_wal_writes WHERE path LIKE '%/add'"
-    wait_until(lambda: world.sql(log), 10, "the write is in the log")
+    wait_until(lambda: world.proxy.status()["wal"]["pending_writes"] == 1, 10, "the write is in the log")
     world.proxy.signal(signal.SIGTERM)
     wait_until(lambda: world.proxy.log_contains("drain"), 10, "it drains")
     for chroma in world.instances:

@@ -17,11 +17,12 @@ struct fake_call {
 	struct timer limit;
 	struct reply reply;
 	char *detail;
+	bool served;
 	struct evbuffer *data; /* streams: what the receiver has not taken yet */
 	TAILQ_ENTRY(fake_call) link;
 };
 
-enum manner { HANGS, ANSWERS, FAILS };
+enum manner { HANGS, ANSWERS, FAILS, SERVES };
 
 struct upstream {
 	char *url;
@@ -31,6 +32,8 @@ struct upstream {
 	char *body;
 	enum status status;
 	char *detail;
+	const struct fake_server *server;
+	void *server_arg;
 	struct call last;
 	bool asked;
 	uint64_t calls, failures;
@@ -89,6 +92,8 @@ static void close_call(struct fake_call *c)
 	timer_stop(&c->limit);
 	TAILQ_REMOVE(&c->up->list, c, link);
 	c->up->open--;
+	if (c->served)
+		c->up->server->gone(c->up->server_arg, c);
 	op_end(&c->op);
 }
 
@@ -178,11 +183,14 @@ static struct fake_call *begin(struct upstream *up, const struct call *call, voi
 	return c;
 }
 
-static void behave(struct fake_call *c)
+static void behave(struct fake_call *c, const struct call *call)
 {
 	struct upstream *up = c->up;
 
-	if (up->manner == ANSWERS)
+	if (up->manner == SERVES) {
+		c->served = true;
+		up->server->take(up->server_arg, c, call);
+	} else if (up->manner == ANSWERS)
 		answer(c, up->http, up->body);
 	else if (up->manner == FAILS)
 		end(c, up->status, up->detail);
@@ -194,7 +202,7 @@ void upstream_call(struct upstream *up, const struct call *call, upstream_fn *do
 	struct fake_call *c = begin(up, call, arg, slot);
 
 	c->done = done;
-	behave(c);
+	behave(c, call);
 }
 
 void upstream_stream(struct upstream *up, const struct call *call,
@@ -204,7 +212,7 @@ void upstream_stream(struct upstream *up, const struct call *call,
 	struct fake_call *c = begin(up, call, arg, slot);
 
 	c->receiver = receiver;
-	behave(c);
+	behave(c, call);
 }
 
 static void on_resume(void *arg)
@@ -275,6 +283,25 @@ void fake_fails(struct upstream *up, enum status s, const char *detail)
 void fake_hangs(struct upstream *up)
 {
 	up->manner = HANGS;
+}
+
+void fake_serves(struct upstream *up, const struct fake_server *server, void *arg)
+{
+	up->manner = SERVES;
+	up->server = server;
+	up->server_arg = arg;
+}
+
+void fake_call_answer(struct fake_call *c, int http, const char *body)
+{
+	c->served = false;
+	answer(c, http, body);
+}
+
+void fake_call_fail(struct fake_call *c, enum status s, const char *detail)
+{
+	c->served = false;
+	end(c, s, detail);
 }
 
 bool fake_reply(struct upstream *up, int http, const char *body)

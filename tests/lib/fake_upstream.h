@@ -11,6 +11,16 @@ void fake_answers(struct upstream *up, int http, const char *body);      /* at o
 void fake_fails(struct upstream *up, enum status s, const char *detail); /* at once */
 void fake_hangs(struct upstream *up); /* stays open until its timeout */
 
+/* Or a server of the test's own takes every call; it answers now or later. */
+struct fake_call;
+struct fake_server {
+	void (*take)(void *arg, struct fake_call *c, const struct call *call);
+	void (*gone)(void *arg, struct fake_call *c); /* ended by somebody else */
+};
+void fake_serves(struct upstream *up, const struct fake_server *server, void *arg);
+void fake_call_answer(struct fake_call *c, int http, const char *body);
+void fake_call_fail(struct fake_call *c, enum status s, const char *detail);
+
 /* Ends the oldest open call; false if there is none. */
 bool fake_reply(struct upstream *up, int http, const char *body);
 bool fake_fail(struct upstream *up, enum status s, const char *detail);

@@ -1,0 +1,39 @@
+/* http/status.h - what the files of the status document share.
+ *
+ *	status_page.c    the documents; instances, log, collections
+ *	status_proxy.c   the proxy itself: limits, requests, memory, jobs, events
+ *	status_value.c   single values */
+#ifndef HTTP_STATUS_H
+#define HTTP_STATUS_H
+
+#include <jansson.h>
+
+#include "core/lag.h"
+#include "core/process.h"
+#include "http/operator.h"
+
+/* Gathered once for a document. */
+struct status_facts {
+	struct wal_figures wal;
+	struct process_figures process;
+	struct lag_figures lag;
+	int64_t now_ms;
+};
+
+/* --- status_value.c --- */
+void status_set(json_t *object, const char *key, json_t *value); /* takes it over */
+json_t *status_text_value(const char *s);   /* what is not UTF-8 is replaced */
+json_t *status_text_or_null(const char *s); /* null for "" */
+json_t *status_time(int64_t wall_ms);       /* null for 0: never */
+json_t *status_count(uint64_t n);
+json_t *status_seconds(int64_t ms);
+json_t *status_rounded(double value); /* to thousandths; not negative */
+/* The value (taken over), or null while this proxy does not lead. */
+json_t *status_if_led(const struct status_facts *k, json_t *value);
+
+/* --- status_proxy.c --- */
+json_t *status_high_volume(const struct status_facts *k);
+json_t *status_performance(const struct status_facts *k);
+void status_set_proxy(json_t *o, const struct status_facts *k);
+
+#endif
