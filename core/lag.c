@@ -5,6 +5,7 @@
 #include "core/timer.h"
 
 #define EVERY_MS 100u
+#define EVERY_US (EVERY_MS * (uint64_t)1000)
 #define SECONDS 10u
 
 static struct {
@@ -33,7 +34,7 @@ static void on_due(void *arg);
 
 static void wait_again(void)
 {
-	lag.due_us = clock_us() + EVERY_MS * 1000u;
+	lag.due_us = clock_us() + EVERY_US;
 	timer_start(&lag.timer, EVERY_MS, on_due, NULL);
 }
 

@@ -22,8 +22,7 @@
 
 extern char **environ;
 
-/* --- words that are not settings
- * -------------------------------------------------------- */
+/* --- words that are not settings --------------------------------------------------- */
 
 static void print(struct text *t)
 {
@@ -61,8 +60,7 @@ static bool answer_word(int argc, char **argv)
 	return true;
 }
 
-/* --- settings
- * ------------------------------------------------------------------------------ */
+/* --- settings ---------------------------------------------------------------------- */
 
 /* true: go on; otherwise *exit_code is final */
 static bool load(struct conf *conf, int argc, char **argv, int *exit_code)
@@ -87,8 +85,7 @@ static bool load(struct conf *conf, int argc, char **argv, int *exit_code)
 	return good;
 }
 
-/* --- ending: clients first, then the log, then everything
- * ------------------------------------- */
+/* --- ending: clients first, then the log, then everything -------------------------- */
 
 static void on_wal_drained(void *arg)
 {
@@ -113,9 +110,7 @@ static void on_stop(int signal)
 	http_drain(on_http_drained, NULL);
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------
- */
+/* --- running ----------------------------------------------------------------------- */
 
 static void protect(void)
 {

@@ -62,7 +62,7 @@ struct pg {
 	struct pg_figures figures;
 };
 
-/* --- a group goes --------------------------------------------------------------- */
+/* --- a group goes ------------------------------------------------------------------ */
 
 static void wait_again(struct pg *pg, struct pg_unit *unit)
 {
@@ -156,7 +156,7 @@ static void send_soon(struct pg *pg)
 		timer_start(&pg->send, 0, on_send, pg);
 }
 
-/* --- its answers come ----------------------------------------------------------- */
+/* --- its answers come -------------------------------------------------------------- */
 
 static void forget_refusal(struct pg *pg)
 {
@@ -324,7 +324,7 @@ static bool on_input(void *arg)
 	return true;
 }
 
-/* --- up and down ---------------------------------------------------------------- */
+/* --- up and down ------------------------------------------------------------------- */
 
 static void on_up(void *arg)
 {
@@ -405,7 +405,7 @@ void pg_drop_session(struct pg *pg, const char *why)
 	timer_start(&pg->drop, 0, on_drop, pg);
 }
 
-/* --- the door ------------------------------------------------------------------- */
+/* --- the door ---------------------------------------------------------------------- */
 
 struct pg *pg_create(const char *url, const char *name, pg_change_fn *on_change,
                      void *arg)

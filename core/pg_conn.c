@@ -94,7 +94,7 @@ char *pg_conn_redact(const struct pg_conn *conn, const char *text)
 	return pg_url_redact(conn->options, text);
 }
 
-/* --- the one way down ----------------------------------------------------------- */
+/* --- the one way down -------------------------------------------------------------- */
 
 static void unwatch(struct event *event)
 {
@@ -146,7 +146,7 @@ void pg_conn_fail(struct pg_conn *conn, const char *why)
 	conn->owner->down(conn->arg, said, was_up);
 }
 
-/* --- resolve -------------------------------------------------------------------- */
+/* --- resolve ----------------------------------------------------------------------- */
 
 static void add_place(struct pg_conn *conn, const struct pg_target *target,
                       const struct sockaddr_storage *address)
@@ -265,7 +265,7 @@ static void resolve(struct pg_conn *conn)
 		connect_places(conn);
 }
 
-/* --- connect -------------------------------------------------------------------- */
+/* --- connect ----------------------------------------------------------------------- */
 
 static void opened(struct pg_conn *conn)
 {
@@ -313,7 +313,7 @@ static void on_progress(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-/* --- idle and busy -------------------------------------------------------------- */
+/* --- idle and busy ----------------------------------------------------------------- */
 
 static void on_silence(void *arg)
 {
@@ -376,7 +376,7 @@ void pg_conn_idle(struct pg_conn *conn)
 	timer_stop(&conn->timer);
 }
 
-/* --- begin and end -------------------------------------------------------------- */
+/* --- begin and end ----------------------------------------------------------------- */
 
 struct pg_conn *pg_conn_create(const char *url, const char *name,
                                const struct pg_conn_owner *owner, void *arg)

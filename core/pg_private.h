@@ -15,7 +15,7 @@
 
 #include "core/pg.h"
 
-/* --- pg_url.c ------------------------------------------------------------------- */
+/* --- pg_url.c ---------------------------------------------------------------------- */
 
 #define PG_MAX_HOSTS 8
 #define PG_MAX_PLACES 24 /* addresses of all hosts */
@@ -44,7 +44,7 @@ bool pg_url_sets_timeout(const PQconninfoOption *options);
 /* One line, without the passwords of `options`, of a sensible length. */
 char *pg_url_redact(const PQconninfoOption *options, const char *text);
 
-/* --- pg_conn.c ------------------------------------------------------------------ */
+/* --- pg_conn.c --------------------------------------------------------------------- */
 
 struct pg_conn;
 
@@ -69,7 +69,7 @@ void pg_conn_idle(struct pg_conn *conn); /* it was answered */
 void pg_conn_fail(struct pg_conn *conn, const char *why);
 char *pg_conn_redact(const struct pg_conn *conn, const char *text);
 
-/* --- pg_unit.c ------------------------------------------------------------------ */
+/* --- pg_unit.c --------------------------------------------------------------------- */
 
 /* One statement of a unit. */
 struct pg_part {
@@ -117,7 +117,7 @@ void pg_unit_take(struct pg_unit *unit, int part, PGresult *rows); /* rows taken
 void pg_unit_forget(struct pg_unit *unit); /* rows of a transaction rolled back */
 void pg_unit_refuse(struct pg_unit *unit, const char *sqlstate, const char *message);
 
-/* --- pg_send.c ------------------------------------------------------------------ */
+/* --- pg_send.c --------------------------------------------------------------------- */
 
 struct pg_prepared {
 	const struct pg_statement *statement;
@@ -142,7 +142,7 @@ void pg_prepared_clear(struct pg_prepared_list *l);
 bool pg_send_prepare(PGconn *pq, const struct pg_prepared *p);
 bool pg_send_part(PGconn *pq, const struct pg_part *part, const struct pg_prepared *p);
 
-/* --- pg_error.c ----------------------------------------------------------------- */
+/* --- pg_error.c -------------------------------------------------------------------- */
 
 const char *pg_error_field(const PGresult *r, int code); /* "" if there is none */
 bool pg_error_fatal(const PGresult *r);                  /* the session is over */

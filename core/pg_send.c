@@ -97,7 +97,7 @@ bool pg_send_prepare(PGconn *pq, const struct pg_prepared *p)
 	       1;
 }
 
-/* --- parameters ----------------------------------------------------------------- */
+/* --- parameters -------------------------------------------------------------------- */
 
 /* The arrays libpq wants. */
 struct wire {

@@ -85,7 +85,7 @@ void pg_add_once(struct pg_unit *unit, const char *sql)
 	unit->bytes += strlen(sql);
 }
 
-/* --- its life ------------------------------------------------------------------- */
+/* --- its life ---------------------------------------------------------------------- */
 
 static void drop_rows(struct pg_results *r)
 {
@@ -189,7 +189,7 @@ void pg_unit_refuse(struct pg_unit *unit, const char *sqlstate, const char *mess
 	pg_unit_end(unit, STATUS_DB_REFUSED);
 }
 
-/* --- results -------------------------------------------------------------------- */
+/* --- results ----------------------------------------------------------------------- */
 
 static struct pg_rowset *set_of(const struct pg_results *r, int statement)
 {

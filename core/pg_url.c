@@ -32,7 +32,7 @@ static const char *get(const PQconninfoOption *options, const char *keyword)
 	return NULL;
 }
 
-/* --- reading -------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
 /* NULL if the password, if any, ends where its writer meant it to. */
 static const char *wrong_shape(const char *url)
@@ -189,7 +189,7 @@ bool pg_url_sets_timeout(const PQconninfoOption *options)
 	return own != NULL && strstr(own, "statement_timeout") != NULL;
 }
 
-/* --- connecting ----------------------------------------------------------------- */
+/* --- connecting -------------------------------------------------------------------- */
 
 struct params {
 	const char *keywords[MAX_PARAMS + 1], *values[MAX_PARAMS + 1];
@@ -254,7 +254,7 @@ PGconn *pg_url_connect(const PQconninfoOption *options, const char *name,
 	return pq;
 }
 
-/* --- saying --------------------------------------------------------------------- */
+/* --- saying ------------------------------------------------------------------------ */
 
 static void mask(struct text *t, const char *secret)
 {

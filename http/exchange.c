@@ -34,8 +34,7 @@ static struct {
 	void *drained_arg;
 } exchanges = {.list = TAILQ_HEAD_INITIALIZER(exchanges.list)};
 
-/* --- answering
- * ------------------------------------------------------------------------------ */
+/* --- answering --------------------------------------------------------------------- */
 
 static void access_line(const struct exchange *ex)
 {
@@ -210,8 +209,21 @@ void exchange_fail(struct exchange *ex, enum status s, const char *outcome)
 	reply_json(ex, status_http(s), &h, &json);
 }
 
-/* --- waiting
- * ---------------------------------------------------------------------------------- */
+void exchange_no_collection(struct exchange *ex)
+{
+	struct uuid id;
+	bool is_id = uuid_parse(ex->route.item, strlen(ex->route.item), &id);
+
+	if (strlen(ex->route.database) < 3)
+		exchange_error(ex, 400, "InvalidArgumentError",
+		               "database name must be at least 3 characters");
+	else
+		exchange_error(ex, 404, "NotFoundError",
+		               "Collection [%s] does not exist.",
+		               is_id ? id.text : ex->route.item);
+}
+
+/* --- waiting ----------------------------------------------------------------------- */
 
 static void on_again(void *arg)
 {
@@ -247,8 +259,7 @@ void exchange_wait_database(struct exchange *ex, struct database *db,
 	database_wait(db, on_again, ex, &ex->pending);
 }
 
-/* --- dispatch
- * ----------------------------------------------------------------------------------- */
+/* --- dispatch ---------------------------------------------------------------------- */
 
 static void no_such_path(struct exchange *ex)
 {
@@ -363,11 +374,14 @@ static void dispatch(struct exchange *ex)
 	enum route_kind kind = ex->route.kind;
 	bool need_log = answers[kind].writes;
 	bool ready = need_log ? wal_ready() : !answers[kind].catalogue || wal_leads();
+	const char *killer;
 
 	if (kind == ROUTE_BAD_PATH) {
 		bad_path(ex);
 	} else if (kind == ROUTE_IDENTITY) {
 		identity(ex);
+	} else if (ready && ex->body != NULL && (killer = killer_in(ex)) != NULL) {
+		exchange_error(ex, 400, "InvalidArgumentError", "%s", killer);
 	} else if (ready) {
 		ex->hold_until = 0;
 		answers[kind].answer(ex);
@@ -377,8 +391,7 @@ static void dispatch(struct exchange *ex)
 	}
 }
 
-/* --- from the server
- * -------------------------------------------------------------------------------- */
+/* --- from the server --------------------------------------------------------------- */
 
 static void refuse(struct refusal *out, int http, const char *name, const char *message)
 {
@@ -491,9 +504,7 @@ static const struct server_handler handler = {
         .on_drained = on_drained,
 };
 
-/* --- the whole
- * ------------------------------------------------------------------------------------------
- */
+/* --- the whole --------------------------------------------------------------------- */
 
 unsigned exchange_count(void)
 {

@@ -19,6 +19,11 @@
 
 struct relay;
 
+/* A read for which no instance is current waits this long, and asks all of them so often.
+ */
+#define READ_HOLD_MS 2000u
+#define READ_ROUNDS_MOST 3u
+
 struct exchange {
 	struct client *client; /* NULL once it has been answered, or has left */
 	const struct request_head *head;
@@ -32,8 +37,10 @@ struct exchange {
 	struct collection *collection; /* held */
 	struct database *database;     /* held */
 	struct relay *relay;
-	unsigned tried; /* instances, by bit */
-	unsigned conflicts;
+	unsigned tried;     /* instances, by bit */
+	unsigned conflicts; /* appends the log refused because a name was taken meanwhile
+	                     */
+	unsigned rounds;    /* of instances tried for a read */
 	wal_seq seq;
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
@@ -47,8 +54,7 @@ struct exchange {
 extern const struct conf *exchange_conf;
 bool http_draining(void);
 
-/* --- exchange.c
- * -------------------------------------------------------------------------- */
+/* --- exchange.c -------------------------------------------------------------------- */
 /* Our headers and `more` (may be NULL), then the end. `body` may be NULL. */
 void exchange_reply(struct exchange *ex, int http, const struct headers *more,
                     struct blob *body);
@@ -60,6 +66,8 @@ void exchange_error(struct exchange *ex, int http, const char *name, const char 
                     ...) __attribute__((format(printf, 4, 5)));
 /* Of our own: with Retry-After and X-Chromatid-Outcome ("none", "pending", "unknown"). */
 void exchange_fail(struct exchange *ex, enum status s, const char *outcome);
+/* 404, or what Chroma says before it looks for a collection. */
+void exchange_no_collection(struct exchange *ex);
 void exchange_finish(struct exchange *ex);
 /* Adds X-Chromatid-... and, on errors, chroma-trace-id. */
 void exchange_headers(const struct exchange *ex, int http, struct headers *h);
@@ -78,8 +86,7 @@ struct exchange_figures {
 };
 const struct exchange_figures *exchange_figures(void);
 
-/* --- find.c: whom a path means
- * ------------------------------------------------------------ */
+/* --- find.c: whom a path means ----------------------------------------------------- */
 enum found { FOUND, FOUND_NOTHING, FOUND_NOT_AN_ID, FOUND_UNDECIDED };
 /* The database of the path, into ex->database. UNDECIDED: wait for *undecided. */
 enum found find_database(struct exchange *ex);
@@ -89,8 +96,7 @@ enum found find_by_id(struct exchange *ex);
 /* By name, or by id if none has that name. */
 enum found find_by_name(struct exchange *ex);
 
-/* --- relay.c: from an instance to the client
- * ------------------------------------------------ */
+/* --- relay.c: from an instance to the client --------------------------------------- */
 struct relay_plan {
 	const char *method;
 	struct blob *body; /* the caller's; referenced for as long as it takes */
@@ -114,8 +120,7 @@ void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob
 void relay_drained(struct exchange *ex);
 void relay_stop(struct exchange *ex);
 
-/* --- who answers
- * ------------------------------------------------------------------------------ */
+/* --- who answers ------------------------------------------------------------------- */
 void read_items(struct exchange *ex);
 void read_collection(struct exchange *ex); /* by name or id */
 void read_any_instance(struct exchange *ex);
@@ -135,15 +140,17 @@ void reset(struct exchange *ex);
 void operator_answer(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 
-/* --- refusal.c: ask an instance to refuse, in its own words
- * ------------------------------------ */
+/* --- refusal.c: ask an instance to refuse, in its own words ------------------------ */
 /* Sends the request where it cannot have any effect (an id or a database that cannot
  * exist) and answers with the refusal that comes back, naming what the client named. If
  * it says nothing worse than that the target does not exist, `otherwise` goes on. */
 void refusal_ask(struct exchange *ex, void (*otherwise)(struct exchange *ex));
 
-/* --- write.c
- * ------------------------------------------------------------------------------------ */
+/* --- killers.c --------------------------------------------------------------------- */
+/* Why this request must not reach any Chroma, or NULL. */
+const char *killer_in(const struct exchange *ex);
+
+/* --- write.c ----------------------------------------------------------------------- */
 void write_log(struct exchange *ex, const struct wal_write *w,
                void (*conflict)(struct exchange *ex));
 

@@ -12,8 +12,7 @@
 #include "core/mem.h"
 #include "http/exchange.h"
 
-/* --- limit and offset
- * ---------------------------------------------------------------------- */
+/* --- limit and offset -------------------------------------------------------------- */
 
 struct page {
 	uint64_t limit, offset;
@@ -72,8 +71,7 @@ static bool in_page(const struct page *page, uint64_t n)
 	return n >= page->offset && n - page->offset < page->limit;
 }
 
-/* --- tenants and databases
- * --------------------------------------------------------------------- */
+/* --- tenants and databases --------------------------------------------------------- */
 
 void get_tenant(struct exchange *ex)
 {
@@ -177,8 +175,7 @@ void count_collections(struct exchange *ex)
 	              known ? catalogue_live_collections(ex->database) : 0);
 }
 
-/* --- the list of collections
- * --------------------------------------------------------------------- */
+/* --- the list of collections ------------------------------------------------------- */
 
 static bool current_throughout(const struct instance *in, const struct database *db)
 {
@@ -290,9 +287,13 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 	exchange_json_text(ex, 200, &json);
 }
 
-static void gave_up(struct exchange *ex)
+static void ask_list(struct exchange *ex);
+
+static void next_round(struct exchange *ex)
 {
-	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
+	if (++ex->rounds < READ_ROUNDS_MOST)
+		ex->tried = 0;
+	ask_list(ex);
 }
 
 static const struct relay_plan list_plan = {.method = "GET",
@@ -301,14 +302,14 @@ static const struct relay_plan list_plan = {.method = "GET",
                                             .aim = aim_list,
                                             .choose = choose_list,
                                             .take = compose,
-                                            .none = gave_up};
+                                            .none = next_round};
 
 static void ask_list(struct exchange *ex)
 {
 	if (choose_list(ex) != NULL)
 		relay_start(ex, &list_plan, NULL);
-	else if (!exchange_hold(ex, 2000, ask_list))
-		gave_up(ex);
+	else if (!exchange_hold(ex, READ_HOLD_MS, ask_list))
+		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
 }
 
 void list_collections(struct exchange *ex)
@@ -324,6 +325,9 @@ void list_collections(struct exchange *ex)
 		exchange_wait_database(ex, ex->database, list_collections);
 	else if (f == FOUND)
 		ask_list(ex);
+	else if (strlen(ex->route.database) < 3)
+		exchange_error(ex, 400, "InvalidArgumentError",
+		               "database name must be at least 3 characters");
 	else
 		exchange_json(ex, 200, "[]");
 }

@@ -27,7 +27,8 @@ static size_t shown(const struct collection ***out)
 {
 	size_t n = 0;
 
-	*out = mem_array(catalogue_live_collections(NULL) + 1, sizeof(**out));
+	*out = mem_array(catalogue_live_collections(NULL) + 1,
+	                 sizeof(const struct collection *));
 	for (struct database *db = catalogue_next_database(NULL); db != NULL;
 	     db = catalogue_next_database(db)) {
 		const struct collection *c;
@@ -36,7 +37,7 @@ static size_t shown(const struct collection ***out)
 			if (is_shown(c))
 				(*out)[n++] = c;
 	}
-	qsort(*out, n, sizeof(**out), newest_first);
+	qsort(*out, n, sizeof(const struct collection *), newest_first);
 	return n;
 }
 

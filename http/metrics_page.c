@@ -43,7 +43,7 @@ static double if_led(const struct sheet *s, double value)
 	return s->wal.leads ? value : (double)NAN;
 }
 
-/* --- the proxy and its clients ----------------------------------------------- */
+/* --- the proxy and its clients ----------------------------------------------------- */
 
 static void add_proxy(struct sheet *s)
 {
@@ -79,7 +79,7 @@ static void add_clients(struct sheet *s)
 	tally_add_metrics(&s->text);
 }
 
-/* --- instances --------------------------------------------------------------- */
+/* --- instances --------------------------------------------------------------------- */
 
 typedef double(instance_value_fn)(const struct sheet *s, unsigned i);
 
@@ -220,7 +220,7 @@ static void add_instances(struct sheet *s)
 	             "Calls that wait for a connection to it.", waiting_calls);
 }
 
-/* --- the log ----------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------- */
 
 static double owed(const struct sheet *s, unsigned i)
 {
@@ -326,7 +326,7 @@ static void add_postgres(struct sheet *s)
 	labelled(s, "chromatid_postgres_errors_total", "class", "lost", (double)f->lost);
 }
 
-/* --- the process ------------------------------------------------------------- */
+/* --- the process ------------------------------------------------------------------- */
 
 static void add_loop(struct sheet *s)
 {
@@ -338,7 +338,7 @@ static void add_loop(struct sheet *s)
 	    (double)s->lag.last_us / 1e6);
 	one(s, "chromatid_event_loop_lag_max_seconds", "gauge",
 	    "The most of the last ten seconds.", (double)s->lag.max_us / 1e6);
-	one(s, "chromatid_event_loop_lag_seconds_total", "counter",
+	one(s, "chromatid_event_loop_late_seconds_total", "counter",
 	    "All lateness that was measured.", (double)s->lag.sum_us / 1e6);
 	one(s, "chromatid_buffered_bytes", "gauge", "Bodies held in memory.",
 	    (double)blob_total());
@@ -371,7 +371,7 @@ static void add_process(struct sheet *s)
 	    (double)f->started_wall_ms / 1000);
 }
 
-/* --- the page ---------------------------------------------------------------- */
+/* --- the page ---------------------------------------------------------------------- */
 
 static void old_shape(struct exchange *ex)
 {

@@ -79,7 +79,7 @@ static void ready_page(struct exchange *ex)
 	              ready ? "true" : "false", operator_state(), why_not_ready());
 }
 
-/* --- the status, of now or after asking the instances ---------------------- */
+/* --- the status, of now or after asking the instances ------------------------------ */
 
 static bool wants_realtime(const struct exchange *ex)
 {

@@ -17,8 +17,6 @@
 #include "core/mem.h"
 #include "http/exchange.h"
 
-#define HOLD_MS 2000u
-
 static bool untried(const struct exchange *ex, const struct instance *in)
 {
 	return (ex->tried & 1u << instance_index(in)) == 0;
@@ -36,8 +34,7 @@ static struct instance *choose_current(struct exchange *ex)
 	return health_choose_read(may_serve, ex);
 }
 
-/* --- where it goes
- * ------------------------------------------------------------------------ */
+/* --- where it goes ----------------------------------------------------------------- */
 
 static void aim(struct exchange *ex, struct instance *in, struct text *target)
 {
@@ -72,22 +69,7 @@ static void gave_up(struct exchange *ex)
 	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
 }
 
-static const struct relay_plan items_plan = {.read = true,
-                                             .aim = aim,
-                                             .edit = edit,
-                                             .choose = choose_current,
-                                             .none = gave_up};
-
-static const struct relay_plan collection_plan = {.method = "GET",
-                                                  .read = true,
-                                                  .whole = true,
-                                                  .aim = aim,
-                                                  .edit = edit,
-                                                  .choose = choose_current,
-                                                  .none = gave_up};
-
-/* --- nobody is current
- * ------------------------------------------------------------------------ */
+/* --- nobody is current ------------------------------------------------------------- */
 
 static struct instance *least_behind(struct exchange *ex)
 {
@@ -114,19 +96,45 @@ static struct instance *least_behind(struct exchange *ex)
 static const struct relay_plan stale_plan = {
         .read = true, .aim = aim, .edit = edit, .choose = least_behind, .none = gave_up};
 
+/* --- asking ------------------------------------------------------------------------ */
+
+static void ask(struct exchange *ex);
+
+/* All that were current have failed us; one of them may be down by now, and the others be
+ * current in a moment. */
+static void next_round(struct exchange *ex)
+{
+	if (++ex->rounds < READ_ROUNDS_MOST)
+		ex->tried = 0;
+	ask(ex);
+}
+
+static const struct relay_plan items_plan = {.read = true,
+                                             .aim = aim,
+                                             .edit = edit,
+                                             .choose = choose_current,
+                                             .none = next_round};
+
+static const struct relay_plan collection_plan = {.method = "GET",
+                                                  .read = true,
+                                                  .whole = true,
+                                                  .aim = aim,
+                                                  .edit = edit,
+                                                  .choose = choose_current,
+                                                  .none = next_round};
+
 static void ask(struct exchange *ex)
 {
 	bool item =
 	        ex->route.kind == ROUTE_READ_ITEMS || ex->route.kind == ROUTE_UNSUPPORTED;
 
 	if (ex->collection->life == LIFE_GONE) { /* while it was held */
-		exchange_error(ex, 404, "NotFoundError",
-		               "Collection [%s] does not exist.", ex->route.item);
+		exchange_no_collection(ex);
 		return;
 	}
 	if (choose_current(ex) != NULL)
 		relay_start(ex, item ? &items_plan : &collection_plan, ex->body);
-	else if (exchange_hold(ex, HOLD_MS, ask))
+	else if (exchange_hold(ex, READ_HOLD_MS, ask))
 		return;
 	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
 		relay_start(ex, &stale_plan, ex->body);
@@ -134,41 +142,18 @@ static void ask(struct exchange *ex)
 		gave_up(ex);
 }
 
-/* --- doors
- * --------------------------------------------------------------------------------------
- */
-
-static void not_known(struct exchange *ex)
-{
-	exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist.",
-	               ex->route.item);
-}
-
-/* n_results 0 makes Chroma drop the connection. */
-static bool asks_for_nothing(const struct exchange *ex)
-{
-	struct json_slice whole, n;
-
-	if (ex->route.verb != VERB_QUERY)
-		return false;
-	whole = json_whole(blob_bytes(ex->body), blob_len(ex->body));
-	n = json_member(whole, "n_results");
-	return n.at != NULL && json_int64(n, 1) == 0;
-}
+/* --- doors ------------------------------------------------------------------------- */
 
 void read_items(struct exchange *ex)
 {
 	enum found f = find_by_id_or_name(ex);
 
-	if (asks_for_nothing(ex))
-		exchange_error(ex, 400, "InvalidArgumentError",
-		               "Number of requested results cannot be zero");
-	else if (f == FOUND)
+	if (f == FOUND)
 		ask(ex);
 	else if (f == FOUND_UNDECIDED)
 		exchange_wait_collection(ex, ex->collection, read_items);
 	else
-		refusal_ask(ex, not_known);
+		refusal_ask(ex, exchange_no_collection);
 }
 
 void read_collection(struct exchange *ex)
@@ -194,8 +179,7 @@ void read_collection(struct exchange *ex)
 	}
 }
 
-/* --- the same everywhere
- * ---------------------------------------------------------------------------- */
+/* --- the same everywhere ----------------------------------------------------------- */
 
 static bool any_untried(const struct instance *in, void *arg)
 {

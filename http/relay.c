@@ -58,8 +58,7 @@ void relay_stop(struct exchange *ex)
 	free(rl);
 }
 
-/* --- a whole answer
- * ----------------------------------------------------------------------------- */
+/* --- a whole answer ---------------------------------------------------------------- */
 
 static struct blob *gathered(struct relay *rl)
 {
@@ -127,8 +126,7 @@ static void nobody_left(struct exchange *ex)
 	blob_unref(&body);
 }
 
-/* --- a long answer
- * --------------------------------------------------------------------------------- */
+/* --- a long answer ----------------------------------------------------------------- */
 
 static void begin(struct exchange *ex)
 {
@@ -164,8 +162,7 @@ static void end_long(struct exchange *ex)
 	exchange_finish(ex);
 }
 
-/* --- the instance
- * ------------------------------------------------------------------------------------ */
+/* --- the instance ------------------------------------------------------------------ */
 
 static void on_head(void *arg, const struct reply_head *head)
 {

@@ -138,8 +138,7 @@ const char *route_kind_text(enum route_kind kind)
 	}
 }
 
-/* --- matching
- * ---------------------------------------------------------------------------- */
+/* --- matching ---------------------------------------------------------------------- */
 
 struct found {
 	const char *at[3]; /* of {t} {d} {c}; NULL: not there */
@@ -187,8 +186,7 @@ static bool match(const char *pattern, const char *path, const char *end, struct
 	return path == end;
 }
 
-/* --- segments
- * ------------------------------------------------------------------------------ */
+/* --- segments ---------------------------------------------------------------------- */
 
 static int hex(char c)
 {

@@ -20,7 +20,7 @@ struct status_facts {
 	int64_t now_ms;
 };
 
-/* --- status_value.c --- */
+/* --- status_value.c ---------------------------------------------------------------- */
 void status_set(json_t *object, const char *key, json_t *value); /* takes it over */
 json_t *status_text_value(const char *s);   /* what is not UTF-8 is replaced */
 json_t *status_text_or_null(const char *s); /* null for "" */
@@ -31,7 +31,7 @@ json_t *status_rounded(double value); /* to thousandths; not negative */
 /* The value (taken over), or null while this proxy does not lead. */
 json_t *status_if_led(const struct status_facts *k, json_t *value);
 
-/* --- status_proxy.c --- */
+/* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);
 json_t *status_performance(const struct status_facts *k);
 void status_set_proxy(json_t *o, const struct status_facts *k);

@@ -15,7 +15,7 @@
 #define SCHEMA 1
 #define DIGITS 12
 
-/* --- instances --------------------------------------------------------------- */
+/* --- instances --------------------------------------------------------------------- */
 
 /* Rounded down: with one failure it is not 100 %. */
 static json_t *success_rate(const struct instance_figures *f)
@@ -91,7 +91,7 @@ static json_t *instance_list(const struct status_facts *k)
 	return list;
 }
 
-/* --- the log ----------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------- */
 
 static bool is_replaying(const struct status_facts *k)
 {
@@ -151,7 +151,7 @@ static json_t *postgres_object(const struct status_facts *k)
 	return o;
 }
 
-/* --- collections ------------------------------------------------------------- */
+/* --- collections ------------------------------------------------------------------- */
 
 static bool is_everywhere(const struct collection *c)
 {
@@ -183,7 +183,7 @@ static json_t *collections_object(const struct status_facts *k)
 	return o;
 }
 
-/* --- the documents ----------------------------------------------------------- */
+/* --- the documents ----------------------------------------------------------------- */
 
 static struct status_facts know(void)
 {

@@ -110,7 +110,7 @@ static json_t *memory_object(const struct status_facts *k)
 	                 status_count(blob_total()));
 }
 
-/* --- jobs, events ------------------------------------------------------------ */
+/* --- jobs, events ------------------------------------------------------------------ */
 
 static void add_job(const struct job *job, void *arg)
 {
@@ -148,7 +148,7 @@ static json_t *event_list(void)
 	return list;
 }
 
-/* --- all of it --------------------------------------------------------------- */
+/* --- all of it --------------------------------------------------------------------- */
 
 void status_set_proxy(json_t *o, const struct status_facts *k)
 {

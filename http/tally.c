@@ -97,7 +97,7 @@ void tally_answer(const struct exchange *ex)
 		metrics_observe(&instance_seconds[i], (double)ex->upstream_us / 1e6);
 }
 
-/* --- as metrics ------------------------------------------------------------ */
+/* --- as metrics -------------------------------------------------------------------- */
 
 static void add_answers(struct text *page, const struct tally *t, unsigned i)
 {

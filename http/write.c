@@ -23,8 +23,7 @@
 #define LOOK_MS 250u
 #define CONFLICTS_MOST 5u
 
-/* --- the log
- * -------------------------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------- */
 
 static void on_wait_over(void *arg)
 {
@@ -117,8 +116,7 @@ void write_log(struct exchange *ex, const struct wal_write *w,
 	wal_write(w, on_appended, on_decided, ex, &ex->pending);
 }
 
-/* --- bodies
- * ------------------------------------------------------------------------------------ */
+/* --- bodies ------------------------------------------------------------------------ */
 
 static bool is_json_type(const struct exchange *ex)
 {
@@ -179,18 +177,7 @@ static void refuse_reserved(struct exchange *ex)
 	               "Names beginning with \"" RESERVED_PREFIX "\" are reserved");
 }
 
-/* --- items
- * ---------------------------------------------------------------------------------------
- */
-
-static void items_not_found(struct exchange *ex)
-{
-	struct uuid id;
-	bool is_id = uuid_parse(ex->route.item, strlen(ex->route.item), &id);
-
-	exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist.",
-	               is_id ? id.text : ex->route.item);
-}
+/* --- items ------------------------------------------------------------------------- */
 
 static bool is_given(struct json_slice v)
 {
@@ -255,11 +242,10 @@ void write_items(struct exchange *ex)
 	else if (f == FOUND && takes_part(ex))
 		log_items(ex);
 	else
-		refusal_ask(ex, f == FOUND ? no_sense : items_not_found);
+		refusal_ask(ex, f == FOUND ? no_sense : exchange_no_collection);
 }
 
-/* --- collections
- * ------------------------------------------------------------------------------------ */
+/* --- collections ------------------------------------------------------------------- */
 
 /* What is executed never says get_or_create: whether it exists was decided by the log. */
 static struct blob *create_body(const struct exchange *ex)
@@ -385,7 +371,7 @@ void modify_collection(struct exchange *ex)
 		name = text_member(whole_body(ex), "new_name");
 		log_modify(ex, name);
 	} else {
-		refusal_ask(ex, f == FOUND ? no_sense : items_not_found);
+		refusal_ask(ex, f == FOUND ? no_sense : exchange_no_collection);
 	}
 	free(name);
 }
@@ -405,8 +391,7 @@ void delete_collection(struct exchange *ex)
 		               ex->route.item);
 }
 
-/* --- databases and tenants
- * ------------------------------------------------------------------------------ */
+/* --- databases and tenants --------------------------------------------------------- */
 
 static void log_create_database(struct exchange *ex, const char *name)
 {
@@ -467,9 +452,7 @@ void create_tenant(struct exchange *ex)
 	free(name);
 }
 
-/* --- everything
- * ---------------------------------------------------------------------------------------------
- */
+/* --- everything -------------------------------------------------------------------- */
 
 void reset(struct exchange *ex)
 {

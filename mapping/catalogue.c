@@ -27,8 +27,7 @@ static struct {
 	scope_free_fn *free_scope;
 } catalogue;
 
-/* --- waiting
- * ---------------------------------------------------------------------------- */
+/* --- waiting ----------------------------------------------------------------------- */
 
 static void deliver_waiter(struct op *op)
 {
@@ -82,8 +81,7 @@ void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
 		}                                                                        \
 	} while (0)
 
-/* --- tenants
- * ------------------------------------------------------------------------------ */
+/* --- tenants ----------------------------------------------------------------------- */
 
 bool catalogue_tenant(const char *name)
 {
@@ -106,8 +104,7 @@ void catalogue_reset_tenants(void)
 	catalogue_add_tenant(TENANT_DEFAULT);
 }
 
-/* --- databases
- * ---------------------------------------------------------------------------- */
+/* --- databases --------------------------------------------------------------------- */
 
 static char *database_key(const char *tenant, const char *name)
 {
@@ -216,8 +213,7 @@ void database_release(struct database **db)
 	free(old);
 }
 
-/* --- collections
- * -------------------------------------------------------------------------- */
+/* --- collections ------------------------------------------------------------------- */
 
 struct collection *catalogue_named(const struct database *db, const char *name)
 {
@@ -366,8 +362,7 @@ unsigned catalogue_live_collections(const struct database *db)
 	return n;
 }
 
-/* --- the whole
- * ---------------------------------------------------------------------------- */
+/* --- the whole --------------------------------------------------------------------- */
 
 void catalogue_start(scope_free_fn *free_scope)
 {

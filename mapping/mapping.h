@@ -118,7 +118,7 @@ void collection_wait(struct collection *c, catalogue_wait_fn *fn, void *arg,
 void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
                    struct op **slot);
 
-/* --- mapping/store.c: the catalogue in PostgreSQL ----------------------------------- */
+/* --- mapping/store.c: the catalogue in PostgreSQL ---------------------------------- */
 
 /* The number an instance has in PostgreSQL, for good, whatever its place in the settings.
  */
@@ -151,8 +151,7 @@ void store_add_database_refused(struct pg_unit *unit, const struct database *db)
 void store_add_tenant_refused(struct pg_unit *unit, const char *name);
 void store_add_reset(struct pg_unit *unit);
 
-/* --- mapping/rewrite.c: pure -----------------------------------------------------------
- */
+/* --- mapping/rewrite.c: pure ------------------------------------------------------- */
 
 /* Replaces each occurrence of one id's text by the other's, in place (same length). */
 void rewrite_id(char *text, size_t len, const struct uuid *from, const struct uuid *to);

@@ -42,8 +42,7 @@ const char *const store_schema[] = {
         NULL,
 };
 
-/* --- loading
- * ------------------------------------------------------------------------------ */
+/* --- loading ----------------------------------------------------------------------- */
 
 static const struct pg_statement load_tenants = {
         "load_tenants", "SELECT name FROM chromatid.tenant ORDER BY created_seq"};
@@ -183,8 +182,7 @@ void store_load_clear(struct store_load *load)
 	table_clear(&load->databases);
 }
 
-/* --- instances
- * -------------------------------------------------------------------------- */
+/* --- instances --------------------------------------------------------------------- */
 
 static int instance_ids[CONF_MAX_INSTANCES];
 
@@ -206,8 +204,7 @@ int store_instance_index(int64_t id)
 	return -1;
 }
 
-/* --- what a decision changes
- * ---------------------------------------------------------------- */
+/* --- what a decision changes ------------------------------------------------------- */
 
 static const struct pg_statement live = {
         "collection_live",

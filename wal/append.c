@@ -43,8 +43,7 @@ static struct {
 	struct metric_histogram seconds;
 } appends;
 
-/* --- the statements
- * ------------------------------------------------------------------------- */
+/* --- the statements ---------------------------------------------------------------- */
 
 /* $1 op, $2 kind, $3 collection, $4 database, $5 name, $6 old name, $7 body, $8 length,
  * $9 embeddings, $10 epoch; 0 stands for no collection or database. */
@@ -167,8 +166,7 @@ static void add_statement(struct pg_unit *unit, const struct append *a)
 	pg_add(unit, statement_for(w), n, params);
 }
 
-/* --- in memory
- * ---------------------------------------------------------------------------------- */
+/* --- in memory --------------------------------------------------------------------- */
 
 static void to_catalogue(struct append *a, wal_seq seq)
 {
@@ -239,8 +237,7 @@ static void appended(struct append *a, wal_seq seq)
 	append_free(a);
 }
 
-/* --- the log's answer
- * ----------------------------------------------------------------------------- */
+/* --- the log's answer -------------------------------------------------------------- */
 
 static enum status nothing_logged(const struct wal_write *w)
 {
@@ -278,8 +275,7 @@ static void submit(struct append *a)
 	pg_submit(wal_pg(), unit, on_appended, a, &a->pending);
 }
 
-/* --- the inquiry
- * ----------------------------------------------------------------------------------- */
+/* --- the inquiry ------------------------------------------------------------------- */
 
 static const struct pg_statement end_session = {
         "end_session", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
@@ -365,9 +361,7 @@ void append_lost_session(int pid)
 	appends.lost_pid = pid;
 }
 
-/* --- the door
- * ----------------------------------------------------------------------------------------
- */
+/* --- the door ---------------------------------------------------------------------- */
 
 static struct append *append_create(const struct wal_write *write, struct wal_op *op)
 {

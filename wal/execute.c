@@ -53,8 +53,7 @@ static msec time_limit(const struct blob *body)
 	return limit < TIMEOUT_MOST ? limit : TIMEOUT_MOST;
 }
 
-/* --- the end
- * --------------------------------------------------------------------------------- */
+/* --- the end ----------------------------------------------------------------------- */
 
 /* Frees the execution, then tells the engine. */
 static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
@@ -75,8 +74,7 @@ static void not_sent(struct execution *e, const char *why)
 	conclude(e, VERDICT_BUSY, 0, NULL, why);
 }
 
-/* --- the body, when memory had let it go
- * -------------------------------------------------------- */
+/* --- the body, when memory had let it go ------------------------------------------- */
 
 static const struct pg_statement fetch = {
         "fetch", "SELECT body FROM chromatid.log WHERE seq = $1"};
@@ -106,8 +104,7 @@ static void fetch_body(struct execution *e)
 	pg_submit(wal_control(), unit, on_fetched, e, &e->pending);
 }
 
-/* --- the ids of a delete by filter
- * ------------------------------------------------------------- */
+/* --- the ids of a delete by filter ------------------------------------------------- */
 
 static const struct pg_statement store_ids = {
         "store_ids", "INSERT INTO chromatid.resolved (seq, n, ids) VALUES ($1, $2, $3)"
@@ -157,8 +154,7 @@ static void on_resolved(struct execution *e, const struct reply *reply, enum ver
 		store_resolved(e, ids, count);
 }
 
-/* --- creates
- * ----------------------------------------------------------------------------------- */
+/* --- creates ----------------------------------------------------------------------- */
 
 static bool learn_id(struct execution *e, const struct blob *answer)
 {
@@ -200,9 +196,7 @@ static void on_taken(struct execution *e, const struct reply *reply)
 	}
 }
 
-/* --- replies
- * ---------------------------------------------------------------------------------------
- */
+/* --- replies ----------------------------------------------------------------------- */
 
 static bool is_delete(const struct record *r)
 {
@@ -273,9 +267,7 @@ static void on_reply(void *arg, const struct reply *reply)
 	}
 }
 
-/* --- steps
- * ----------------------------------------------------------------------------------------
- */
+/* --- steps ------------------------------------------------------------------------- */
 
 static void issue(struct execution *e, struct prepared *p)
 {

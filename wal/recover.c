@@ -64,8 +64,7 @@ static bool failed(struct recovery *rec, const char *what, enum status s,
 	return true;
 }
 
-/* --- positions
- * ----------------------------------------------------------------------------- */
+/* --- positions --------------------------------------------------------------------- */
 
 struct positions {
 	struct table seqs; /* "instance scope" -> int64_t, its own memory */
@@ -105,8 +104,7 @@ static void positions_clear(struct positions *p)
 	table_clear(&p->seqs);
 }
 
-/* --- records
- * --------------------------------------------------------------------------------- */
+/* --- records ----------------------------------------------------------------------- */
 
 enum {
 	SEQ,
@@ -226,9 +224,7 @@ static unsigned load_records(const struct store_load *load, const struct positio
 	return n;
 }
 
-/* --- steps
- * --------------------------------------------------------------------------------------
- */
+/* --- steps ------------------------------------------------------------------------- */
 
 static const struct pg_statement clock_now = {"clock_now",
                                               "SELECT seq FROM chromatid.clock"};

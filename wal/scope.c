@@ -25,8 +25,8 @@ static struct scope *scope_create(int64_t id)
 	return s;
 }
 
-/* Its owner is gone. Wide records (a delete of the database, a reset) may still be members;
- * the last one to leave frees it. */
+/* Its owner is gone. Wide records (a delete of the database, a reset) may still be
+ * members; the last one to leave frees it. */
 void scope_free(struct scope *s)
 {
 	if (s == NULL)

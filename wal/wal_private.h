@@ -119,16 +119,14 @@ struct wal_op {
 
 void wal_op_end(struct wal_op *op, enum status s);
 
-/* --- record.c
- * ------------------------------------------------------------------------------ */
+/* --- record.c ---------------------------------------------------------------------- */
 struct record *record_create(wal_seq seq, const struct wal_write *write);
 void record_free(struct record *r);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
 
-/* --- scope.c: order, pure
- * --------------------------------------------------------------------- */
+/* --- scope.c: order, pure ---------------------------------------------------------- */
 struct scope *scope_all(void);
 struct scope *scope_of_collection(struct collection *c);
 struct scope *scope_of_database(struct database *db);
@@ -143,8 +141,7 @@ void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
 
-/* --- verdict.c: pure
- * --------------------------------------------------------------------------- */
+/* --- verdict.c: pure --------------------------------------------------------------- */
 enum verdict {
 	VERDICT_APPLIED,  /* it has its effect there */
 	VERDICT_REFUSED,  /* a clear no, without effect */
@@ -157,8 +154,7 @@ enum verdict {
 enum verdict verdict_of(const struct reply *reply);
 const char *verdict_name(enum verdict v);
 
-/* --- engine.c: whose turn it is, and what a verdict means
- * -------------------------------------- */
+/* --- engine.c: whose turn it is, and what a verdict means -------------------------- */
 void engine_start(const struct conf *conf);
 void engine_stop(void);
 void engine_clear(void);            /* forget all records (deposed, or stopping) */
@@ -171,8 +167,7 @@ void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 void engine_figures(struct wal_figures *out);
 struct record *engine_find(wal_seq seq);
 
-/* --- execute.c: one record at one instance
- * ----------------------------------------------------- */
+/* --- execute.c: one record at one instance ----------------------------------------- */
 struct execution_result {
 	enum verdict verdict;
 	int http;
@@ -184,8 +179,7 @@ void execution_rest(struct record *r, unsigned i, msec wait); /* then engine_kic
 void execution_cancel(struct record *r, unsigned i);
 void engine_executed(struct record *r, unsigned i, const struct execution_result *result);
 
-/* --- calls.c: pure: what to send
- * --------------------------------------------------------------- */
+/* --- calls.c: pure: what to send --------------------------------------------------- */
 struct prepared {
 	const char *method;
 	struct text target;
@@ -204,8 +198,7 @@ void prepared_clear(struct prepared *p);
 /* {"ids":[...]} out of the answer to prepare_resolve(); NULL: not understood */
 struct blob *resolved_from(const struct blob *answer, size_t *count);
 
-/* --- persist.c: outcomes and positions
- * ----------------------------------------------------------- */
+/* --- persist.c: outcomes and positions --------------------------------------------- */
 void persist_start(void);
 void persist_turn(struct record *r, unsigned i, bool with_decision);
 void persist_resume(void); /* PostgreSQL is back */
@@ -214,8 +207,7 @@ unsigned persist_waiting(void);
 /* Adds the refusal of everything that follows unless we still lead. */
 void persist_add_fence(struct pg_unit *unit);
 
-/* --- append.c
- * -------------------------------------------------------------------------------- */
+/* --- append.c ---------------------------------------------------------------------- */
 void append_start(void);
 void append_lost_session(int pid); /* the session whose commits may be unknown */
 void append_write(const struct wal_write *write, struct wal_op *op);
@@ -226,8 +218,7 @@ void append_loaded(wal_seq last);
 uint64_t append_us_sum(void);
 const struct metric_histogram *append_seconds(void);
 
-/* --- lease.c, recover.c, schema.c, upkeep.c
- * ------------------------------------------------------------------ */
+/* --- lease.c, recover.c, schema.c, upkeep.c ---------------------------------------- */
 void lease_start(void);
 void lease_stop(void);
 void lease_connected(void); /* the control session is up */

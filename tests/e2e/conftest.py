@@ -29,6 +29,13 @@ def shared_world(postgres, tmp_path_factory):
         yield world
 
 
+@pytest.fixture(autouse=True)
+def revive(request):
+    """A test that failed half way leaves no dead server to the next one in its module."""
+    if "shared_world" in request.fixturenames:
+        request.getfixturevalue("shared_world").revive()
+
+
 @pytest.fixture
 def make_world(postgres, tmp_path):
     """make_world(start=False, WRITE_WAIT="1s"): a world with settings of its own."""
@@ -51,4 +58,6 @@ def pytest_runtest_makereport(item):
     if report.failed:
         for name in ("world", "shared_world"):
             if name in item.funcargs:
-                report.sections.append(("proxy", item.funcargs[name].proxy.log()[-6000:]))
+                log = item.funcargs[name].proxy.log().splitlines()
+                told = [line for line in log if '"op":"status"' not in line]
+                report.sections.append(("proxy", "\n".join(told[-40:])))

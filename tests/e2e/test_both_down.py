@@ -104,6 +104,7 @@ def test_the_pending_writes_survive_the_proxy(dark):
     pending(world.http.post(world.path + "/add", json={"ids": ["1"], "embeddings": [[1, 1]]}))
     world.proxy.kill()
     world.proxy.start(wait="listening")
+    wait_until(lambda: world.http.get("/health").json()["status"] == "unavailable", 30, "it has begun")
     pending(world.http.post(world.path + "/add", json={"ids": ["2"], "embeddings": [[2, 2]]}))
     assert come_back(world, world.instances)["dark"]["order"] == ["0", "1", "2"]
 

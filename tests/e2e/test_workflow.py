@@ -19,21 +19,16 @@ VECTORS = [[0.1, 0.2, 0.3], [0.9, 0.1, 0.4], [0.5, 0.5, 0.5], [0.7, 0.2, 0.1], [
 
 @pytest.fixture(params=["none", "primary", "replica"], ids=lambda down: f"{down}_down")
 def outage(request, shared_world):
-    """Called in the middle of the work; afterwards both servers are up again and equal."""
+    """To be called in the middle of the work."""
     world = shared_world
     victim = {"none": None, "primary": world.primary, "replica": world.replica}[request.param]
 
-    yield lambda: victim and victim.kill()
-    if victim and not victim.running():
-        victim.start()
-    converged(world)
+    return lambda: victim and victim.kill()
 
 
 def finish(world):
     """The server that was down comes back: both get equal; returns the collections."""
-    for chroma in world.instances:
-        if not chroma.running():
-            chroma.start()
+    world.revive()
     content = converged(world)[DEFAULT_DATABASE]
     check_mappings(world)
     return content

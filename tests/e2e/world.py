@@ -303,6 +303,13 @@ class World:
     def all_healthy(self):
         return all(i["healthy"] for i in self.proxy.status()["instances"])
 
+    def revive(self):
+        """Starts what is not running."""
+        for process in (*self.instances, self.proxy):
+            if not process.running():
+                process.start()
+        wait_until(self.all_healthy, 30, "both instances are healthy")
+
     def wait_down(self, chroma):
         wait_until(
             lambda: not self.proxy.instance(chroma.name)["healthy"], 30, f"{chroma.name} is seen down"

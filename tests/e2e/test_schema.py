@@ -1,0 +1,69 @@
+"""docs/status.schema.json and the documents it describes keep each other true."""
+
+import json
+
+from jsonschema import Draft202012Validator
+
+from compare import converged
+from world import ROOT, wait_until
+
+SCHEMA = json.loads((ROOT / "docs/status.schema.json").read_text())
+PAGES = {"status": "/status", "wal_status": "/wal/status"}
+
+
+def resolve(schema):
+    return SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+
+
+def not_described(value, schema, path=""):
+    """Keys that are there and that the schema does not name."""
+    schema = resolve(schema)
+    if isinstance(value, list):
+        items = schema.get("items", {})
+        return [n for i, v in enumerate(value) for n in not_described(v, items, f"{path}/{i}")]
+    if not isinstance(value, dict):
+        return []
+    known = schema.get("properties", {})
+    extra = [f"{path}/{key}" for key in value if key not in known]
+    return extra + [n for k in value if k in known for n in not_described(value[k], known[k], f"{path}/{k}")]
+
+
+def holds(world):
+    for name, path in PAGES.items():
+        schema = {"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}
+        document = world.http.get(path).raise_for_status().json()
+        wrong = [f"{list(e.path)}: {e.message}" for e in Draft202012Validator(schema).iter_errors(document)]
+        assert wrong == []
+        assert not_described(document, schema) == []
+
+
+def test_it_is_a_schema():
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_it_holds_while_all_is_well_and_while_nothing_is(shared_world):
+    world = shared_world
+    converged(world)
+    holds(world)
+    world.replica.kill()
+    c = world.client().get_or_create_collection("schema", embedding_function=None)
+    c.upsert(ids=["1"], embeddings=[[1, 2]])
+    world.wait_down(world.replica)
+    holds(world)
+    world.replica.start()
+    converged(world)
+
+
+def test_a_proxy_that_does_not_lead_does_not_pretend_to_know(postgres, make_world):
+    world = make_world(start=False)
+    postgres.stop()
+    try:
+        world.proxy.start(wait="listening")
+        wait_until(lambda: world.proxy.status()["instances"][0]["state"] == "down", 10, "it is probed")
+        holds(world)
+        status = world.proxy.status()
+        assert not status["leader"]
+        assert status["wal"]["pending_writes"] is None and status["collections"]["live"] is None
+        assert not any(i["caught_up"] for i in status["instances"])
+    finally:
+        postgres.start()

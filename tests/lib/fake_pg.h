@@ -1,0 +1,51 @@
+/* tests/lib/fake_pg.h - stands in for core/pg.c: PostgreSQL as far as wal/ and mapping/
+ * use it, in memory, in virtual time.
+ *
+ * It knows the statements by their names and does what their SQL does (that the SQL does
+ * it is proven against PostgreSQL, in tests/integration). Units commit in order, a group
+ * at a time, some milliseconds after they were sent. What it holds survives pg_destroy(),
+ * so that a test can end the proxy and start it again. */
+#ifndef TESTS_LIB_FAKE_PG_H
+#define TESTS_LIB_FAKE_PG_H
+
+#include "core/pg.h"
+
+void fake_pg_start(void); /* an empty database, reachable */
+void fake_pg_stop(void);
+void fake_pg_delay(msec commit);  /* how long a commit takes; 2 at first */
+void fake_pg_reachable(bool yes); /* no: sessions do not come back */
+void fake_pg_stall(bool yes);     /* nothing commits, nothing is lost */
+void fake_pg_refuse(const char *statement, unsigned times); /* disk full */
+
+/* The connection of `session` ("log", "control") is lost, now, and comes back 100 ms
+ * later if reachable. Of the group that was sent, the first `commits` units have
+ * committed; nobody hears of it. With `linger` the others go on at the server and commit
+ * some time later, unless somebody ends that session there. */
+void fake_pg_cut(const char *session, unsigned commits, bool linger, msec later);
+/* What becomes of the group that was sent when the proxy dies (pg_destroy). */
+void fake_pg_at_death(unsigned commits, bool linger, msec later);
+unsigned fake_pg_sent(const char *session); /* units in the group under way */
+void fake_pg_take_lease(msec holds_for);    /* another proxy takes over */
+bool fake_pg_has_epoch(int64_t epoch);
+
+/* What it holds. */
+struct fake_log {
+	int64_t seq, collection, database, epoch, at_ms;
+	int kind;
+	char op[40];
+	char *name, *old_name, *body;
+	int body_len;
+	bool no_body, embeddings;
+	int decision, http, instance; /* decision 0: none yet */
+	char *ids;                    /* resolved; NULL: none */
+};
+unsigned fake_pg_log_count(void);
+const struct fake_log *fake_pg_log(unsigned k); /* in order of seq */
+const struct fake_log *fake_pg_log_seq(int64_t seq);
+int64_t fake_pg_position(const char *instance, int64_t scope);
+void fake_pg_database(int64_t id, const char **tenant, const char **name);
+/* The live collections, as "tenant/database/name" lines, sorted; freed by the caller. */
+char *fake_pg_catalogue(void);
+const char *fake_pg_binding(int64_t collection, const char *instance); /* "" if none */
+
+#endif

@@ -1,0 +1,1012 @@
+/* tests/lib/fake_pg_tables.c - the tables of the log, and what each statement does. */
+#include "tests/lib/fake_pg_tables.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "core/text.h"
+#include "tests/lib/fake_pg.h"
+
+struct tenant_row {
+	char *name;
+	int64_t seq;
+};
+
+struct database_row {
+	int64_t id;
+	char *public_id, *tenant, *name;
+	int life;
+};
+
+struct collection_row {
+	int64_t id, database;
+	char *public_id, *name, *next_name;
+	int life;
+	bool dimension_known;
+};
+
+struct name_row {
+	int64_t database, collection;
+	char *name;
+};
+
+struct binding_row {
+	int64_t collection, instance;
+	char *local;
+};
+
+struct instance_row {
+	int64_t id, floor;
+	char *name;
+};
+
+struct position_row {
+	int64_t instance, scope, seq;
+};
+
+#define rows_of(type)                                                                    \
+	struct {                                                                         \
+		struct type *at;                                                         \
+		size_t n;                                                                \
+	}
+#define add_row(rows, ...)                                                               \
+	((rows)->at = mem_resize((rows)->at, ((rows)->n + 1) * sizeof(*(rows)->at)),     \
+	 (rows)->at[(rows)->n] = __VA_ARGS__, &(rows)->at[(rows)->n++])
+#define each_row(row, rows)                                                              \
+	for (row = (rows)->at; row != NULL && row < (rows)->at + (rows)->n; row++)
+
+static struct {
+	int64_t version, clock, epoch;
+	char *holder, *holder_name;
+	msec until;
+	rows_of(fake_log) log;
+	rows_of(tenant_row) tenants;
+	rows_of(database_row) databases;
+	rows_of(collection_row) collections;
+	rows_of(name_row) names;
+	rows_of(binding_row) bindings;
+	rows_of(instance_row) instances;
+	rows_of(position_row) positions;
+} db;
+
+/* --- results --------------------------------------------------------------------------
+ */
+
+static void put_len(struct fake_set *set, const char *text, size_t len)
+{
+	size_t n = (size_t)(set->rows * set->columns);
+	size_t have = n; /* cells of whole rows; the open row is counted in `changed` */
+
+	have += (size_t)set->changed++;
+	set->cells = mem_resize(set->cells, (have + 1) * sizeof(struct fake_cell));
+	set->cells[have].text = text != NULL ? mem_substring(text, len) : NULL;
+	set->cells[have].len = len;
+}
+
+static void put(struct fake_set *set, const char *text)
+{
+	put_len(set, text, text != NULL ? strlen(text) : 0);
+}
+
+static void put_number(struct fake_set *set, int64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)n);
+	put(set, text);
+}
+
+static void put_number_or_null(struct fake_set *set, int64_t n)
+{
+	if (n == 0)
+		put(set, NULL);
+	else
+		put_number(set, n);
+}
+
+static void end_row(struct fake_set *set)
+{
+	set->columns = (int)set->changed;
+	set->changed = 0;
+	set->rows++;
+}
+
+void fake_set_number(struct fake_set *set, int64_t n)
+{
+	put_number(set, n);
+	end_row(set);
+}
+
+void fake_results_clear(struct pg_results *r)
+{
+	for (int i = 0; i < r->n; i++) {
+		for (int k = 0; k < r->sets[i].rows * r->sets[i].columns; k++)
+			free(r->sets[i].cells[k].text);
+		free(r->sets[i].cells);
+	}
+	free(r->sets);
+	*r = (struct pg_results){0};
+}
+
+int pg_rows(const struct pg_results *r, int statement)
+{
+	return statement < r->n ? r->sets[statement].rows : 0;
+}
+
+int64_t pg_changed(const struct pg_results *r, int statement)
+{
+	return statement < r->n ? r->sets[statement].changed : 0;
+}
+
+static const struct fake_cell *cell(const struct pg_results *r, int statement, int row,
+                                    int column)
+{
+	const struct fake_set *set = &r->sets[statement];
+
+	assert(statement < r->n && row < set->rows && column < set->columns);
+	return &set->cells[row * set->columns + column];
+}
+
+bool pg_is_null(const struct pg_results *r, int statement, int row, int column)
+{
+	return cell(r, statement, row, column)->text == NULL;
+}
+
+const char *pg_get_text(const struct pg_results *r, int statement, int row, int column)
+{
+	const char *text = cell(r, statement, row, column)->text;
+
+	return text != NULL ? text : "";
+}
+
+int64_t pg_get_int8(const struct pg_results *r, int statement, int row, int column)
+{
+	return strtoll(pg_get_text(r, statement, row, column), NULL, 10);
+}
+
+bool pg_get_bool(const struct pg_results *r, int statement, int row, int column)
+{
+	return pg_get_text(r, statement, row, column)[0] == 't';
+}
+
+const void *pg_get_bytes(const struct pg_results *r, int statement, int row, int column,
+                         size_t *len)
+{
+	*len = cell(r, statement, row, column)->len;
+	return pg_get_text(r, statement, row, column);
+}
+
+const char *pg_sqlstate(const struct pg_results *r)
+{
+	return r->sqlstate;
+}
+
+const char *pg_message(const struct pg_results *r)
+{
+	return r->message != NULL ? r->message : "";
+}
+
+/* --- finding ---------------------------------------------------------------------------
+ */
+
+static struct collection_row *collection_of(int64_t id)
+{
+	struct collection_row *c;
+
+	each_row(c, &db.collections) if (c->id == id) return c;
+	return NULL;
+}
+
+static struct database_row *database_of(int64_t id)
+{
+	struct database_row *d;
+
+	each_row(d, &db.databases) if (d->id == id) return d;
+	return NULL;
+}
+
+static struct fake_log *log_of(int64_t seq)
+{
+	struct fake_log *l;
+
+	each_row(l, &db.log) if (l->seq == seq) return l;
+	return NULL;
+}
+
+static bool name_taken(int64_t database, const char *name)
+{
+	const struct name_row *n;
+
+	each_row(n, &db.names) if (n->database == database &&
+	                           strcmp(n->name, name) == 0) return true;
+	return false;
+}
+
+/* 0 or NULL stand for any. */
+static void delete_names(int64_t database, int64_t collection, const char *name,
+                         int64_t before)
+{
+	for (size_t k = 0; k < db.names.n; k++) {
+		struct name_row *n = &db.names.at[k];
+
+		if ((database != 0 && n->database != database) ||
+		    (collection != 0 && n->collection != collection) ||
+		    (name != NULL && strcmp(n->name, name) != 0) ||
+		    (before != 0 && n->collection >= before))
+			continue;
+		free(n->name);
+		*n = db.names.at[--db.names.n];
+		k--;
+	}
+}
+
+static void replace(char **at, const char *text)
+{
+	char *old = *at;
+
+	*at = mem_string(text);
+	free(old);
+}
+
+static struct fake_part now; /* the statement being executed */
+
+static int64_t number(int k)
+{
+	assert(k <= now.n);
+	return now.params[k - 1].number;
+}
+
+static const char *text(int k)
+{
+	assert(k <= now.n);
+	return now.params[k - 1].text;
+}
+
+static char *bytes_copy(int k)
+{
+	const struct fake_param *p = &now.params[k - 1];
+
+	return p->kind == PG_BYTES ? mem_substring(p->bytes, p->len) : NULL;
+}
+
+/* --- appending
+ * -------------------------------------------------------------------------- */
+
+static void append(struct fake_set *set, int64_t collection, int64_t database)
+{
+	struct fake_log l = {
+	        .seq = db.clock,
+	        .kind = (int)number(2),
+	        .collection = collection,
+	        .database = database,
+	        .name = mem_string(text(5)),
+	        .old_name = mem_string(text(6)),
+	        .body = bytes_copy(7),
+	        .body_len = (int)number(8),
+	        .no_body = now.params[6].kind == PG_NULL,
+	        .embeddings = number(9) != 0,
+	        .epoch = number(10),
+	        .at_ms = clock_wall_ms(),
+	};
+
+	snprintf(l.op, sizeof(l.op), "%s", text(1));
+	add_row(&db.log, l);
+	fake_set_number(set, db.clock);
+}
+
+static void append_plain(struct fake_set *set)
+{
+	db.clock++;
+	append(set, number(3), number(4));
+}
+
+static void append_create_collection(struct fake_set *set)
+{
+	const struct database_row *d = database_of(number(4));
+
+	if (d == NULL || d->life != 1 || name_taken(number(4), text(5)))
+		return;
+	db.clock++;
+	add_row(&db.names, (struct name_row){number(4), db.clock, mem_string(text(5))});
+	add_row(&db.collections, (struct collection_row){.id = db.clock,
+	                                                 .database = number(4),
+	                                                 .name = mem_string(text(5))});
+	append(set, db.clock, number(4));
+}
+
+static void append_rename(struct fake_set *set)
+{
+	struct collection_row *c = collection_of(number(3));
+
+	if (c == NULL || c->life != 1 || c->next_name != NULL ||
+	    name_taken(number(4), text(5)))
+		return;
+	add_row(&db.names, (struct name_row){number(4), c->id, mem_string(text(5))});
+	c->next_name = mem_string(text(5));
+	append_plain(set);
+}
+
+static void append_delete_collection(struct fake_set *set)
+{
+	struct collection_row *c = collection_of(number(3));
+
+	if (c == NULL || c->life != 1)
+		return;
+	c->life = 2;
+	delete_names(0, c->id, NULL, 0);
+	append_plain(set);
+}
+
+static void append_create_database(struct fake_set *set)
+{
+	const struct database_row *d;
+
+	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(11)) == 0 &&
+	                               strcmp(d->name, text(5)) == 0) return;
+	db.clock++;
+	add_row(&db.databases, (struct database_row){.id = db.clock,
+	                                             .public_id = mem_string(text(12)),
+	                                             .tenant = mem_string(text(11)),
+	                                             .name = mem_string(text(5))});
+	append(set, number(3), db.clock);
+}
+
+static void append_delete_database(struct fake_set *set)
+{
+	struct database_row *d = database_of(number(4));
+	struct collection_row *c;
+
+	if (d == NULL || d->life != 1)
+		return;
+	d->life = 2;
+	each_row(c, &db.collections) if (c->database == d->id) c->life = 2;
+	delete_names(d->id, 0, NULL, 0);
+	append_plain(set);
+}
+
+static void append_create_tenant(struct fake_set *set)
+{
+	const struct tenant_row *t;
+
+	each_row(t, &db.tenants) if (strcmp(t->name, text(5)) == 0) return;
+	append_plain(set);
+	add_row(&db.tenants, (struct tenant_row){mem_string(text(5)), db.clock});
+}
+
+static void find_op(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log) if (strcmp(l->op, text(1)) == 0)
+	        fake_set_number(set, l->seq);
+}
+
+static void fetch(struct fake_set *set)
+{
+	const struct fake_log *l = log_of(number(1));
+
+	if (l == NULL)
+		return;
+	put_len(set, l->body, (size_t)l->body_len);
+	end_row(set);
+}
+
+/* --- outcomes and positions
+ * -------------------------------------------------------------- */
+
+static void store_ids(struct fake_set *set)
+{
+	struct fake_log *l = log_of(number(1));
+
+	(void)set;
+	assert(l != NULL);
+	if (l->ids == NULL)
+		l->ids = bytes_copy(3);
+}
+
+static void outcome(struct fake_set *set)
+{
+	struct fake_log *l = log_of(number(1));
+
+	(void)set;
+	assert(l != NULL && number(2) >= 1 && number(2) <= 3);
+	if (l->decision != 0)
+		return;
+	l->decision = (int)number(2);
+	l->http = (int)number(3);
+	l->instance = (int)number(5);
+}
+
+static void position(struct fake_set *set)
+{
+	const struct fake_log *l = log_of(number(3));
+	struct position_row *p;
+
+	(void)set;
+	assert(l != NULL && l->decision != 0); /* nobody passes what is not decided */
+	each_row(p, &db.positions) if (p->instance == number(1) && p->scope == number(2))
+	{
+		if (p->seq < number(3))
+			p->seq = number(3);
+		return;
+	}
+	add_row(&db.positions, (struct position_row){number(1), number(2), number(3)});
+}
+
+static void binding(struct fake_set *set)
+{
+	struct binding_row *b;
+
+	(void)set;
+	each_row(b,
+	         &db.bindings) if (b->collection == number(1) && b->instance == number(2))
+	{
+		replace(&b->local, text(3));
+		return;
+	}
+	add_row(&db.bindings,
+	        (struct binding_row){number(1), number(2), mem_string(text(3))});
+}
+
+static void collection_live(struct fake_set *set)
+{
+	struct collection_row *c = collection_of(number(1));
+
+	(void)set;
+	if (c == NULL || c->life != 0)
+		return;
+	c->life = 1;
+	replace(&c->public_id, text(2));
+}
+
+static void refused_create(struct fake_set *set)
+{
+	struct collection_row *c = collection_of(number(1));
+
+	(void)set;
+	delete_names(0, number(1), NULL, 0);
+	c->life = 2;
+}
+
+static void rename_accepted(struct fake_set *set)
+{
+	struct collection_row *c = collection_of(number(1));
+
+	(void)set;
+	delete_names(0, number(1), text(2), 0);
+	replace(&c->name, text(3));
+	replace(&c->next_name, NULL);
+}
+
+static void rename_refused(struct fake_set *set)
+{
+	struct collection_row *c = collection_of(number(1));
+
+	(void)set;
+	delete_names(0, number(1), text(2), 0);
+	replace(&c->next_name, NULL);
+}
+
+static void dimension(struct fake_set *set)
+{
+	(void)set;
+	collection_of(number(1))->dimension_known = true;
+}
+
+static void database_live(struct fake_set *set)
+{
+	struct database_row *d = database_of(number(1));
+
+	(void)set;
+	if (d->life == 0)
+		d->life = 1;
+}
+
+static void database_refused(struct fake_set *set)
+{
+	(void)set;
+	database_of(number(1))->life = 2;
+}
+
+static void remove_tenants(const char *but, const char *name, int64_t before)
+{
+	for (size_t k = 0; k < db.tenants.n; k++) {
+		struct tenant_row *t = &db.tenants.at[k];
+
+		if ((but != NULL && strcmp(t->name, but) == 0) ||
+		    (name != NULL && strcmp(t->name, name) != 0) ||
+		    (before != 0 && t->seq >= before))
+			continue;
+		free(t->name);
+		*t = db.tenants.at[--db.tenants.n];
+		k--;
+	}
+}
+
+static void tenant_refused(struct fake_set *set)
+{
+	(void)set;
+	remove_tenants(NULL, text(1), 0);
+}
+
+/* What is older than the reset ($1) goes with it. */
+static void reset_all(struct fake_set *set)
+{
+	int64_t before = now.n > 0 ? number(1) : INT64_MAX;
+	struct collection_row *c;
+	struct database_row *d;
+
+	(void)set;
+	remove_tenants("default_tenant", NULL, before);
+	each_row(d, &db.databases) if (d->id != 1 && d->id < before) d->life = 2;
+	each_row(c, &db.collections)
+	{
+		d = database_of(c->database);
+		if (c->id >= before && d->life < 2)
+			continue;
+		c->life = 2;
+		delete_names(0, c->id, NULL, 0);
+	}
+}
+
+static void nothing(struct fake_set *set)
+{
+	(void)set;
+}
+
+/* --- the lease
+ * -------------------------------------------------------------------------- */
+
+static void grant(msec holds_for)
+{
+	db.epoch++;
+	db.until = clock_ms() + holds_for;
+}
+
+static void lease_acquire(struct fake_set *set)
+{
+	if (db.holder != NULL && db.until >= clock_ms() &&
+	    strcmp(db.holder, text(1)) != 0)
+		return;
+	replace(&db.holder, text(1));
+	replace(&db.holder_name, text(2));
+	grant(5000);
+	fake_set_number(set, db.epoch);
+}
+
+static void lease_renew(struct fake_set *set)
+{
+	if (db.epoch != number(1) || db.holder == NULL || strcmp(db.holder, text(2)) != 0)
+		return;
+	db.until = clock_ms() + 5000;
+	set->changed = 1;
+}
+
+static void lease_who(struct fake_set *set)
+{
+	put(set, db.holder_name != NULL ? db.holder_name : "");
+	put_number(set, db.until > clock_ms() ? (int64_t)(db.until - clock_ms()) : 0);
+	end_row(set);
+}
+
+static void lease_release(struct fake_set *set)
+{
+	if (db.epoch != number(1) || db.holder == NULL || strcmp(db.holder, text(2)) != 0)
+		return;
+	replace(&db.holder, NULL);
+	db.until = 0;
+	set->changed = 1;
+}
+
+void fake_pg_take_lease(msec holds_for)
+{
+	replace(&db.holder, "another");
+	replace(&db.holder_name, "another");
+	grant(holds_for);
+}
+
+bool fake_pg_has_epoch(int64_t epoch)
+{
+	return db.epoch == epoch;
+}
+
+/* --- loading
+ * ----------------------------------------------------------------------------- */
+
+static void clock_now(struct fake_set *set)
+{
+	fake_set_number(set, db.clock);
+}
+
+static void register_instance(struct fake_set *set)
+{
+	struct instance_row *i;
+
+	each_row(i, &db.instances) if (strcmp(i->name, text(1)) == 0) break;
+	if (i == NULL || i == db.instances.at + db.instances.n)
+		i = add_row(&db.instances,
+		            (struct instance_row){.id = (int64_t)db.instances.n + 1,
+		                                  .name = mem_string(text(1))});
+	put_number(set, i->id);
+	put_number(set, i->floor);
+	end_row(set);
+}
+
+static bool log_names(int64_t collection, int64_t database, int64_t above)
+{
+	const struct fake_log *l;
+
+	each_row(l,
+	         &db.log) if (l->seq > above &&
+	                      ((collection != 0 && l->collection == collection) ||
+	                       (database != 0 && l->database == database))) return true;
+	return false;
+}
+
+static void load_tenants(struct fake_set *set)
+{
+	const struct tenant_row *t;
+
+	each_row(t, &db.tenants)
+	{
+		put(set, t->name);
+		end_row(set);
+	}
+}
+
+static bool holds_named_collection(int64_t database, int64_t above)
+{
+	const struct collection_row *c;
+
+	each_row(c, &db.collections) if (c->database == database &&
+	                                 log_names(c->id, 0, above)) return true;
+	return false;
+}
+
+static void load_databases(struct fake_set *set)
+{
+	const struct database_row *d;
+
+	each_row(d, &db.databases)
+	{
+		if (d->life == 2 && !log_names(0, d->id, number(1)) &&
+		    !holds_named_collection(d->id, number(1)))
+			continue;
+		put_number(set, d->id);
+		put(set, d->public_id);
+		put(set, d->tenant);
+		put(set, d->name);
+		put_number(set, d->life);
+		end_row(set);
+	}
+}
+
+static void load_collections(struct fake_set *set)
+{
+	const struct collection_row *c;
+
+	each_row(c, &db.collections)
+	{
+		if (c->life == 2 && !log_names(c->id, 0, number(1)))
+			continue;
+		put_number(set, c->id);
+		put(set, c->public_id != NULL ? c->public_id : "");
+		put_number(set, c->database);
+		put(set, c->name);
+		put(set, c->next_name);
+		put_number(set, c->life);
+		put(set, c->dimension_known ? "t" : "f");
+		put_number(set, 1000);
+		put_number(set, 2000);
+		end_row(set);
+	}
+}
+
+static void load_bindings(struct fake_set *set)
+{
+	const struct binding_row *b;
+
+	each_row(b, &db.bindings)
+	{
+		const struct collection_row *c = collection_of(b->collection);
+
+		if (c->life == 2 && !log_names(c->id, 0, number(1)))
+			continue;
+		put_number(set, b->collection);
+		put_number(set, b->instance);
+		put(set, b->local);
+		end_row(set);
+	}
+}
+
+static void load_positions(struct fake_set *set)
+{
+	const struct position_row *p;
+
+	each_row(p, &db.positions)
+	{
+		put_number(set, p->instance);
+		put_number(set, p->scope);
+		put_number(set, p->seq);
+		end_row(set);
+	}
+}
+
+static void load_log(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log)
+	{
+		if (l->seq <= number(1))
+			continue;
+		put_number(set, l->seq);
+		put_number(set, l->kind);
+		put_number_or_null(set, l->collection);
+		put_number_or_null(set, l->database);
+		put(set, l->name);
+		put(set, l->old_name);
+		put_number(set, l->body_len);
+		put(set, l->embeddings ? "t" : "f");
+		put_number(set, l->at_ms);
+		put_number_or_null(set, l->decision);
+		put_number_or_null(set, l->http);
+		put_number_or_null(set, l->instance);
+		put(set, l->decision == 2 ? NULL : l->ids);
+		end_row(set);
+	}
+}
+
+/* --- upkeep
+ * ------------------------------------------------------------------------------- */
+
+static void set_floor(struct fake_set *set)
+{
+	struct instance_row *i;
+
+	(void)set;
+	each_row(i, &db.instances) if (i->id == number(1) && i->floor < number(2))
+	        i->floor = number(2);
+}
+
+static void log_row_clear(struct fake_log *l)
+{
+	free(l->name);
+	free(l->old_name);
+	free(l->body);
+	free(l->ids);
+}
+
+static void trim(struct fake_set *set)
+{
+	const struct instance_row *i;
+	int64_t floor = INT64_MAX;
+	size_t gone = 0;
+
+	(void)set;
+	each_row(i, &db.instances) floor = i->floor < floor ? i->floor : floor;
+	while (gone < db.log.n && db.log.at[gone].seq <= floor &&
+	       db.log.at[gone].at_ms < clock_wall_ms() - number(1)) {
+		/* an undecided record below the floor would be lost here */
+		assert(db.log.at[gone].decision != 0);
+		log_row_clear(&db.log.at[gone++]);
+	}
+	if (gone == 0)
+		return;
+	memmove(db.log.at, db.log.at + gone, (db.log.n - gone) * sizeof(*db.log.at));
+	db.log.n -= gone;
+}
+
+/* --- executing
+ * ---------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*run)(struct fake_set *set);
+} statements[] = {
+        {"append", append_plain},
+        {"append_create_collection", append_create_collection},
+        {"append_rename", append_rename},
+        {"append_delete_collection", append_delete_collection},
+        {"append_create_database", append_create_database},
+        {"append_delete_database", append_delete_database},
+        {"append_create_tenant", append_create_tenant},
+        {"find_op", find_op},
+        {"fetch", fetch},
+        {"store_ids", store_ids},
+        {"outcome", outcome},
+        {"position", position},
+        {"binding", binding},
+        {"collection_live", collection_live},
+        {"refused_create", refused_create},
+        {"rename_accepted", rename_accepted},
+        {"rename_refused", rename_refused},
+        {"dimension", dimension},
+        {"database_live", database_live},
+        {"database_refused", database_refused},
+        {"tenant_refused", tenant_refused},
+        {"reset_all", reset_all},
+        {"reset_default", nothing},
+        {"lease_acquire", lease_acquire},
+        {"lease_renew", lease_renew},
+        {"lease_who", lease_who},
+        {"lease_release", lease_release},
+        {"clock_now", clock_now},
+        {"register_instance", register_instance},
+        {"load_tenants", load_tenants},
+        {"load_databases", load_databases},
+        {"load_collections", load_collections},
+        {"load_bindings", load_bindings},
+        {"load_positions", load_positions},
+        {"load_log", load_log},
+        {"set_floor", set_floor},
+        {"trim", trim},
+};
+
+static void once(const char *sql, struct fake_set *set)
+{
+	static const char mark[] = "INSERT INTO chromatid.migration (version) VALUES (";
+
+	if (strstr(sql, "max(version)") != NULL)
+		fake_set_number(set, db.version);
+	else if (strncmp(sql, mark, strlen(mark)) == 0)
+		db.version = atoi(sql + strlen(mark));
+}
+
+const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set)
+{
+	now = *part;
+	if (part->name == NULL) {
+		once(part->sql, set);
+		return "";
+	}
+	if (strcmp(part->name, "fence") == 0)
+		return number(1) == db.epoch ? "" : "CT001";
+	for (size_t k = 0; k < sizeof(statements) / sizeof(statements[0]); k++)
+		if (strcmp(statements[k].name, part->name) == 0) {
+			statements[k].run(set);
+			return "";
+		}
+	fprintf(stderr, "fake_pg does not know the statement %s\n", part->name);
+	abort();
+}
+
+void fake_tables_start(void)
+{
+	db.clock = 1;
+	add_row(&db.tenants, (struct tenant_row){mem_string("default_tenant"), 0});
+	add_row(&db.databases,
+	        (struct database_row){
+	                .id = 1,
+	                .public_id = mem_string("00000000-0000-0000-0000-000000000000"),
+	                .tenant = mem_string("default_tenant"),
+	                .name = mem_string("default_database"),
+	                .life = 1});
+}
+
+void fake_tables_stop(void)
+{
+	struct fake_log *l;
+	struct tenant_row *t;
+	struct database_row *d;
+	struct collection_row *c;
+	struct name_row *n;
+	struct binding_row *b;
+	struct instance_row *i;
+
+	each_row(l, &db.log) log_row_clear(l);
+	each_row(t, &db.tenants) free(t->name);
+	each_row(d, &db.databases)
+	{
+		free(d->public_id);
+		free(d->tenant);
+		free(d->name);
+	}
+	each_row(c, &db.collections)
+	{
+		free(c->public_id);
+		free(c->name);
+		free(c->next_name);
+	}
+	each_row(n, &db.names) free(n->name);
+	each_row(b, &db.bindings) free(b->local);
+	each_row(i, &db.instances) free(i->name);
+	free(db.log.at);
+	free(db.tenants.at);
+	free(db.databases.at);
+	free(db.collections.at);
+	free(db.names.at);
+	free(db.bindings.at);
+	free(db.instances.at);
+	free(db.positions.at);
+	free(db.holder);
+	free(db.holder_name);
+	memset(&db, 0, sizeof(db));
+}
+
+/* --- looking at it
+ * ------------------------------------------------------------------------ */
+
+unsigned fake_pg_log_count(void)
+{
+	return (unsigned)db.log.n;
+}
+
+const struct fake_log *fake_pg_log(unsigned k)
+{
+	return &db.log.at[k];
+}
+
+const struct fake_log *fake_pg_log_seq(int64_t seq)
+{
+	return log_of(seq);
+}
+
+static int64_t instance_id(const char *name)
+{
+	const struct instance_row *i;
+
+	each_row(i, &db.instances) if (strcmp(i->name, name) == 0) return i->id;
+	return 0;
+}
+
+int64_t fake_pg_position(const char *instance, int64_t scope)
+{
+	const struct position_row *p;
+
+	each_row(p, &db.positions) if (p->instance == instance_id(instance) &&
+	                               p->scope == scope) return p->seq;
+	return 0;
+}
+
+const char *fake_pg_binding(int64_t collection, const char *instance)
+{
+	const struct binding_row *b;
+
+	each_row(b,
+	         &db.bindings) if (b->collection == collection &&
+	                           b->instance == instance_id(instance)) return b->local;
+	return "";
+}
+
+void fake_pg_database(int64_t id, const char **tenant, const char **name)
+{
+	const struct database_row *d = database_of(id);
+
+	assert(d != NULL);
+	*tenant = d->tenant;
+	*name = d->name;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char *fake_pg_catalogue(void)
+{
+	char **lines = mem_array(db.collections.n + 1, sizeof(char *));
+	const struct collection_row *c;
+	struct text out = {0};
+	size_t n = 0;
+
+	each_row(c, &db.collections)
+	{
+		const struct database_row *d = database_of(c->database);
+
+		if (c->life == 1)
+			lines[n++] =
+			        mem_format("%s/%s/%s\n", d->tenant, d->name, c->name);
+	}
+	qsort(lines, n, sizeof(char *), compare_lines);
+	text_adds(&out, "");
+	for (size_t k = 0; k < n; k++) {
+		text_adds(&out, lines[k]);
+		free(lines[k]);
+	}
+	free(lines);
+	return text_detach(&out);
+}

@@ -1,0 +1,316 @@
+/* tests/lib/model_chroma.c - the door: calls, their faults, and when they are executed.
+ * What they do is in model_chroma_content.c. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "core/mem.h"
+#include "core/timer.h"
+#include "tests/lib/fake_random.h"
+#include "tests/lib/fake_upstream.h"
+#include "tests/lib/model_chroma_content.h"
+
+/* One call under way. */
+struct visit {
+	struct model *m;
+	struct fake_call *call; /* NULL: whoever asked has gone */
+	char *method, *target;
+	struct blob *body;
+	enum fault fault;
+	bool executed;
+	int http;
+	struct text answer;
+	struct timer due;
+	TAILQ_ENTRY(visit) link;
+};
+
+struct model {
+	struct content *content;
+	bool down;
+	msec latency, busy_until;
+	enum fault fault;
+	unsigned times, calls;
+	enum fault (*ask)(void *arg);
+	void *ask_arg;
+	TAILQ_HEAD(, visit) visits;
+};
+
+/* --- a visit
+ * ---------------------------------------------------------------------------- */
+
+static void visit_free(struct visit *v)
+{
+	timer_stop(&v->due);
+	TAILQ_REMOVE(&v->m->visits, v, link);
+	blob_unref(&v->body);
+	text_clear(&v->answer);
+	free(v->method);
+	free(v->target);
+	free(v);
+}
+
+static void fail(struct visit *v, enum status s, const char *why)
+{
+	struct fake_call *call = v->call;
+
+	visit_free(v);
+	if (call != NULL)
+		fake_call_fail(call, s, why);
+}
+
+static void answer(struct visit *v, int http, const char *body)
+{
+	if (v->call != NULL)
+		fake_call_answer(v->call, http, body);
+	v->call = NULL;
+	visit_free(v);
+}
+
+static bool executes(enum fault f)
+{
+	return f == FAULT_NONE || f == FAULT_LOST_AFTER || f == FAULT_500_AFTER ||
+	       f == FAULT_503_AFTER || f == FAULT_HANG_AFTER;
+}
+
+static void execute(struct visit *v)
+{
+	v->http = content_execute(v->m->content, v->method, v->target,
+	                          blob_bytes(v->body), blob_len(v->body), &v->answer);
+}
+
+static void on_due(void *arg)
+{
+	struct visit *v = arg;
+
+	if (executes(v->fault))
+		execute(v);
+	v->executed = true;
+	switch (v->fault) {
+	case FAULT_NONE:
+		answer(v, v->http, text_string(&v->answer));
+		break;
+	case FAULT_LOST_BEFORE:
+	case FAULT_LOST_AFTER:
+		fail(v, STATUS_BROKEN, "broken by the test");
+		break;
+	case FAULT_500_BEFORE:
+	case FAULT_500_AFTER:
+		answer(v, 500, "{\"error\":\"InternalError\",\"message\":\"test\"}");
+		break;
+	case FAULT_503_BEFORE:
+	case FAULT_503_AFTER:
+		answer(v, 503, "busy");
+		break;
+	default: /* hangs on: until its caller gives up */
+		if (v->call == NULL)
+			visit_free(v);
+	}
+}
+
+/* Whoever asked has closed the connection. What had begun goes on, in its place. */
+static void gone(void *arg, struct fake_call *call)
+{
+	struct model *m = arg;
+	struct visit *v;
+
+	TAILQ_FOREACH (v, &m->visits, link)
+		if (v->call == call)
+			break;
+	if (v == NULL)
+		return;
+	v->call = NULL;
+	if (v->executed || v->fault == FAULT_LOST_BEFORE || !executes(v->fault))
+		visit_free(v);
+}
+
+static enum fault next_fault(struct model *m)
+{
+	if (m->times > 0) {
+		m->times--;
+		return m->fault;
+	}
+	return m->ask != NULL ? m->ask(m->ask_arg) : FAULT_NONE;
+}
+
+static bool is_probe(const struct call *call)
+{
+	return strcmp(call->target, "/api/v2/tenants/default_tenant") == 0;
+}
+
+static void begin(struct model *m, struct fake_call *c, const struct call *call,
+                  enum fault f)
+{
+	struct visit *v = mem_new(struct visit);
+	msec now = clock_ms(), takes = 1 + chance_below(m->latency);
+
+	v->m = m;
+	v->call = c;
+	v->method = mem_string(call->method);
+	v->target = mem_string(call->target);
+	v->body = blob_ref(call->body);
+	v->fault = f;
+	TAILQ_INSERT_TAIL(&m->visits, v, link);
+	m->busy_until = (m->busy_until > now ? m->busy_until : now) + takes;
+	timer_start(&v->due, m->busy_until - now, on_due, v);
+}
+
+static void take(void *arg, struct fake_call *c, const struct call *call)
+{
+	struct model *m = arg;
+	enum fault f;
+
+	if (m->down) {
+		fake_call_fail(c, STATUS_REFUSED, "down");
+		return;
+	}
+	if (is_probe(call)) {
+		fake_call_answer(c, 200, "{}");
+		return;
+	}
+	m->calls++;
+	f = next_fault(m);
+	if (f == FAULT_REFUSE)
+		fake_call_fail(c, STATUS_REFUSED, "refused by the test");
+	else
+		begin(m, c, call, f);
+}
+
+/* --- the model
+ * --------------------------------------------------------------------------- */
+
+static const struct fake_server server = {.take = take, .gone = gone};
+
+struct model *model_create(const char *name)
+{
+	struct model *m = mem_new(struct model);
+
+	(void)name;
+	m->content = content_create();
+	m->latency = 3;
+	TAILQ_INIT(&m->visits);
+	return m;
+}
+
+static void end_visits(struct model *m, bool execute_them)
+{
+	struct visit *v;
+
+	while ((v = TAILQ_FIRST(&m->visits)) != NULL) {
+		if (execute_them && !v->executed && executes(v->fault))
+			execute(v);
+		fail(v, STATUS_BROKEN, "the instance died");
+	}
+	m->busy_until = 0;
+}
+
+void model_destroy(struct model **m)
+{
+	struct model *old = *m;
+
+	*m = NULL;
+	end_visits(old, false);
+	content_destroy(&old->content);
+	free(old);
+}
+
+void model_serve(struct model *m, struct upstream *up)
+{
+	fake_serves(up, &server, m);
+}
+
+void model_latency(struct model *m, msec most)
+{
+	m->latency = most;
+}
+
+void model_fault(struct model *m, enum fault f, unsigned times)
+{
+	m->fault = f;
+	m->times = times;
+}
+
+void model_faults(struct model *m, enum fault (*ask)(void *arg), void *arg)
+{
+	m->times = 0;
+	m->ask = ask;
+	m->ask_arg = arg;
+}
+
+void model_down(struct model *m, bool execute_them)
+{
+	m->down = true;
+	end_visits(m, execute_them);
+}
+
+void model_up(struct model *m)
+{
+	m->down = false;
+}
+
+void model_allow_reset(struct model *m, bool yes)
+{
+	content_allow_reset(m->content, yes);
+}
+
+void model_refuse_ids(struct model *m, bool yes)
+{
+	content_refuse_items(m->content, yes);
+}
+
+int model_execute(struct model *m, const char *method, const char *target,
+                  const char *body, size_t len, struct text *answer_to)
+{
+	struct text out = {0};
+	int http = content_execute(m->content, method, target, body, len, &out);
+
+	if (answer_to != NULL)
+		text_add(answer_to, text_string(&out), out.len);
+	text_clear(&out);
+	return http;
+}
+
+unsigned model_calls(const struct model *m)
+{
+	return m->calls;
+}
+
+char *model_dump(const struct model *m)
+{
+	return content_dump(m->content);
+}
+
+const char *model_trace(const struct model *m)
+{
+	return content_trace(m->content);
+}
+
+void model_forget_trace(struct model *m)
+{
+	content_forget_trace(m->content);
+}
+
+bool model_has_op(const struct model *m, const char *local, int64_t op)
+{
+	return content_has_op(m->content, local, op);
+}
+
+bool model_has_collection(const struct model *m, const char *local)
+{
+	return content_has_collection(m->content, local);
+}
+
+const char *model_items(const struct model *m, const char *name)
+{
+	return content_items(m->content, name);
+}
+
+const char *model_collection_id(const struct model *m, const char *name)
+{
+	return content_collection_id(m->content, name);
+}
+
+unsigned model_aside(const struct model *m)
+{
+	return content_aside(m->content);
+}

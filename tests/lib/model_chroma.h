@@ -1,0 +1,65 @@
+/* tests/lib/model_chroma.h - a Chroma in memory, behind fake_upstream: what we send to an
+ * instance, executed as Chroma executes it (tested against the facts we measured), one
+ * write after the other, and the ways in which it may fail us. */
+#ifndef TESTS_LIB_MODEL_CHROMA_H
+#define TESTS_LIB_MODEL_CHROMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/clock.h"
+#include "core/text.h"
+
+enum fault {
+	FAULT_NONE,
+	FAULT_REFUSE,      /* the connection is refused */
+	FAULT_LOST_BEFORE, /* the connection breaks; nothing was executed */
+	FAULT_LOST_AFTER,  /* executed, then the connection breaks */
+	FAULT_500_BEFORE,
+	FAULT_500_AFTER,
+	FAULT_503_BEFORE,
+	FAULT_503_AFTER,   /* by something in front of it */
+	FAULT_HANG_BEFORE, /* no answer, ever; nothing was executed */
+	FAULT_HANG_AFTER,
+	FAULTS
+};
+
+struct model;
+struct upstream;
+
+struct model *model_create(const char *name);
+void model_destroy(struct model **m);
+void model_serve(struct model *m, struct upstream *up);
+
+void model_latency(struct model *m, msec most); /* of a write: 1 to `most`; 3 at first */
+/* The next `times` calls (probes do not count) go wrong like this. */
+void model_fault(struct model *m, enum fault f, unsigned times);
+/* Or each is asked about; NULL: no more. */
+void model_faults(struct model *m, enum fault (*ask)(void *arg), void *arg);
+/* The process is gone; what is under way was executed or not, as `executes` says. */
+void model_down(struct model *m, bool executes);
+void model_up(struct model *m);
+void model_allow_reset(struct model *m, bool yes);
+void model_refuse_ids(struct model *m, bool yes); /* answers 400 to every item write */
+
+/* One write without HTTP, for a model that is only compared with; the status it answers.
+ * `answer` may be NULL. */
+int model_execute(struct model *m, const char *method, const char *target,
+                  const char *body, size_t len, struct text *answer);
+
+/* Everything it holds, as text that is equal when the content is equal. Freed by the
+ * caller. */
+char *model_dump(const struct model *m);
+/* The writes it has executed, in order: "create docs; add docs a,b; " */
+const char *model_trace(const struct model *m);
+void model_forget_trace(struct model *m);
+unsigned model_calls(const struct model *m); /* without probes */
+/* Did a body with this "op" number reach the collection with this local id? */
+bool model_has_op(const struct model *m, const char *local, int64_t op);
+bool model_has_collection(const struct model *m, const char *local);
+/* "a,b,c" of the collection of that name in the default database; NULL: no such */
+const char *model_items(const struct model *m, const char *name);
+const char *model_collection_id(const struct model *m, const char *name); /* or NULL */
+unsigned model_aside(const struct model *m); /* collections with a name of ours */
+
+#endif

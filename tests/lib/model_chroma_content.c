@@ -1,0 +1,755 @@
+/* tests/lib/model_chroma_content.c - tenants, databases, collections and items.
+ *
+ * add keeps what is there; update changes what is there; upsert does both; metadata keys
+ * are merged. Items keep the order in which they were first added. The dimension is set
+ * by the first embeddings, also by those of a request that is refused afterwards. */
+#include "tests/lib/model_chroma_content.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "core/json_scan.h"
+#include "core/mem.h"
+#include "core/uuid.h"
+
+#define KEYS 2 /* metadata keys an item may have: "a" and "b" */
+
+struct item {
+	char *id, *document, *keys[KEYS];
+	size_t dimension;
+	TAILQ_ENTRY(item) link;
+};
+
+struct holder {
+	char *tenant, *name; /* name "": the tenant itself */
+	TAILQ_ENTRY(holder) link;
+};
+
+struct bucket { /* a collection */
+	struct uuid id;
+	char *tenant, *database, *name, *metadata;
+	size_t dimension;
+	TAILQ_HEAD(, item) items;
+	int64_t *ops;
+	size_t n_ops;
+	TAILQ_ENTRY(bucket) link;
+};
+
+struct content {
+	TAILQ_HEAD(, holder) holders;
+	TAILQ_HEAD(, bucket) buckets;
+	struct text trace, list;
+	bool no_reset, refuse_items;
+};
+
+/* --- tenants and databases
+ * ---------------------------------------------------------------- */
+
+static struct holder *holder_of(const struct content *c, const char *tenant,
+                                const char *name)
+{
+	struct holder *h;
+
+	TAILQ_FOREACH (h, &c->holders, link)
+		if (strcmp(h->tenant, tenant) == 0 && strcmp(h->name, name) == 0)
+			return h;
+	return NULL;
+}
+
+static void add_holder(struct content *c, const char *tenant, const char *name)
+{
+	struct holder *h = mem_new(struct holder);
+
+	h->tenant = mem_string(tenant);
+	h->name = mem_string(name);
+	TAILQ_INSERT_TAIL(&c->holders, h, link);
+}
+
+static void remove_holder(struct content *c, struct holder *h)
+{
+	TAILQ_REMOVE(&c->holders, h, link);
+	free(h->tenant);
+	free(h->name);
+	free(h);
+}
+
+/* --- collections
+ * ------------------------------------------------------------------------ */
+
+static struct bucket *bucket_named(const struct content *c, const char *tenant,
+                                   const char *database, const char *name)
+{
+	struct bucket *b;
+
+	TAILQ_FOREACH (b, &c->buckets, link)
+		if (strcmp(b->tenant, tenant) == 0 &&
+		    strcmp(b->database, database) == 0 && strcmp(b->name, name) == 0)
+			return b;
+	return NULL;
+}
+
+static struct bucket *bucket_id(const struct content *c, const char *id)
+{
+	struct bucket *b;
+
+	TAILQ_FOREACH (b, &c->buckets, link)
+		if (strcmp(b->id.text, id) == 0)
+			return b;
+	return NULL;
+}
+
+static void remove_item(struct bucket *b, struct item *item)
+{
+	TAILQ_REMOVE(&b->items, item, link);
+	for (size_t k = 0; k < KEYS; k++)
+		free(item->keys[k]);
+	free(item->id);
+	free(item->document);
+	free(item);
+}
+
+static void remove_bucket(struct content *c, struct bucket *b)
+{
+	while (!TAILQ_EMPTY(&b->items))
+		remove_item(b, TAILQ_FIRST(&b->items));
+	TAILQ_REMOVE(&c->buckets, b, link);
+	free(b->tenant);
+	free(b->database);
+	free(b->name);
+	free(b->metadata);
+	free(b->ops);
+	free(b);
+}
+
+static void remove_buckets(struct content *c, const char *tenant, const char *database)
+{
+	struct bucket *b, *next;
+
+	for (b = TAILQ_FIRST(&c->buckets); b != NULL; b = next) {
+		next = TAILQ_NEXT(b, link);
+		if (tenant == NULL || (strcmp(b->tenant, tenant) == 0 &&
+		                       strcmp(b->database, database) == 0))
+			remove_bucket(c, b);
+	}
+}
+
+/* --- a request
+ * -------------------------------------------------------------------------- */
+
+struct request {
+	struct content *c;
+	struct json_slice body;
+	struct text *answer;
+	char *part[8]; /* of the path, decoded */
+	size_t parts;
+	char *path; /* memory of the parts */
+};
+
+static int says(struct request *r, int http, const char *text)
+{
+	text_adds(r->answer, text);
+	return http;
+}
+
+static int refuses(struct request *r, int http, const char *message)
+{
+	text_addf(r->answer, "{\"error\":\"test\",\"message\":\"%s\"}", message);
+	return http;
+}
+
+static void traces(struct request *r, const char *what, const char *name)
+{
+	text_addf(&r->c->trace, "%s %s; ", what, name);
+}
+
+static int hex(char c)
+{
+	return isdigit((unsigned char)c) ? c - '0' : toupper((unsigned char)c) - 'A' + 10;
+}
+
+static void decode(char *s)
+{
+	char *to = s;
+
+	for (; *s != '\0'; s++)
+		if (*s == '%') {
+			*to++ = (char)(hex(s[1]) * 16 + hex(s[2]));
+			s += 2;
+		} else {
+			*to++ = *s;
+		}
+	*to = '\0';
+}
+
+/* /api/v2/tenants/T/databases/D/collections/X/verb -> its parts behind /api/v2 */
+static void split(struct request *r, const char *target)
+{
+	static const char prefix[] = "/api/v2/";
+	char *at;
+
+	assert(strncmp(target, prefix, strlen(prefix)) == 0);
+	at = r->path = mem_string(target + strlen(prefix));
+	while (at != NULL && r->parts < 8) {
+		r->part[r->parts++] = strsep(&at, "/");
+		decode(r->part[r->parts - 1]);
+	}
+}
+
+static char *member_text(const struct request *r, const char *key)
+{
+	return json_text(json_member(r->body, key), NULL);
+}
+
+static bool given(struct json_slice v)
+{
+	return v.at != NULL && json_kind(v) != JSON_NULL_VALUE;
+}
+
+/* --- tenants, databases and collections
+ * -------------------------------------------------- */
+
+static int create_holder(struct request *r, const char *tenant, const char *name)
+{
+	if (holder_of(r->c, tenant, name) != NULL)
+		return refuses(r, 409, "already exists");
+	add_holder(r->c, tenant, name);
+	traces(r, name[0] != '\0' ? "create database" : "create tenant",
+	       name[0] != '\0' ? name : tenant);
+	return says(r, 200, "{}");
+}
+
+static int create_tenant(struct request *r)
+{
+	char *name = member_text(r, "name");
+	int http = create_holder(r, name, "");
+
+	free(name);
+	return http;
+}
+
+static int create_database(struct request *r)
+{
+	char *name = member_text(r, "name");
+	int http = create_holder(r, r->part[1], name);
+
+	free(name);
+	return http;
+}
+
+static int delete_database(struct request *r)
+{
+	struct holder *h = holder_of(r->c, r->part[1], r->part[3]);
+
+	if (h == NULL)
+		return refuses(r, 404, "no such database");
+	remove_buckets(r->c, r->part[1], r->part[3]);
+	traces(r, "delete database", r->part[3]);
+	remove_holder(r->c, h);
+	return says(r, 200, "{}");
+}
+
+static int describe(struct request *r, const struct bucket *b)
+{
+	text_addf(r->answer, "{\"id\":\"%s\",\"name\":\"%s\"}", b->id.text, b->name);
+	return 200;
+}
+
+static int create_collection(struct request *r)
+{
+	char *name = member_text(r, "name");
+	struct json_slice metadata = json_member(r->body, "metadata");
+	struct bucket *b;
+
+	if (holder_of(r->c, r->part[1], r->part[3]) == NULL) {
+		free(name);
+		return refuses(r, 400, "Database does not exist");
+	}
+	if (name == NULL || strlen(name) < 3 ||
+	    bucket_named(r->c, r->part[1], r->part[3], name) != NULL) {
+		bool bad = name == NULL || strlen(name) < 3;
+
+		free(name);
+		return refuses(r, bad ? 400 : 409, "already exists");
+	}
+	b = mem_new(struct bucket);
+	uuid_random(&b->id);
+	b->tenant = mem_string(r->part[1]);
+	b->database = mem_string(r->part[3]);
+	b->name = name;
+	b->metadata = given(metadata) ? mem_substring(metadata.at, metadata.len)
+	                              : mem_string("");
+	TAILQ_INIT(&b->items);
+	TAILQ_INSERT_TAIL(&r->c->buckets, b, link);
+	traces(r, "create", name);
+	return describe(r, b);
+}
+
+static int find_collection(struct request *r)
+{
+	struct bucket *b = bucket_named(r->c, r->part[1], r->part[3], r->part[5]);
+
+	return b != NULL ? describe(r, b) : refuses(r, 404, "no such collection");
+}
+
+static int delete_collection(struct request *r)
+{
+	struct bucket *b = bucket_named(r->c, r->part[1], r->part[3], r->part[5]);
+
+	if (b == NULL)
+		return refuses(r, 404, "no such collection");
+	traces(r, "delete",
+	       strncmp(b->name, "ctd-del.", 8) == 0 ? "what was set aside" : b->name);
+	remove_bucket(r->c, b);
+	return says(r, 200, "{}");
+}
+
+static int modify_collection(struct request *r)
+{
+	struct bucket *b = bucket_id(r->c, r->part[5]), *other;
+	struct json_slice metadata = json_member(r->body, "new_metadata");
+	char *name = member_text(r, "new_name");
+
+	if (b == NULL) {
+		free(name);
+		return refuses(r, 404, "no such collection");
+	}
+	other = name != NULL ? bucket_named(r->c, b->tenant, b->database, name) : NULL;
+	if (other != NULL && other != b) {
+		free(name);
+		return refuses(r, 500, "UNIQUE constraint failed");
+	}
+	text_addf(&r->c->trace, "modify %s", b->name);
+	if (name != NULL) {
+		text_addf(&r->c->trace, " to %s",
+		          strncmp(name, "ctd-", 4) == 0 ? "a name of ours" : name);
+		free(b->name);
+		b->name = name;
+	}
+	text_adds(&r->c->trace, "; ");
+	if (given(metadata)) {
+		free(b->metadata);
+		b->metadata = mem_substring(metadata.at, metadata.len);
+	}
+	return says(r, 200, "{}");
+}
+
+static void fill(struct content *c)
+{
+	add_holder(c, "default_tenant", "");
+	add_holder(c, "default_tenant", "default_database");
+}
+
+static void empty(struct content *c)
+{
+	remove_buckets(c, NULL, NULL);
+	while (!TAILQ_EMPTY(&c->holders))
+		remove_holder(c, TAILQ_FIRST(&c->holders));
+}
+
+static int reset(struct request *r)
+{
+	if (r->c->no_reset)
+		return refuses(r, 403, "Reset is disabled by config");
+	empty(r->c);
+	fill(r->c);
+	text_adds(&r->c->trace, "reset; ");
+	return says(r, 200, "true");
+}
+
+/* --- items
+ * -------------------------------------------------------------------------------- */
+
+static struct item *item_of(const struct bucket *b, const char *id)
+{
+	struct item *item;
+
+	TAILQ_FOREACH (item, &b->items, link)
+		if (strcmp(item->id, id) == 0)
+			return item;
+	return NULL;
+}
+
+static struct json_slice nth(struct json_slice list, size_t n)
+{
+	struct json_walk w = json_walk(list);
+
+	for (size_t k = 0; json_step(&w); k++)
+		if (k == n)
+			return w.value;
+	return (struct json_slice){NULL, 0};
+}
+
+static void set_text(char **to, struct json_slice v)
+{
+	if (!given(v))
+		return;
+	free(*to);
+	*to = json_text(v, NULL);
+}
+
+static void set_fields(const struct request *r, struct item *item, size_t n)
+{
+	struct json_slice metadata = nth(json_member(r->body, "metadatas"), n);
+	struct json_slice embedding = nth(json_member(r->body, "embeddings"), n);
+
+	set_text(&item->document, nth(json_member(r->body, "documents"), n));
+	set_text(&item->keys[0], json_member(metadata, "a"));
+	set_text(&item->keys[1], json_member(metadata, "b"));
+	if (given(embedding))
+		item->dimension = json_count(embedding);
+}
+
+static void put_item(const struct request *r, struct bucket *b, const char *verb,
+                     const char *id, size_t n)
+{
+	struct item *item = item_of(b, id);
+
+	if (item != NULL && strcmp(verb, "add") == 0)
+		return;
+	if (item == NULL && strcmp(verb, "update") == 0)
+		return;
+	if (item == NULL) {
+		item = mem_new(struct item);
+		item->id = mem_string(id);
+		TAILQ_INSERT_TAIL(&b->items, item, link);
+	}
+	set_fields(r, item, n);
+}
+
+/* 0: good */
+static int check_embeddings(struct request *r, struct bucket *b)
+{
+	struct json_walk w = json_walk(json_member(r->body, "embeddings"));
+
+	while (json_step(&w)) {
+		size_t n = given(w.value) ? json_count(w.value) : 0;
+
+		if (n > 0 && b->dimension == 0)
+			b->dimension = n;
+		if (n > 0 && n != b->dimension)
+			return refuses(r, 400,
+			               "expecting embedding of another dimension");
+	}
+	return 0;
+}
+
+static int check_ids(struct request *r)
+{
+	struct json_slice ids = json_member(r->body, "ids");
+	struct json_slice embeddings = json_member(r->body, "embeddings");
+	struct json_walk w = json_walk(ids);
+
+	if (json_kind(ids) != JSON_LIST)
+		return refuses(r, 422, "ids are missing");
+	if (given(embeddings) && json_count(embeddings) != json_count(ids))
+		return refuses(r, 400, "Inconsistent number of IDs");
+	while (json_step(&w))
+		if (json_text_is(w.value, ""))
+			return refuses(r, 400, "Empty ID");
+	return 0;
+}
+
+static void note_op(const struct request *r, struct bucket *b)
+{
+	int64_t op = json_int64(json_member(r->body, "op"), 0);
+
+	if (op == 0)
+		return;
+	b->ops = mem_resize(b->ops, (b->n_ops + 1) * sizeof(*b->ops));
+	b->ops[b->n_ops++] = op;
+}
+
+static void trace_items(struct request *r, const char *verb, const struct bucket *b)
+{
+	struct json_walk w = json_walk(json_member(r->body, "ids"));
+	const char *between = "";
+
+	text_addf(&r->c->trace, "%s %s ", verb, b->name);
+	while (json_step(&w)) {
+		text_addf(&r->c->trace, "%s%.*s", between, (int)w.value.len - 2,
+		          w.value.at + 1);
+		between = ",";
+	}
+	text_adds(&r->c->trace, "; ");
+}
+
+static int write_items(struct request *r, struct bucket *b, const char *verb)
+{
+	struct json_walk w = json_walk(json_member(r->body, "ids"));
+	int http = check_embeddings(r, b);
+
+	if (http == 0)
+		http = check_ids(r);
+	if (http == 0 && r->c->refuse_items)
+		http = refuses(r, 400, "refused by the test");
+	if (http != 0)
+		return http;
+	for (size_t n = 0; json_step(&w); n++) {
+		char *id = json_text(w.value, NULL);
+
+		put_item(r, b, verb, id, n);
+		free(id);
+	}
+	note_op(r, b);
+	trace_items(r, verb, b);
+	return says(r, strcmp(verb, "add") == 0 ? 201 : 200, "{}");
+}
+
+/* Filters say {"where":{"a":"x"}}; a key with $ is one that Chroma does not know. */
+static bool matches(const struct request *r, const struct item *item)
+{
+	struct json_walk w = json_walk(json_member(r->body, "where"));
+
+	while (json_step(&w)) {
+		const char *have = item->keys[w.key.at[1] == 'b'];
+
+		if (have == NULL || !json_text_is(w.value, have))
+			return false;
+	}
+	return true;
+}
+
+static int get_ids(struct request *r, const struct bucket *b)
+{
+	struct json_walk w = json_walk(json_member(r->body, "where"));
+	const struct item *item;
+	const char *between = "";
+
+	while (json_step(&w))
+		if (w.key.at[1] == '$')
+			return refuses(r, 400, "Invalid where clause");
+	text_adds(r->answer, "{\"ids\":[");
+	TAILQ_FOREACH (item, &b->items, link)
+		if (matches(r, item)) {
+			text_addf(r->answer, "%s\"%s\"", between, item->id);
+			between = ",";
+		}
+	text_adds(r->answer, "],\"documents\":null}");
+	return 200;
+}
+
+static int delete_items(struct request *r, struct bucket *b)
+{
+	struct json_walk w = json_walk(json_member(r->body, "ids"));
+	int n = 0;
+
+	assert(!given(json_member(r->body, "where"))); /* never a filter */
+	while (json_step(&w)) {
+		char *id = json_text(w.value, NULL);
+		struct item *item = item_of(b, id);
+
+		if (item != NULL) {
+			remove_item(b, item);
+			n++;
+		}
+		free(id);
+	}
+	note_op(r, b);
+	trace_items(r, "remove", b);
+	text_addf(r->answer, "{\"deleted\":%d}", n);
+	return 200;
+}
+
+static int on_items(struct request *r)
+{
+	struct bucket *b = bucket_id(r->c, r->part[5]);
+	const char *verb = r->part[6];
+
+	if (b == NULL)
+		return refuses(r, 404, "Collection does not exist.");
+	/* reached by a path of its own database only */
+	assert(strcmp(b->tenant, r->part[1]) == 0 &&
+	       strcmp(b->database, r->part[3]) == 0);
+	if (strcmp(verb, "get") == 0)
+		return get_ids(r, b);
+	if (strcmp(verb, "delete") == 0)
+		return delete_items(r, b);
+	return write_items(r, b, verb);
+}
+
+/* --- routes
+ * ------------------------------------------------------------------------------ */
+
+static int on_collection(struct request *r, const char *method)
+{
+	if (strcmp(method, "PUT") == 0)
+		return modify_collection(r);
+	if (strcmp(method, "DELETE") == 0)
+		return delete_collection(r);
+	return find_collection(r);
+}
+
+static int route(struct request *r, const char *method)
+{
+	switch (r->parts) {
+	case 1:
+		return strcmp(r->part[0], "reset") == 0 ? reset(r) : create_tenant(r);
+	case 3:
+		return create_database(r);
+	case 4:
+		return delete_database(r);
+	case 5:
+		return create_collection(r);
+	case 6:
+		return on_collection(r, method);
+	case 7:
+		return on_items(r);
+	default:
+		return refuses(r, 404, "no such route");
+	}
+}
+
+int content_execute(struct content *c, const char *method, const char *target,
+                    const char *body, size_t len, struct text *answer)
+{
+	struct request r = {.c = c, .body = json_whole(body, len), .answer = answer};
+	int http;
+
+	split(&r, target);
+	http = route(&r, method);
+	free(r.path);
+	return http;
+}
+
+/* --- the whole
+ * --------------------------------------------------------------------------- */
+
+struct content *content_create(void)
+{
+	struct content *c = mem_new(struct content);
+
+	TAILQ_INIT(&c->holders);
+	TAILQ_INIT(&c->buckets);
+	fill(c);
+	return c;
+}
+
+void content_destroy(struct content **c)
+{
+	struct content *old = *c;
+
+	*c = NULL;
+	empty(old);
+	text_clear(&old->trace);
+	text_clear(&old->list);
+	free(old);
+}
+
+void content_allow_reset(struct content *c, bool yes)
+{
+	c->no_reset = !yes;
+}
+
+void content_refuse_items(struct content *c, bool yes)
+{
+	c->refuse_items = yes;
+}
+
+const char *content_trace(const struct content *c)
+{
+	return text_string(&c->trace);
+}
+
+void content_forget_trace(struct content *c)
+{
+	text_reset(&c->trace);
+}
+
+bool content_has_op(const struct content *c, const char *local, int64_t op)
+{
+	const struct bucket *b = bucket_id(c, local);
+
+	for (size_t k = 0; b != NULL && k < b->n_ops; k++)
+		if (b->ops[k] == op)
+			return true;
+	return false;
+}
+
+bool content_has_collection(const struct content *c, const char *local)
+{
+	return bucket_id(c, local) != NULL;
+}
+
+const char *content_items(const struct content *c, const char *name)
+{
+	const struct bucket *b =
+	        bucket_named(c, "default_tenant", "default_database", name);
+	struct text *list = (struct text *)(uintptr_t)&c->list;
+	const struct item *item;
+
+	if (b == NULL)
+		return NULL;
+	text_reset(list);
+	text_adds(list, "");
+	TAILQ_FOREACH (item, &b->items, link)
+		text_addf(list, "%s%s", list->len > 0 ? "," : "", item->id);
+	return text_string(list);
+}
+
+const char *content_collection_id(const struct content *c, const char *name)
+{
+	const struct bucket *b =
+	        bucket_named(c, "default_tenant", "default_database", name);
+
+	return b != NULL ? b->id.text : NULL;
+}
+
+unsigned content_aside(const struct content *c)
+{
+	const struct bucket *b;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (b, &c->buckets, link)
+		n += strncmp(b->name, "ctd-", 4) == 0;
+	return n;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *dump_bucket(const struct bucket *b)
+{
+	struct text out = {0};
+	const struct item *item;
+
+	text_addf(&out, "%s/%s/%s %s dimension %zu\n", b->tenant, b->database, b->name,
+	          b->metadata, b->dimension);
+	TAILQ_FOREACH (item, &b->items, link)
+		text_addf(&out, "\t%s: %s a=%s b=%s %zu\n", item->id,
+		          item->document != NULL ? item->document : "-",
+		          item->keys[0] != NULL ? item->keys[0] : "-",
+		          item->keys[1] != NULL ? item->keys[1] : "-", item->dimension);
+	return text_detach(&out);
+}
+
+char *content_dump(const struct content *c)
+{
+	const struct holder *h;
+	const struct bucket *b;
+	struct text out = {0};
+	char **lines = NULL;
+	size_t n = 0;
+
+	TAILQ_FOREACH (h, &c->holders, link) {
+		lines = mem_resize(lines, (n + 1) * sizeof(char *));
+		lines[n++] = mem_format("%s/%s\n", h->tenant, h->name);
+	}
+	TAILQ_FOREACH (b, &c->buckets, link) {
+		lines = mem_resize(lines, (n + 1) * sizeof(char *));
+		lines[n++] = dump_bucket(b);
+	}
+	if (n > 0)
+		qsort(lines, n, sizeof(char *), compare);
+	for (size_t k = 0; k < n; k++) {
+		text_adds(&out, lines[k]);
+		free(lines[k]);
+	}
+	free(lines);
+	return text_detach(&out);
+}

@@ -1,0 +1,85 @@
+/* tests/lib/world.h - the log and the engine between a model PostgreSQL and two model
+ * Chromas, in virtual time, and a client who writes.
+ *
+ * The happy path of a test:
+ *	world_start();                      two instances up, we lead
+ *	docs = made("docs");                a collection
+ *	w = add("docs", "a,b");             writes under way
+ *	world_settle();
+ *	assert_decided(w, 201);
+ *	world_check();                      both hold what the log says, and all agrees
+ *	world_stop();
+ */
+#ifndef TESTS_LIB_WORLD_H
+#define TESTS_LIB_WORLD_H
+
+#include "tests/lib/fake_pg.h"
+#include "tests/lib/fake_random.h"
+#include "tests/lib/fake_time.h"
+#include "tests/lib/fake_upstream.h"
+#include "tests/lib/model_chroma.h"
+#include "wal/wal_private.h"
+
+#define A 0u
+#define B 1u
+
+/* One write as its client sees it. Kept until world_stop(). */
+struct write {
+	int64_t number; /* in its body, as "op" */
+	enum record_kind kind;
+	struct op *pending;
+	bool appended, ended;
+	enum status status; /* of the end */
+	int http;
+	wal_seq seq;
+	char *body; /* the answer */
+	int64_t collection;
+	TAILQ_ENTRY(write) link;
+};
+
+void world_start(void);
+void world_stop(void);
+void world_crash(void);     /* the proxy is gone, from one instruction to the next */
+void world_boot(void);      /* and started again; does not wait */
+void world_lead(msec most); /* until we lead and everything that can be up is up */
+void world_settle(void);    /* until nothing is owed: all must be well */
+bool world_quiet(void);     /* is nothing owed and nobody waiting? */
+void world_check(void);     /* everything agrees: see world.c */
+struct model *world_model(unsigned i);
+struct upstream *world_upstream(unsigned i);
+void world_down(unsigned i); /* the process of the instance ends, and we know */
+void world_up(unsigned i);   /* it is back, and we know */
+TAILQ_HEAD(write_list, write);
+const struct write_list *world_writes(void);
+
+/* Each begins a write; NULL if the catalogue has no such collection or database. */
+struct write *create(const char *name);
+struct write *create_in(struct database *db, const char *name);
+struct write *create_bad(const char *name); /* an instance refuses it */
+struct write *rename_to(const char *name, const char *next);
+struct write *modify(const char *name);
+struct write *drop(const char *name);
+struct write *add(const char *name, const char *ids);
+struct write *add_embedded(const char *name, const char *ids, unsigned dimension,
+                           bool bad);
+struct write *upsert(const char *name, const char *ids);
+struct write *update(const char *name, const char *ids);
+struct write *take_out(const char *name, const char *ids);
+struct write *take_out_where(const char *name, const char *where);
+struct write *items(enum record_kind kind, struct collection *c, const char *ids,
+                    unsigned dimension, bool bad);
+struct write *items_where(struct collection *c, const char *where);
+struct write *create_database(const char *name);
+struct write *drop_database(const char *name);
+struct write *create_tenant(const char *name);
+struct write *reset(void);
+struct write *modify_of(struct collection *c, const char *next);
+struct write *drop_of(struct collection *c);
+
+struct collection *made(const char *name); /* create, and settle */
+struct collection *named(const char *name);
+
+void assert_decided(const struct write *w, int http);
+void assert_ended(const struct write *w, enum status s);
+
+#endif

@@ -1,0 +1,102 @@
+#include "core/events.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/log.h"
+
+/* The ring is one for the process: each test begins with a line of its own. */
+
+static void the_newest_comes_first(void **state)
+{
+	(void)state;
+	events_add("health", "one");
+	events_add("lease", "two");
+	assert_string_equal(events_get(0)->event, "lease");
+	assert_string_equal(events_get(0)->text, "two");
+	assert_string_equal(events_get(1)->event, "health");
+	assert_string_equal(events_get(1)->text, "one");
+	assert_true(events_get(1)->wall_ms > 0);
+}
+
+static void the_same_again_is_counted(void **state)
+{
+	(void)state;
+	events_add("health", "before");
+	events_add("postgres", "gone");
+	events_add("postgres", "gone");
+	events_add("postgres", "gone");
+	assert_int_equal(events_get(0)->times, 3);
+	assert_string_equal(events_get(1)->text, "before");
+	events_add("lease", "gone");
+	assert_int_equal(events_get(0)->times, 1);
+	assert_int_equal(events_get(1)->times, 3);
+}
+
+static void other_words_are_not_kept(void **state)
+{
+	(void)state;
+	events_add("health", "mark");
+	events_add("access", "answered");
+	events_add("healthy", "no");
+	assert_false(events_keep("access"));
+	assert_true(events_keep("recover"));
+	assert_string_equal(events_get(0)->text, "mark");
+}
+
+static void only_the_last_fifty_are_kept(void **state)
+{
+	char text[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 3 * EVENTS_KEPT; i++) {
+		snprintf(text, sizeof(text), "line %u", i);
+		events_add("health", text);
+	}
+	assert_string_equal(events_get(0)->text, "line 149");
+	assert_string_equal(events_get(EVENTS_KEPT - 1)->text, "line 100");
+	assert_null(events_get(EVENTS_KEPT));
+}
+
+static void a_long_text_is_cut(void **state)
+{
+	char text[1000];
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	events_add("health", text);
+	assert_int_equal(strlen(events_get(0)->text), sizeof(events_get(0)->text) - 1);
+	events_add("health", text);
+	assert_int_equal(events_get(0)->times, 2);
+}
+
+static void log_lines_of_changes_are_kept_whatever_the_log_shows(void **state)
+{
+	(void)state;
+	log_start(LOG_ERROR, LOG_FORMAT_JSON, "test");
+	log_info("health", "instance %s: %s", "a", "gone");
+	log_debug("health", "not this");
+	log_info("access", "nor this");
+	assert_string_equal(events_get(0)->text, "instance a: gone");
+	assert_int_equal(log_count(LOG_INFO), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(the_newest_comes_first),
+	        cmocka_unit_test(the_same_again_is_counted),
+	        cmocka_unit_test(other_words_are_not_kept),
+	        cmocka_unit_test(only_the_last_fifty_are_kept),
+	        cmocka_unit_test(a_long_text_is_cut),
+	        cmocka_unit_test(log_lines_of_changes_are_kept_whatever_the_log_shows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
