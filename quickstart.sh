@@ -40,6 +40,7 @@ start() {
 	shift
 	setsid setpriv --pdeathsig KILL -- "$@" >>"$state/$name.log" 2>&1 </dev/null 9>&- &
 	pids[$name]=$!
+	disown "$!" # no word from bash when it dies; watch() tells
 	echo "$!" >"$state/$name.pid"
 }
 
@@ -120,9 +121,10 @@ is_ready() {
 
 # PostgreSQL does not run as root, and the user it runs as may not enter, say, /root.
 place_postgres() {
-	[ "$(id -u)" = 0 ] && [ ! -e "$state/postgres" ] || return 0
-	runuser -u postgres -- test -x "$state" ||
-		ln -s "$(mktemp -d /var/lib/chromatid.XXXXXX)" "$state/postgres"
+	[ "$(id -u)" = 0 ] && [ ! -d "$state/postgres/data" ] || return 0
+	runuser -u postgres -- test -x "$state" && return 0
+	rm -rf "$state/postgres"
+	ln -s "$(mktemp -d /var/lib/chromatid.XXXXXX)" "$state/postgres"
 }
 
 start_everything() {
@@ -166,7 +168,7 @@ watch() {
 	while alive chromatid; do
 		alive primary || restart primary "$primary_port"
 		alive replica || restart replica "$replica_port"
-		sleep 5 &
+		sleep 5 9>&- &
 		wait $!
 	done
 	tail -n 20 "$state/chromatid.log" >&2

@@ -41,6 +41,7 @@ run_cppcheck() {
 	mkdir -p build/cppcheck
 	cppcheck --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--quiet --std=c11 -I . --cppcheck-build-dir=build/cppcheck -j "$(nproc)" \
+		--include="$(find /usr/include -path '*sys/queue.h' | head -1)" \
 		--suppress=missingIncludeSystem core health mapping wal http
 }
 

@@ -59,12 +59,12 @@ struct name {
 	bool asking;
 	struct evdns_getaddrinfo_request *request; /* NULL if not asking */
 	struct timer patience;
-	TAILQ_HEAD(, lookup) waiting;
+	TAILQ_HEAD(lookup_list, lookup) waiting;
 	TAILQ_ENTRY(name) link;
 };
 
 static struct evdns_base *resolver;
-static TAILQ_HEAD(, name) names = TAILQ_HEAD_INITIALIZER(names);
+static TAILQ_HEAD(name_list, name) names = TAILQ_HEAD_INITIALIZER(names);
 
 static void on_remark(int is_warning, const char *text)
 {

@@ -53,7 +53,7 @@ struct upstream {
 	SSL_CTX *tls; /* NULL: plain, or tls_trouble says why not */
 	char *tls_trouble;
 	TAILQ_HEAD(upconns, upconn) idle;   /* the last used first */
-	TAILQ_HEAD(, upcall) waiting, open; /* who waits is open as well */
+	TAILQ_HEAD(upcall_list, upcall) waiting, open; /* who waits is open as well */
 	struct timer sweep;                 /* closes what is idle for too long */
 	struct upstream_figures figures;
 };

@@ -13,7 +13,7 @@ struct asking {
 	LIST_ENTRY(asking) link;
 };
 
-static LIST_HEAD(, asking) all = LIST_HEAD_INITIALIZER(all);
+static LIST_HEAD(asking_list, asking) all = LIST_HEAD_INITIALIZER(all);
 
 static void deliver(struct op *op)
 {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -18,12 +19,14 @@
 #include "http/http.h"
 
 #define LOOK_MS 10u
+#define CLIENTS_MOST 4096u
+#define FILES_KEPT 256u
 #define RETRY_AFTER "1"
 
 const struct conf *exchange_conf;
 
 static struct {
-	TAILQ_HEAD(, exchange) list;
+	TAILQ_HEAD(exchange_list, exchange) list;
 	unsigned count;
 	uint64_t last_id;
 	bool draining;
@@ -412,14 +415,30 @@ static bool is_health(const char *target)
 	       strcmp(target, "/livez") == 0;
 }
 
+static bool too_many(void)
+{
+	int64_t most = exchange_conf->max_concurrent_requests +
+	               exchange_conf->request_queue_size;
+
+	return exchanges.count >= (uint64_t)most;
+}
+
+/* Bodies being read and bodies held, together with this one, may take three quarters of
+ * the limit. A single body always fits. */
+static bool too_much(const struct request_head *head)
+{
+	uint64_t held = server_body_bytes() + blob_total();
+	uint64_t most = (uint64_t)exchange_conf->max_memory_mb * 1024 * 1024 / 4 * 3;
+
+	return held > 0 && head->framing != FRAMING_NONE &&
+	       held + head->content_length > most;
+}
+
 static bool on_head(const struct request_head *head, size_t *max_body,
                     struct refusal *out)
 {
-	unsigned most = (unsigned)(exchange_conf->max_concurrent_requests +
-	                           exchange_conf->request_queue_size);
-
 	(void)max_body;
-	if (exchanges.count < most || is_health(head->target))
+	if (is_health(head->target) || (!too_many() && !too_much(head)))
 		return true;
 	exchanges.figures.rejected++;
 	refuse(out, 429, "Backoff", "too many requests at a time");
@@ -521,6 +540,18 @@ bool http_draining(void)
 	return exchanges.draining;
 }
 
+/* Descriptors are kept back for instances, PostgreSQL and ourselves. */
+static unsigned most_clients(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < 2 * FILES_KEPT)
+		return FILES_KEPT;
+	return files.rlim_cur - FILES_KEPT < CLIENTS_MOST
+	               ? (unsigned)(files.rlim_cur - FILES_KEPT)
+	               : CLIENTS_MOST;
+}
+
 char *http_start(const struct conf *conf)
 {
 	struct server_options options = {
@@ -529,7 +560,7 @@ char *http_start(const struct conf *conf)
 	        .max_body = (size_t)conf->max_body_size,
 	        .idle_timeout = conf->idle_timeout,
 	        .head_timeout = 10000,
-	        .max_clients = 4096,
+	        .max_clients = most_clients(),
 	        .handler = &handler,
 	};
 

@@ -38,15 +38,19 @@ static bool has_no_neighbors(struct json_slice v, int depth)
 	return false;
 }
 
-/* A collection whose metadata holds a list or an object cannot be opened again. */
+/* A collection whose metadata holds a list or a sparse vector cannot be opened again.
+ * Other objects Chroma refuses itself. */
+static bool cannot_be_opened(struct json_slice v)
+{
+	return json_kind(v) == JSON_LIST || json_member(v, "#type").at != NULL;
+}
+
 static const char *in_metadata(struct json_slice metadata)
 {
 	struct json_walk w = json_walk(metadata);
-	enum json_kind kind;
 
 	while (json_step(&w)) {
-		kind = json_kind(w.value);
-		if (kind == JSON_LIST || kind == JSON_MAP)
+		if (cannot_be_opened(w.value))
 			return "collection metadata values must be strings, numbers or "
 			       "booleans";
 		if (json_text_is(w.key, "hnsw:M") && json_int64(w.value, 1) == 0)

@@ -31,7 +31,7 @@ static bool makes_collection(const struct exchange *ex)
 /* Made from the exchange's own number and a random id: never the same twice. */
 static void aim(struct exchange *ex, struct instance *in, struct text *target)
 {
-	struct uuid nowhere, id;
+	struct uuid nowhere = {{0}}, id;
 	bool is_id = ex->route.item != NULL &&
 	             uuid_parse(ex->route.item, strlen(ex->route.item), &id);
 

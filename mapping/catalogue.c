@@ -19,11 +19,18 @@ struct waiter {
 	TAILQ_ENTRY(waiter) link;
 };
 
+struct tenant {
+	int64_t seq; /* of the record that created it; 0: the default one */
+	char *name;
+	TAILQ_ENTRY(tenant) link;
+};
+
 static struct {
-	struct table tenants;   /* name -> itself */
+	struct table tenants;   /* name -> tenant */
+	TAILQ_HEAD(tenant_list, tenant) tenant_list;
 	struct table databases; /* "tenant" 0x1f "name" -> database, not GONE */
 	struct table by_uuid;   /* public and local ids -> collection, LIVE */
-	TAILQ_HEAD(, database) list;
+	TAILQ_HEAD(database_list, database) list;
 	scope_free_fn *free_scope;
 } catalogue;
 
@@ -88,20 +95,40 @@ bool catalogue_tenant(const char *name)
 	return table_get(&catalogue.tenants, name) != NULL;
 }
 
-void catalogue_add_tenant(const char *name)
+void catalogue_add_tenant(const char *name, int64_t seq)
 {
-	table_put(&catalogue.tenants, name, &catalogue);
+	struct tenant *t;
+
+	if (catalogue_tenant(name))
+		return;
+	t = mem_new(struct tenant);
+	t->seq = seq;
+	t->name = mem_string(name);
+	TAILQ_INSERT_TAIL(&catalogue.tenant_list, t, link);
+	table_put(&catalogue.tenants, name, t);
 }
 
 void catalogue_remove_tenant(const char *name)
 {
-	table_remove(&catalogue.tenants, name);
+	struct tenant *t = table_remove(&catalogue.tenants, name);
+
+	if (t == NULL)
+		return;
+	TAILQ_REMOVE(&catalogue.tenant_list, t, link);
+	free(t->name);
+	free(t);
 }
 
-void catalogue_reset_tenants(void)
+void catalogue_reset_tenants(int64_t seq)
 {
-	table_clear(&catalogue.tenants);
-	catalogue_add_tenant(TENANT_DEFAULT);
+	struct tenant *t, *next;
+
+	for (t = TAILQ_FIRST(&catalogue.tenant_list); t != NULL; t = next) {
+		next = TAILQ_NEXT(t, link);
+		if (t->seq < seq)
+			catalogue_remove_tenant(t->name);
+	}
+	catalogue_add_tenant(TENANT_DEFAULT, 0);
 }
 
 /* --- databases --------------------------------------------------------------------- */
@@ -367,6 +394,7 @@ unsigned catalogue_live_collections(const struct database *db)
 void catalogue_start(scope_free_fn *free_scope)
 {
 	TAILQ_INIT(&catalogue.list);
+	TAILQ_INIT(&catalogue.tenant_list);
 	catalogue.free_scope = free_scope;
 }
 
@@ -376,6 +404,8 @@ void catalogue_clear(void)
 
 	while ((db = TAILQ_FIRST(&catalogue.list)) != NULL)
 		database_set_gone(db);
+	while (!TAILQ_EMPTY(&catalogue.tenant_list))
+		catalogue_remove_tenant(TAILQ_FIRST(&catalogue.tenant_list)->name);
 	table_clear(&catalogue.tenants);
 	table_clear(&catalogue.databases);
 	table_clear(&catalogue.by_uuid);
@@ -387,7 +417,7 @@ void catalogue_default(void)
 	struct database *db;
 
 	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
-	catalogue_add_tenant(TENANT_DEFAULT);
+	catalogue_add_tenant(TENANT_DEFAULT, 0);
 	db = catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT, DATABASE_DEFAULT,
 	                            LIFE_CREATING);
 	database_set_live(db, &id);

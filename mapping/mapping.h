@@ -27,6 +27,8 @@ enum life {
 
 struct scope; /* wal/: the ordered queue of its records */
 
+TAILQ_HEAD(waiter_list, waiter);
+
 /* Databases and collections are counted: a record or an exchange that keeps one across
  * a turn of the loop holds it. */
 struct database {
@@ -37,8 +39,8 @@ struct database {
 	unsigned holds;
 	struct scope *scope;
 	struct table named; /* name -> collection, LIVE or CREATING, and names reserved */
-	TAILQ_HEAD(, collection) collections;
-	TAILQ_HEAD(, waiter) waiters;
+	TAILQ_HEAD(collection_list, collection) collections;
+	struct waiter_list waiters;
 	TAILQ_ENTRY(database) link;
 };
 
@@ -55,7 +57,7 @@ struct collection {
 	        local[CONF_MAX_INSTANCES]; /* by instance index; none: not there yet */
 	unsigned holds;
 	struct scope *scope;
-	TAILQ_HEAD(, waiter) waiters;
+	struct waiter_list waiters;
 	TAILQ_ENTRY(collection) link;
 };
 
@@ -76,9 +78,10 @@ void catalogue_clear(void);   /* forget everything (before a load) */
 void catalogue_default(void); /* what a Chroma has after its first start or a reset */
 
 bool catalogue_tenant(const char *name); /* known? */
-void catalogue_add_tenant(const char *name);
+void catalogue_add_tenant(const char *name, int64_t seq);
 void catalogue_remove_tenant(const char *name);
-void catalogue_reset_tenants(void); /* only the default one is left */
+/* The default one is left, and those created behind the reset. */
+void catalogue_reset_tenants(int64_t seq);
 
 struct database *catalogue_database(const char *tenant, const char *name); /* not GONE */
 struct database *catalogue_database_id(int64_t id);                        /* not GONE */
@@ -149,7 +152,7 @@ void store_add_dimension(struct pg_unit *unit, const struct collection *c);
 void store_add_database_live(struct pg_unit *unit, const struct database *db);
 void store_add_database_refused(struct pg_unit *unit, const struct database *db);
 void store_add_tenant_refused(struct pg_unit *unit, const char *name);
-void store_add_reset(struct pg_unit *unit);
+void store_add_reset(struct pg_unit *unit, int64_t seq);
 
 /* --- mapping/rewrite.c: pure ------------------------------------------------------- */
 

@@ -45,7 +45,7 @@ const char *const store_schema[] = {
 /* --- loading ----------------------------------------------------------------------- */
 
 static const struct pg_statement load_tenants = {
-        "load_tenants", "SELECT name FROM chromatid.tenant ORDER BY created_seq"};
+        "load_tenants", "SELECT name, created_seq FROM chromatid.tenant ORDER BY created_seq"};
 
 static const struct pg_statement load_databases = {
         "load_databases",
@@ -156,7 +156,8 @@ static void loaded_binding(struct store_load *load, const struct pg_results *r, 
 void store_loaded(struct store_load *load, const struct pg_results *r, int first)
 {
 	for (int row = 0; row < pg_rows(r, first); row++)
-		catalogue_add_tenant(pg_get_text(r, first, row, 0));
+		catalogue_add_tenant(pg_get_text(r, first, row, 0),
+		                     pg_get_int8(r, first, row, 1));
 	for (int row = 0; row < pg_rows(r, first + 1); row++)
 		loaded_database(load, r, first + 1, row);
 	for (int row = 0; row < pg_rows(r, first + 2); row++)
@@ -248,11 +249,14 @@ static const struct pg_statement tenant_refused = {
 
 static const struct pg_statement reset_all = {
         "reset_all",
-        "WITH n AS (DELETE FROM chromatid.name),"
+        "WITH d AS (UPDATE chromatid.database SET life = 2"
+        "       WHERE life < 2 AND id <> 1 AND id < $1 RETURNING id),"
         " c AS (UPDATE chromatid.collection SET life = 2, updated_at = now()"
-        "       WHERE life < 2),"
-        " t AS (DELETE FROM chromatid.tenant WHERE name <> 'default_tenant')"
-        " UPDATE chromatid.database SET life = 2 WHERE life < 2 AND id <> 1"};
+        "       WHERE life < 2 AND (id < $1 OR database IN (SELECT id FROM d))),"
+        " n AS (DELETE FROM chromatid.name"
+        "       WHERE collection < $1 OR database IN (SELECT id FROM d))"
+        " DELETE FROM chromatid.tenant"
+        " WHERE name <> 'default_tenant' AND created_seq < $1"};
 
 static const struct pg_statement reset_default = {
         "reset_default",
@@ -318,8 +322,8 @@ void store_add_tenant_refused(struct pg_unit *unit, const char *name)
 	pg_add(unit, &tenant_refused, 1, (struct pg_param[]){pg_text(name)});
 }
 
-void store_add_reset(struct pg_unit *unit)
+void store_add_reset(struct pg_unit *unit, int64_t seq)
 {
-	pg_add(unit, &reset_all, 0, NULL);
+	add(unit, &reset_all, seq);
 	pg_add(unit, &reset_default, 0, NULL);
 }

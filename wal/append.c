@@ -62,7 +62,9 @@ static const struct pg_statement append_plain = {
 static const struct pg_statement append_create_collection = {
         "append_create_collection",
         "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.name n"
-        "  WHERE n.database = $4::bigint AND n.name = $5::text) RETURNING seq),"
+        "  WHERE n.database = $4::bigint AND n.name = $5::text)"
+        "  AND EXISTS (SELECT 1 FROM chromatid.database d"
+        "  WHERE d.id = $4::bigint AND d.life = 1) RETURNING seq),"
         " n AS (INSERT INTO chromatid.name (database, name, collection)"
         "  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
         "  RETURNING collection),"
@@ -183,7 +185,7 @@ static void to_catalogue(struct append *a, wal_seq seq)
 		w->database->public_id = a->public_id;
 	}
 	if (w->kind == RECORD_CREATE_TENANT)
-		catalogue_add_tenant(w->tenant);
+		catalogue_add_tenant(w->tenant, seq);
 }
 
 /* What is deleted leaves the catalogue when its record is in its scopes. */
@@ -251,12 +253,15 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 	struct append *a = arg;
 
 	TAILQ_REMOVE(&appends.sent, a, link);
-	if (s == STATUS_OK && pg_rows(results, 0) == 1) {
-		appended(a, pg_get_int8(results, 0, 0, 0));
+	if (s == STATUS_OK && pg_rows(results, 1) == 1) {
+		appended(a, pg_get_int8(results, 1, 0, 0));
 	} else if (s == STATUS_OK) {
 		fail(a, nothing_logged(&a->write));
 	} else if (s == STATUS_DB_LOST) {
 		TAILQ_INSERT_TAIL(&appends.lost, a, link);
+	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(results), "CT001") == 0) {
+		wal_deposed("its epoch is over");
+		fail(a, STATUS_LOG_UNAVAILABLE);
 	} else if (s == STATUS_DB_REFUSED) {
 		log_error("append", "PostgreSQL refused an append: %s",
 		          pg_message(results));
@@ -266,10 +271,13 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 	}
 }
 
+/* Fenced: what another leader has not seen when it loaded the log must not come into it
+ * later, from a session that our process, or its predecessor, has left behind. */
 static void submit(struct append *a)
 {
 	struct pg_unit *unit = pg_unit_create();
 
+	persist_add_fence(unit);
 	add_statement(unit, a);
 	TAILQ_INSERT_TAIL(&appends.sent, a, link);
 	pg_submit(wal_pg(), unit, on_appended, a, &a->pending);
@@ -328,7 +336,7 @@ static void on_inquired(void *arg, enum status s, const struct pg_results *resul
 
 	(void)arg;
 	if (s != STATUS_OK) {
-		if (s == STATUS_DB_REFUSED)
+		if (s == STATUS_DB_REFUSED || s == STATUS_BUSY)
 			inquire_again();
 		return; /* else: append_resume() when it is back */
 	}
@@ -356,9 +364,11 @@ static void inquire(void *arg)
 	pg_submit(wal_pg(), unit, on_inquired, NULL, &appends.inquiry);
 }
 
+/* While some are lost, the session that matters is the one they were lost with. */
 void append_lost_session(int pid)
 {
-	appends.lost_pid = pid;
+	if (TAILQ_EMPTY(&appends.lost))
+		appends.lost_pid = pid;
 }
 
 /* --- the door ---------------------------------------------------------------------- */

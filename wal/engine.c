@@ -28,6 +28,10 @@
 #define REST_FIRST 100u
 #define REST_MOST 30000u
 #define ERRORS_500_MOST 3u
+/* While an instance that is up catches up, new records wait a little, each once:
+ * otherwise clients could keep the one ahead so busy that the other never gets there. */
+#define PACE_BEHIND 16u
+#define PACE_MS 15u
 /* Bodies of records that only wait for a lagging instance are let go above this, and
  * read from the log again when their turn comes. */
 #define BODIES_MOST (48u * 1024u * 1024u)
@@ -37,7 +41,7 @@ static struct {
 	bool hold;
 	unsigned max_in_flight;
 	unsigned in_flight[CONF_MAX_INSTANCES];
-	TAILQ_HEAD(, turn)
+	TAILQ_HEAD(turn_list, turn)
 	blocked[CONF_MAX_INSTANCES]; /* wait for one in flight to end */
 	struct wal_instance_figures figures[CONF_MAX_INSTANCES];
 	uint64_t owed, undecided, decided, replayed, failures;
@@ -72,6 +76,24 @@ static void block(struct record *r, unsigned i)
 	TAILQ_INSERT_TAIL(&engine.blocked[i], t, blocked_link);
 }
 
+static void unqueue(struct turn *t, unsigned i)
+{
+	if (t->blocked)
+		TAILQ_REMOVE(&engine.blocked[i], t, blocked_link);
+	t->blocked = false;
+}
+
+static bool must_be_paced(const struct record *r, unsigned i)
+{
+	if (r->paced || r->decision != DECISION_OPEN)
+		return false;
+	for (unsigned j = 0; j < health_count(); j++)
+		if (instance_up(health_instance(j)) &&
+		    scope_leaves_behind(r, i, j, PACE_BEHIND))
+			return true;
+	return false;
+}
+
 static void try_turn(struct record *r, unsigned i)
 {
 	if (rests(&r->turns[i]) || !scope_may_execute(r, i))
@@ -83,12 +105,20 @@ static void try_turn(struct record *r, unsigned i)
 	}
 	if (r->decision == DECISION_OPEN && r->executor >= 0)
 		return;
+	/* What a decision means for the catalogue is written once, and nothing that
+	 * follows may be written before it. */
+	if (r->decision != DECISION_OPEN && !r->decision_durable && !record_is_item(r->kind))
+		return;
 	if (engine.hold || !lease_may_send() || !instance_up(health_instance(i)))
 		return;
-	if (engine.in_flight[i] >= engine.max_in_flight)
+	if (engine.in_flight[i] >= engine.max_in_flight) {
 		block(r, i);
-	else
+	} else if (must_be_paced(r, i)) {
+		r->paced = true;
+		execution_rest(r, i, PACE_MS);
+	} else {
 		start(r, i);
+	}
 }
 
 void engine_kick(struct record *r)
@@ -131,8 +161,7 @@ static void unblock(unsigned i)
 
 	while (engine.in_flight[i] < engine.max_in_flight &&
 	       (t = TAILQ_FIRST(&engine.blocked[i])) != NULL) {
-		TAILQ_REMOVE(&engine.blocked[i], t, blocked_link);
-		t->blocked = false;
+		unqueue(t, i);
 		engine_kick(t->record);
 	}
 }
@@ -149,6 +178,7 @@ static void lane_moves(struct record *r)
  * position is durable. */
 static void pass(struct record *r, unsigned i)
 {
+	unqueue(&r->turns[i], i);
 	r->turns[i].state = TURN_DONE;
 	r->turns[i].doubt = false;
 	scope_done(r, i);
@@ -225,20 +255,30 @@ static void decide_collection(struct record *r, bool accepted)
 		r->sets_dimension = c->dimension_known = true;
 }
 
-static void decide_reset(void)
+static void reset_collections(struct database *db, wal_seq seq)
+{
+	struct collection *c, *next;
+
+	for (c = TAILQ_FIRST(&db->collections); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->id < seq)
+			collection_set_gone(c);
+	}
+}
+
+/* What was created behind it in the log, before it was decided, stays. */
+static void decide_reset(wal_seq seq)
 {
 	struct database *db, *next;
-	struct collection *c;
 
 	for (db = catalogue_next_database(NULL); db != NULL; db = next) {
 		next = catalogue_next_database(db);
-		if (db->id != DATABASE_DEFAULT_ID)
+		if (db->id == DATABASE_DEFAULT_ID)
+			reset_collections(db, seq);
+		else if (db->id < seq)
 			database_set_gone(db);
-		else
-			while ((c = TAILQ_FIRST(&db->collections)) != NULL)
-				collection_set_gone(c);
 	}
-	catalogue_reset_tenants();
+	catalogue_reset_tenants(seq);
 }
 
 /* What the decision means for the catalogue, in memory; persist.c makes it durable. */
@@ -253,7 +293,7 @@ static void decide_catalogue(struct record *r, bool accepted)
 	if (r->kind == RECORD_CREATE_TENANT && !accepted)
 		catalogue_remove_tenant(r->name);
 	if (r->kind == RECORD_RESET && accepted)
-		decide_reset();
+		decide_reset(r->seq);
 }
 
 static bool must_be_durable_first(const struct record *r)
@@ -280,7 +320,9 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 
 static enum decision refusal_of(const struct record *r)
 {
-	return r->embeddings && !r->collection->dimension_known
+	const struct collection *c = r->collection;
+
+	return r->embeddings && !c->dimension_known && c->life != LIFE_GONE
 	               ? DECISION_REJECTED_EVERYWHERE
 	               : DECISION_REJECTED;
 }
@@ -343,6 +385,13 @@ static bool at_fault(const struct record *r)
 	return tried > 0;
 }
 
+/* "Busy" said by something in front of the instance, which may have had it by then. */
+static bool may_have_begun(const struct execution_result *result)
+{
+	return result->verdict == VERDICT_BUSY &&
+	       (result->http == 408 || result->http == 503);
+}
+
 static void no_verdict(struct record *r, unsigned i,
                        const struct execution_result *result)
 {
@@ -352,7 +401,7 @@ static void no_verdict(struct record *r, unsigned i,
 
 	engine.failures++;
 	engine.figures[i].unknown += result->verdict == VERDICT_UNKNOWN;
-	if (result->verdict == VERDICT_UNKNOWN)
+	if (result->verdict == VERDICT_UNKNOWN || may_have_begun(result))
 		t->doubt = true;
 	t->errors_500 += result->http == 500;
 	if (r->executor == (int)i)
@@ -388,6 +437,7 @@ void engine_executed(struct record *r, unsigned i, const struct execution_result
 static void was_durable(struct record *r, unsigned i)
 {
 	r->unsettled--;
+	scope_sent(r, i);
 	scope_done(r, i);
 	scope_durable(r, i);
 }
@@ -480,6 +530,7 @@ void engine_clear(void)
 		r->busy = 0;
 		forget(r);
 	}
+	scope_free(scope_all()); /* its lanes wait for positions that nobody writes now */
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
 		TAILQ_INIT(&engine.blocked[i]);
 	engine.hold = true;
@@ -491,33 +542,35 @@ void engine_clear(void)
 void engine_stop(void)
 {
 	engine_clear();
-	scope_free(scope_all());
 }
 
-static int64_t oldest(unsigned i)
+static int64_t oldest_owed_by(unsigned i)
 {
 	struct record *r;
 
-	if (i < health_count() && engine.figures[i].owed == 0)
+	if (engine.figures[i].owed == 0)
 		return 0; /* without walking what the others are owed */
 	TAILQ_FOREACH (r, &engine.records, link)
-		if (i >= health_count() || r->turns[i].state != TURN_DURABLE)
+		if (r->turns[i].state != TURN_DURABLE)
 			return r->appended_wall_ms;
 	return 0;
 }
 
 void engine_figures(struct wal_figures *out)
 {
+	const struct record *r;
+
 	out->owed = engine.owed;
 	out->undecided = engine.undecided;
 	out->decided = engine.decided;
 	out->replayed = engine.replayed;
 	out->failures = engine.failures;
-	out->oldest_wall_ms = oldest(CONF_MAX_INSTANCES);
+	r = TAILQ_FIRST(&engine.records);
+	out->oldest_wall_ms = r != NULL ? r->appended_wall_ms : 0;
 	for (unsigned i = 0; i < health_count(); i++) {
 		out->instances[i] = engine.figures[i];
 		out->instances[i].in_flight = engine.in_flight[i];
-		out->instances[i].oldest_wall_ms = oldest(i);
+		out->instances[i].oldest_wall_ms = oldest_owed_by(i);
 		out->instances[i].replaying =
 		        engine.figures[i].owed > 0 && instance_up(health_instance(i));
 		if (engine.figures[i].owed == 0)

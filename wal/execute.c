@@ -138,11 +138,32 @@ static void store_resolved(struct execution *e, struct blob *ids, size_t count)
 	pg_submit(wal_pg(), unit, on_ids_stored, e, &e->pending);
 }
 
+/* A later record (a reset, a delete of its database) has taken the collection away, here
+ * already; or it was appended behind the delete of its collection. There is nothing left
+ * to write to. */
+static bool overtaken(const struct record *r, enum verdict v)
+{
+	return v == VERDICT_LOST && r->collection != NULL &&
+	       r->collection->life == LIFE_GONE;
+}
+
+static void conclude_overtaken(struct execution *e, const struct reply *reply)
+{
+	bool open = e->record->decision == DECISION_OPEN;
+
+	conclude(e, open ? VERDICT_REFUSED : VERDICT_APPLIED, reply->http, reply->body,
+	         reply->detail);
+}
+
 static void on_resolved(struct execution *e, const struct reply *reply, enum verdict v)
 {
 	struct blob *ids;
 	size_t count;
 
+	if (overtaken(e->record, v)) {
+		conclude_overtaken(e, reply);
+		return;
+	}
 	if (v != VERDICT_APPLIED) {
 		conclude(e, v, reply->http, reply->body, reply->detail);
 		return;
@@ -203,22 +224,12 @@ static bool is_delete(const struct record *r)
 	return r->kind == RECORD_DELETE_COLLECTION || r->kind == RECORD_DELETE_DATABASE;
 }
 
-/* A later record (a reset, a delete of its database) has taken the collection away, here
- * already: there is nothing left to write to. */
-static bool overtaken(const struct record *r, enum verdict v)
-{
-	return v == VERDICT_LOST && r->collection != NULL &&
-	       r->collection->life == LIFE_GONE;
-}
-
 static void on_sent(struct execution *e, const struct reply *reply, enum verdict v)
 {
 	const struct record *r = e->record;
 
 	if (overtaken(r, v) && !is_delete(r))
-		conclude(e,
-		         r->decision == DECISION_OPEN ? VERDICT_REFUSED : VERDICT_APPLIED,
-		         reply->http, reply->body, reply->detail);
+		conclude_overtaken(e, reply);
 	else if (record_creates(r->kind) && reply->http == 409)
 		on_taken(e, reply);
 	else if (is_delete(r) && reply->http == 404)
@@ -309,11 +320,37 @@ static bool nothing_to_delete(const struct record *r)
 	       blob_len(r->resolved) <= strlen("{\"ids\":[]}");
 }
 
+/* Its database is gone, by a record before it or behind it. It cannot matter any more,
+ * and must not be sent: another database may have that name by now. What an instance may
+ * have executed before counts as done: its client may have been told. */
+static void conclude_without_database(struct execution *e)
+{
+	static const char text[] = "{\"error\":\"NotFoundError\",\"message\":"
+	                           "\"The database has been deleted\"}";
+	const struct record *r = e->record;
+	bool begun = r->turns[e->instance].doubt && !record_creates(r->kind);
+	struct blob *body = blob_create(text, sizeof(text) - 1);
+
+	if (r->decision == DECISION_OPEN && !begun && !is_delete(r))
+		conclude(e, VERDICT_REFUSED, 404, body, "");
+	else
+		conclude(e, VERDICT_APPLIED, 200, NULL, "");
+	blob_unref(&body);
+}
+
 static void take_step(struct execution *e)
 {
 	const struct record *r = e->record;
 	struct prepared p;
 
+	if (!lease_may_send()) {
+		not_sent(e, "the lease has run out");
+		return;
+	}
+	if (r->collection != NULL && r->collection->db->life == LIFE_GONE) {
+		conclude_without_database(e);
+		return;
+	}
 	if (e->step == STEP_FIND) {
 		prepare_find_created(&p, r);
 	} else if (r->kind == RECORD_DELETE_WHERE && r->resolved == NULL) {

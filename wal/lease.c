@@ -36,7 +36,7 @@ static struct {
 static const struct pg_statement acquire = {
         "lease_acquire",
         "WITH l AS (SELECT one FROM chromatid.lease WHERE holder IS NULL OR until < now()"
-        " FOR UPDATE) UPDATE chromatid.lease SET epoch = epoch + 1, holder = $1::uuid,"
+        " OR holder = $1::uuid FOR UPDATE) UPDATE chromatid.lease SET epoch = epoch + 1, holder = $1::uuid,"
         " holder_name = $2, until = now() + interval '" TTL "' FROM l RETURNING epoch"};
 
 static const struct pg_statement renew = {
@@ -139,7 +139,8 @@ void lease_start(void)
 
 void lease_connected(void)
 {
-	job_kick(lease.job);
+	if (lease.job != NULL) /* else: given back, or about to be */
+		job_kick(lease.job);
 }
 
 void lease_lost(void)
@@ -172,6 +173,7 @@ void lease_release(void (*done)(void *arg), void *arg)
 	struct pg_unit *unit = pg_unit_create();
 
 	job_destroy(&lease.job);
+	op_cancel(&recovery);
 	op_cancel(&lease.pending);
 	lease.released = done;
 	lease.released_arg = arg;

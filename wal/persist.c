@@ -26,7 +26,7 @@ struct persist {
 
 #define RETRY_MS 1000u
 
-static TAILQ_HEAD(, persist) waiting;
+static TAILQ_HEAD(persist_list, persist) waiting;
 static unsigned n_waiting;
 static struct timer retry; /* after a refusal that is not about our epoch (disk full) */
 
@@ -79,7 +79,7 @@ static void add_catalogue(struct pg_unit *unit, const struct record *r)
 	if (r->kind == RECORD_CREATE_TENANT && !accepted)
 		store_add_tenant_refused(unit, r->name);
 	if (r->kind == RECORD_RESET && accepted)
-		store_add_reset(unit);
+		store_add_reset(unit, r->seq);
 }
 
 static void drop(struct persist *p)
@@ -113,7 +113,8 @@ static void on_persisted(void *arg, enum status s, const struct pg_results *resu
 		log_error("persist", "record %lld at %s: %s", (long long)r->seq,
 		          instance_name(health_instance(i)), pg_message(results));
 		timer_start(&retry, RETRY_MS, on_retry, NULL);
-	} else if (s == STATUS_BUSY) {
+	} else if (s == STATUS_BUSY || wal_connected()) {
+		/* connected again before we heard of the loss */
 		timer_start(&retry, RETRY_MS, on_retry, NULL);
 	}
 }

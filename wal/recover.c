@@ -206,6 +206,23 @@ static bool settled(struct record *r, const struct positions *p)
 	return all;
 }
 
+/* Before any record: a wide one must be in the scopes also of what is gone by now, since
+ * records behind it may be, too. */
+static void create_scopes(const struct store_load *load)
+{
+	const struct table_entry *entry = NULL;
+	struct collection *c;
+	struct database *db;
+	size_t bucket = 0;
+
+	while ((c = table_next(&load->collections, &bucket, &entry)) != NULL)
+		scope_of_collection(c);
+	bucket = 0;
+	entry = NULL;
+	while ((db = table_next(&load->databases, &bucket, &entry)) != NULL)
+		scope_of_database(db);
+}
+
 static unsigned load_records(const struct store_load *load, const struct positions *p,
                              const struct pg_results *r, int at)
 {
@@ -243,6 +260,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	append_loaded(pg_get_int8(r, 1, 0, 0));
 	store_loaded(&load, r, 2);
 	positions_load(&positions, r, 2 + STORE_LOAD_STATEMENTS);
+	create_scopes(&load);
 	n = load_records(&load, &positions, r, 3 + STORE_LOAD_STATEMENTS);
 	positions_clear(&positions);
 	store_load_clear(&load);

@@ -15,13 +15,16 @@
 #include "wal/wal_private.h"
 
 static struct scope *all;
+static LIST_HEAD(scope_list, scope) scopes = LIST_HEAD_INITIALIZER(scopes);
 
-static struct scope *scope_create(int64_t id)
+static struct scope *scope_create(int64_t id, int64_t database)
 {
 	struct scope *s = mem_alloc(sizeof(*s) + health_count() * sizeof(struct lane));
 
 	s->id = id;
+	s->database = database;
 	TAILQ_INIT(&s->members);
+	LIST_INSERT_HEAD(&scopes, s, link);
 	return s;
 }
 
@@ -34,6 +37,7 @@ void scope_free(struct scope *s)
 	if (s == all)
 		all = NULL;
 	s->orphan = true;
+	LIST_REMOVE(s, link);
 	if (TAILQ_EMPTY(&s->members))
 		free(s);
 }
@@ -41,21 +45,21 @@ void scope_free(struct scope *s)
 struct scope *scope_all(void)
 {
 	if (all == NULL)
-		all = scope_create(0);
+		all = scope_create(0, 0);
 	return all;
 }
 
 struct scope *scope_of_collection(struct collection *c)
 {
 	if (c->scope == NULL)
-		c->scope = scope_create(c->id);
+		c->scope = scope_create(c->id, c->db->id);
 	return c->scope;
 }
 
 struct scope *scope_of_database(struct database *db)
 {
 	if (db->scope == NULL)
-		db->scope = scope_create(db->id);
+		db->scope = scope_create(db->id, db->id);
 	return db->scope;
 }
 
@@ -66,50 +70,64 @@ static void enter(struct record *r, struct scope *s)
 	m->record = r;
 	m->scope = s;
 	TAILQ_INSERT_TAIL(&s->members, m, link);
-	for (unsigned i = 0; i < health_count(); i++)
+	for (unsigned i = 0; i < health_count(); i++) {
+		s->lanes[i].behind++;
 		if (s->lanes[i].head == NULL)
 			s->lanes[i].head = m;
+	}
 }
 
-static void enter_collections(struct record *r, struct database *db)
+static bool is_wide(const struct record *r)
 {
+	return r->kind == RECORD_RESET || r->kind == RECORD_DELETE_DATABASE;
+}
+
+static bool spans(const struct record *r, const struct scope *s)
+{
+	return r->kind == RECORD_RESET || s->database == r->database->id;
+}
+
+/* What exists is in a wide record's scopes even if nothing waits there yet. */
+static void create_scopes(void)
+{
+	struct database *db;
 	struct collection *c;
 
-	TAILQ_FOREACH (c, &db->collections, link)
-		enter(r, scope_of_collection(c));
+	for (db = catalogue_next_database(NULL); db != NULL;
+	     db = catalogue_next_database(db)) {
+		scope_of_database(db);
+		TAILQ_FOREACH (c, &db->collections, link)
+			scope_of_collection(c);
+	}
 }
 
 static size_t count_scopes(void)
 {
-	struct database *db;
-	struct collection *c;
-	size_t n = 1;
+	const struct scope *s;
+	size_t n = 0;
 
-	for (db = catalogue_next_database(NULL); db != NULL;
-	     db = catalogue_next_database(db)) {
+	LIST_FOREACH (s, &scopes, link)
 		n++;
-		TAILQ_FOREACH (c, &db->collections, link)
-			n++;
-	}
 	return n;
 }
 
-static void enter_everything(struct record *r)
+/* Also into those of what is gone by now (this is a new leader, and the wide record an
+ * old one): records that wait there come before it all the same. */
+static void enter_wide(struct record *r)
 {
-	struct database *db;
+	struct scope *s;
 
-	for (db = catalogue_next_database(NULL); db != NULL;
-	     db = catalogue_next_database(db)) {
-		enter(r, scope_of_database(db));
-		enter_collections(r, db);
-	}
+	LIST_FOREACH (s, &scopes, link)
+		if (s != all && spans(r, s))
+			enter(r, s);
 }
 
 void scope_enter(struct record *r)
 {
-	bool wide = r->kind == RECORD_RESET || r->kind == RECORD_DELETE_DATABASE;
-
-	r->members = mem_array(wide ? count_scopes() + 1 : 2, sizeof(struct member));
+	if (is_wide(r))
+		create_scopes();
+	r->members =
+	        mem_array(is_wide(r) ? count_scopes() + 2 : 2, sizeof(struct member));
 	if (record_is_item(r->kind)) {
 		enter(r, scope_of_collection(r->collection));
 	} else if (r->collection != NULL) {
@@ -118,11 +136,11 @@ void scope_enter(struct record *r)
 	} else {
 		enter(r, scope_all());
 		if (r->database != NULL)
-			enter(r, scope_of_database(r->database));
-		if (r->kind == RECORD_DELETE_DATABASE)
-			enter_collections(r, r->database);
-		if (r->kind == RECORD_RESET)
-			enter_everything(r);
+			scope_of_database(r->database);
+		if (is_wide(r))
+			enter_wide(r);
+		else if (r->database != NULL)
+			enter(r, r->database->scope);
 	}
 }
 
@@ -130,9 +148,11 @@ static void leave(struct member *m)
 {
 	struct scope *s = m->scope;
 
-	for (unsigned i = 0; i < health_count(); i++)
+	for (unsigned i = 0; i < health_count(); i++) {
+		s->lanes[i].behind -= m->record->turns[i].state < TURN_DONE;
 		if (s->lanes[i].head == m)
 			s->lanes[i].head = TAILQ_NEXT(m, link);
+	}
 	TAILQ_REMOVE(&s->members, m, link);
 	if (s->orphan && TAILQ_EMPTY(&s->members))
 		free(s);
@@ -179,6 +199,7 @@ void scope_done(struct record *r, unsigned i)
 		assert(lane->head == &r->members[k]);
 		lane->head = TAILQ_NEXT(&r->members[k], link);
 		lane->done = r->seq;
+		lane->behind--;
 		if (lane->undurable++ == 0)
 			lane->run = r->kind;
 		else if (lane->run != r->kind)
@@ -190,6 +211,13 @@ void scope_durable(struct record *r, unsigned i)
 {
 	for (unsigned k = 0; k < r->n_members; k++)
 		r->members[k].scope->lanes[i].undurable--;
+}
+
+bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most)
+{
+	const struct lane *lanes = r->members[0].scope->lanes;
+
+	return lanes[j].behind > lanes[i].behind + most;
 }
 
 /* What an instance shows lies between what it has done and what it was sent. A read here

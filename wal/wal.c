@@ -250,15 +250,7 @@ bool wal_database_current(const struct instance *in, const struct database *db)
 
 uint64_t wal_behind(const struct instance *in, const struct collection *c)
 {
-	const struct member *m;
-	uint64_t n = 0;
-
-	if (c->scope == NULL)
-		return 0;
-	for (m = c->scope->lanes[instance_index(in)].head; m != NULL;
-	     m = TAILQ_NEXT(m, link))
-		n++;
-	return n;
+	return c->scope != NULL ? c->scope->lanes[instance_index(in)].behind : 0;
 }
 
 void wal_figures(struct wal_figures *out)

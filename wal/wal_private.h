@@ -67,6 +67,7 @@ struct record {
 	bool resolved_durable;
 	bool embeddings;
 	bool sets_dimension;
+	bool paced; /* it has waited for an instance that catches up */
 	int http;                      /* of the decision */
 	int executor;                  /* instance at work on deciding it, or -1 */
 	int decided_by;                /* instance, or -1 */
@@ -84,7 +85,7 @@ struct record {
 	unsigned busy;      /* persists and executions that refer to it */
 	unsigned n_members;
 	struct member *members;
-	TAILQ_HEAD(, wal_op) watchers;
+	TAILQ_HEAD(wal_op_list, wal_op) watchers;
 	TAILQ_ENTRY(record) link;
 	struct turn turns[];
 };
@@ -95,14 +96,17 @@ struct lane {
 	struct member *head;  /* whose turn is next; NULL: caught up */
 	wal_seq done;         /* the last record executed (or passed) here */
 	wal_seq sent;         /* the highest one sent here; may be more than done */
+	unsigned behind;    /* records it has not done */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
 
 struct scope {
 	int64_t id;
+	int64_t database; /* the one it is, or lies in; 0: everything */
 	bool orphan; /* nobody but its members knows it any more */
-	TAILQ_HEAD(, member) members;
+	LIST_ENTRY(scope) link; /* unless orphan */
+	TAILQ_HEAD(member_list, member) members;
 	struct lane lanes[];
 };
 
@@ -140,6 +144,8 @@ void scope_sent(struct record *r, unsigned i);
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
+/* In the lane of its position, is j further behind than i by more than that? */
+bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most);
 
 /* --- verdict.c: pure --------------------------------------------------------------- */
 enum verdict {

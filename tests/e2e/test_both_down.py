@@ -30,6 +30,13 @@ def pending(answer):
     return int(answer.headers["x-chromatid-seq"])
 
 
+def refused(answer):
+    if answer.headers["x-chromatid-outcome"] == "none":
+        return True
+    pending(answer)
+    return False
+
+
 def come_back(world, order):
     for chroma in order:
         chroma.start()
@@ -104,8 +111,9 @@ def test_the_pending_writes_survive_the_proxy(dark):
     pending(world.http.post(world.path + "/add", json={"ids": ["1"], "embeddings": [[1, 1]]}))
     world.proxy.kill()
     world.proxy.start(wait="listening")
-    wait_until(lambda: world.http.get("/health").json()["status"] == "unavailable", 30, "it has begun")
-    pending(world.http.post(world.path + "/add", json={"ids": ["2"], "embeddings": [[2, 2]]}))
+    second = {"ids": ["2"], "embeddings": [[2, 2]]}
+    # refused without effect until the lease of the dead proxy is over
+    wait_until(lambda: not refused(world.http.post(world.path + "/add", json=second)), 30, "it takes writes")
     assert come_back(world, world.instances)["dark"]["order"] == ["0", "1", "2"]
 
 

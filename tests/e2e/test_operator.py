@@ -97,6 +97,7 @@ def outage(shared_world):
     world.replica.kill()
     write_some(world, "owed", 5)
     world.wait_down(world.replica)
+    wait_until(lambda: [i["pending_writes"] for i in world.proxy.status()["instances"]] == [0, 5], 5, "five owed")
     yield world
     world.revive()
     converged(world)

@@ -88,7 +88,7 @@ def test_sigterm_waits_for_a_write_in_flight(world):
     client.start()
     wait_until(lambda: world.proxy.status()["wal"]["pending_writes"] == 1, 10, "the write is in the log")
     world.proxy.signal(signal.SIGTERM)
-    wait_until(lambda: world.proxy.log_contains("drain"), 10, "it drains")
+    wait_until(lambda: world.proxy.log_contains("finishing what is in flight"), 10, "it drains")
     for chroma in world.instances:
         chroma.resume()
     client.join()

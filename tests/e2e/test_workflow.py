@@ -22,7 +22,6 @@ def outage(request, shared_world):
     """To be called in the middle of the work."""
     world = shared_world
     victim = {"none": None, "primary": world.primary, "replica": world.replica}[request.param]
-
     return lambda: victim and victim.kill()
 
 

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "core/mem.h"
 #include "tests/lib/fake_pg_tables.h"
@@ -96,7 +97,7 @@ static void work_copy_bytes(struct work *w)
 			struct fake_param *p = &w->parts[i].params[k];
 
 			if (p->bytes != NULL)
-				p->bytes = mem_copy(p->bytes, p->len + 1);
+				p->bytes = mem_copy(p->bytes, p->len);
 		}
 }
 

@@ -43,6 +43,7 @@ unsigned fake_pg_log_count(void);
 const struct fake_log *fake_pg_log(unsigned k); /* in order of seq */
 const struct fake_log *fake_pg_log_seq(int64_t seq);
 int64_t fake_pg_position(const char *instance, int64_t scope);
+bool fake_pg_database_gone(int64_t id);
 void fake_pg_database(int64_t id, const char **tenant, const char **name);
 /* The live collections, as "tenant/database/name" lines, sorted; freed by the caller. */
 char *fake_pg_catalogue(void);

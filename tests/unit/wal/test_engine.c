@@ -2,13 +2,45 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "core/mem.h"
 #include "tests/lib/world.h"
 
-static void a_write_is_executed_on_both_in_order(void **state)
+#define PRIMARY world_model(A)
+#define REPLICA world_model(B)
+
+static void finish(void)
+{
+	world_settle();
+	world_check();
+	world_stop();
+}
+
+/* --- the happy path
+ * ----------------------------------------------------------------------- */
+
+static void a_write_is_in_the_log_before_it_is_executed(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_forget_trace(PRIMARY);
+	fake_pg_stall(true);
+	w = add("docs", "a");
+	pass_ms(1000);
+	assert_false(w->appended);
+	assert_string_equal(model_trace(PRIMARY), "");
+	fake_pg_stall(false);
+	finish();
+}
+
+static void writes_are_executed_on_both_in_the_order_of_the_log(void **state)
 {
 	struct write *w1, *w2, *w3;
 
@@ -22,17 +54,912 @@ static void a_write_is_executed_on_both_in_order(void **state)
 	assert_decided(w1, 201);
 	assert_decided(w2, 200);
 	assert_decided(w3, 200);
-	assert_string_equal(model_trace(world_model(A)),
+	assert_true(w1->seq < w2->seq && w2->seq < w3->seq);
+	assert_string_equal(model_trace(PRIMARY),
 	                    "create docs; add docs a,b; update docs b; remove docs a; ");
-	assert_string_equal(model_trace(world_model(B)), model_trace(world_model(A)));
-	world_check();
-	world_stop();
+	assert_string_equal(model_trace(REPLICA), model_trace(PRIMARY));
+	finish();
 }
+
+static void the_first_answer_decides_and_is_not_waited_for_twice(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_latency(REPLICA, 1);
+	model_fault(REPLICA, FAULT_HANG_AFTER, 1);
+	w = add("docs", "a");
+	pass_ms(50);
+	assert_decided(w, 201);
+	assert_string_equal(model_items(PRIMARY, "docs"), "a");
+	finish();
+}
+
+static void a_collection_has_one_id_for_clients_and_one_on_each_instance(void **state)
+{
+	struct collection *c;
+
+	(void)state;
+	world_start();
+	c = made("docs");
+	assert_string_equal(c->public_id.text, model_collection_id(PRIMARY, "docs"));
+	assert_string_equal(c->local[B].text, model_collection_id(REPLICA, "docs"));
+	assert_int_not_equal(uuid_compare(&c->local[A], &c->local[B]), 0);
+	assert_ptr_equal(catalogue_by_uuid(&c->local[B]), c);
+	assert_string_equal(fake_pg_binding(c->id, "replica"), c->local[B].text);
+	finish();
+}
+
+static void a_create_is_durable_before_its_client_hears_of_it(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	w = create("docs");
+	pass_ms(2);
+	assert_true(w->appended);
+	fake_pg_stall(true);
+	pass_ms(1000);
+	assert_non_null(model_collection_id(PRIMARY, "docs"));
+	assert_false(w->ended);
+	fake_pg_stall(false);
+	world_settle();
+	assert_decided(w, 200);
+	finish();
+}
+
+/* --- position before next
+ * ------------------------------------------------------------------ */
+
+static void the_next_of_another_kind_waits_for_the_position(void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	model_forget_trace(PRIMARY);
+	add("docs", "a");
+	update("docs", "a");
+	pass_ms(2);
+	fake_pg_stall(true);
+	pass_ms(1000);
+	assert_string_equal(model_trace(PRIMARY), "add docs a; ");
+	fake_pg_stall(false);
+	world_settle();
+	assert_string_equal(model_trace(PRIMARY), "add docs a; update docs a; ");
+	finish();
+}
+
+static void a_run_of_one_kind_does_not_wait(void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	model_forget_trace(PRIMARY);
+	add("docs", "a");
+	add("docs", "b");
+	add("docs", "c");
+	pass_ms(2);
+	fake_pg_stall(true);
+	pass_ms(1000);
+	assert_string_equal(model_trace(PRIMARY), "add docs a; add docs b; add docs c; ");
+	fake_pg_stall(false);
+	finish();
+}
+
+/* --- failover
+ * ------------------------------------------------------------------------------ */
+
+static void the_replica_executes_what_the_primary_does_not_take(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_REFUSE, 1);
+	model_down(PRIMARY, false);
+	w = add("docs", "a");
+	pass_ms(200);
+	assert_decided(w, 201);
+	assert_string_equal(model_items(REPLICA, "docs"), "a");
+	world_up(A);
+	finish();
+}
+
+static void the_replica_first_drains_what_it_owes(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	world_down(B);
+	add("docs", "a");
+	update("docs", "a");
+	pass_ms(500);
+	model_forget_trace(REPLICA);
+	world_down(A);
+	w = take_out("docs", "a");
+	pass_ms(500);
+	assert_false(w->ended);
+	world_up(B);
+	pass_ms(500);
+	assert_decided(w, 200);
+	assert_string_equal(model_trace(REPLICA),
+	                    "add docs a; update docs a; remove docs a; ");
+	world_up(A);
+	finish();
+}
+
+static void a_primary_that_comes_back_catches_up_in_order(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	world_down(A);
+	model_forget_trace(PRIMARY);
+	add("docs", "a");
+	upsert("docs", "a,b");
+	w = take_out("docs", "a");
+	pass_ms(500);
+	assert_decided(w, 200);
+	world_up(A);
+	world_settle();
+	assert_string_equal(model_trace(PRIMARY),
+	                    "add docs a; upsert docs a,b; remove docs a; ");
+	finish();
+}
+
+static void one_answered_elsewhere_is_executed_again_where_it_is_in_doubt(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_HANG_AFTER, 1);
+	w = add("docs", "a");
+	pass_ms(30000);
+	assert_decided(w, 201);
+	finish();
+}
+
+static void with_both_down_a_write_waits_and_is_executed_once_in_order(void **state)
+{
+	struct write *w1, *w2;
+
+	(void)state;
+	world_start();
+	made("docs");
+	world_down(A);
+	world_down(B);
+	w1 = add("docs", "a");
+	w2 = update("docs", "a");
+	pass_ms(60000);
+	assert_true(w1->appended && !w1->ended && w2->appended && !w2->ended);
+	world_up(B);
+	pass_ms(1000);
+	assert_decided(w1, 201);
+	assert_decided(w2, 200);
+	model_forget_trace(PRIMARY);
+	world_up(A);
+	world_settle();
+	assert_string_equal(model_trace(PRIMARY), "add docs a; update docs a; ");
+	finish();
+}
+
+/* --- refusals
+ * ------------------------------------------------------------------------------ */
+
+static void a_refusal_is_durable_before_its_client_hears_and_skipped_elsewhere(
+        void **state)
+{
+	struct write *w;
+	unsigned calls;
+
+	(void)state;
+	world_start();
+	made("docs");
+	calls = model_calls(REPLICA);
+	model_refuse_ids(PRIMARY, true);
+	w = add("docs", "a");
+	pass_ms(2);
+	fake_pg_stall(true);
+	pass_ms(1000);
+	assert_false(w->ended);
+	fake_pg_stall(false);
+	world_settle();
+	assert_decided(w, 400);
+	assert_int_equal(model_calls(REPLICA), calls);
+	assert_int_equal(fake_pg_log_seq(w->seq)->decision, DECISION_REJECTED);
+	model_refuse_ids(PRIMARY, false);
+	finish();
+}
+
+static void a_refused_write_that_set_the_dimension_is_refused_everywhere(void **state)
+{
+	struct write *bad, *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	bad = add_embedded("docs", "a", 3, true);
+	world_settle();
+	assert_decided(bad, 400);
+	assert_int_equal(fake_pg_log_seq(bad->seq)->decision,
+	                 DECISION_REJECTED_EVERYWHERE);
+	w = add_embedded("docs", "a", 2, false);
+	world_settle();
+	assert_decided(w, 400); /* by either of them */
+	w = add_embedded("docs", "a", 3, false);
+	world_settle();
+	assert_decided(w, 201);
+	assert_true(named("docs")->dimension_known);
+	finish();
+}
+
+static void a_write_behind_the_delete_of_its_collection_is_not_found(void **state)
+{
+	struct collection *c;
+	struct write *gone, *w1, *w2;
+
+	(void)state;
+	world_start();
+	c = collection_hold(made("docs"));
+	gone = drop_of(c);
+	w1 = items(RECORD_ADD, c, "a", 2, false);
+	w2 = items_where(c, "{\"a\":\"x\"}");
+	world_settle();
+	assert_decided(gone, 200);
+	assert_decided(w1, 404);
+	assert_decided(w2, 404);
+	collection_release(&c);
+	finish();
+}
+
+static void a_record_that_every_instance_answers_500_is_given_up(void **state)
+{
+	struct write *w, *next;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_500_BEFORE, 3);
+	model_fault(REPLICA, FAULT_500_BEFORE, 3);
+	w = add("docs", "a");
+	next = add("docs", "b");
+	world_settle();
+	assert_decided(w, 500);
+	assert_decided(next, 201);
+	assert_string_equal(model_items(REPLICA, "docs"), "b");
+	finish();
+}
+
+static void a_500_after_the_commit_is_executed_again(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_500_AFTER, 1);
+	w = add("docs", "a");
+	world_settle();
+	assert_decided(w, 201);
+	finish();
+}
+
+/* --- collections
+ * --------------------------------------------------------------------------- */
+
+static void create_meets(enum fault f)
+{
+	struct write *w;
+
+	world_start();
+	model_fault(PRIMARY, f, 1);
+	world_down(B);
+	w = create("docs");
+	world_up(B);
+	world_settle();
+	assert_decided(w, 200);
+	assert_string_equal(named("docs")->public_id.text,
+	                    model_collection_id(PRIMARY, "docs"));
+	finish();
+}
+
+static void a_create_whose_answer_was_lost_is_found_by_its_name(void **state)
+{
+	(void)state;
+	create_meets(FAULT_LOST_AFTER);
+	create_meets(FAULT_LOST_BEFORE);
+	create_meets(FAULT_503_AFTER);
+	create_meets(FAULT_500_AFTER);
+}
+
+static void a_refused_create_gives_its_name_back(void **state)
+{
+	struct write *bad;
+
+	(void)state;
+	world_start();
+	bad = create_bad("docs");
+	world_settle();
+	assert_decided(bad, 400);
+	assert_null(named("docs"));
+	made("docs");
+	finish();
+}
+
+static void a_name_that_is_taken_is_a_conflict_and_not_logged(void **state)
+{
+	unsigned count;
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	count = fake_pg_log_count();
+	w = create("docs");
+	world_settle();
+	assert_ended(w, STATUS_CONFLICT);
+	assert_int_equal(fake_pg_log_count(), count);
+	finish();
+}
+
+static void a_delete_sets_aside_first_so_that_no_other_can_be_meant(void **state)
+{
+	struct write *gone, *again;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_forget_trace(PRIMARY);
+	model_fault(PRIMARY, FAULT_LOST_AFTER, 1);
+	gone = drop("docs");
+	pass_ms(3); /* its name is free from the moment it is in the log */
+	again = create("docs");
+	world_settle();
+	assert_decided(gone, 200);
+	assert_decided(again, 200);
+	assert_non_null(strstr(model_trace(PRIMARY), "modify docs to a name of ours; "
+	                                             "delete what was set aside; "
+	                                             "create docs; "));
+	assert_null(strstr(model_trace(PRIMARY), "delete docs"));
+	finish();
+}
+
+static void a_rename_holds_both_names_until_it_is_decided(void **state)
+{
+	struct collection *c;
+	struct write *w, *other;
+
+	(void)state;
+	world_start();
+	c = made("docs");
+	w = rename_to("docs", "notes");
+	pass_ms(3);
+	assert_ptr_equal(named("docs"), c);
+	assert_ptr_equal(named("notes"), c);
+	other = create("notes");
+	world_settle();
+	assert_decided(w, 200);
+	assert_ended(other, STATUS_CONFLICT);
+	assert_null(named("docs"));
+	assert_string_equal(c->name, "notes");
+	made("docs");
+	finish();
+}
+
+static void a_rename_to_a_name_that_was_taken_meanwhile_is_a_conflict(void **state)
+{
+	struct write *first, *second;
+
+	(void)state;
+	world_start();
+	made("docs");
+	first = create("notes");
+	second = rename_to("docs", "notes");
+	world_settle();
+	assert_decided(first, 200);
+	assert_ended(second, STATUS_CONFLICT);
+	assert_string_equal(named("docs")->name, "docs");
+	finish();
+}
+
+static void the_ids_of_a_filter_are_found_once_and_deleted_everywhere(void **state)
+{
+	struct write *w;
+	char *mark;
+
+	(void)state;
+	world_start();
+	made("docs");
+	add("docs", "a,b");
+	world_settle();
+	mark = mem_format("{\"%s\":\"%c\"}", "a", 'z');
+	world_down(B);
+	w = take_out_where("docs", mark);
+	pass_ms(200);
+	assert_true(w->ended);
+	assert_non_null(fake_pg_log_seq(w->seq)->ids);
+	upsert("docs", "a,b"); /* would make the filter find something else */
+	world_up(B);
+	world_settle();
+	assert_null(strstr(model_trace(REPLICA), "where"));
+	free(mark);
+	finish();
+}
+
+static void a_filter_that_is_not_understood_is_refused(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	w = take_out_where("docs", "{\"$no\":1}");
+	world_settle();
+	assert_decided(w, 400);
+	finish();
+}
+
+/* --- databases, tenants, everything
+ * -------------------------------------------------------- */
+
+static void a_database_goes_with_its_collections(void **state)
+{
+	struct database *east;
+	struct write *w, *gone, *again;
+
+	(void)state;
+	world_start();
+	create_database("east");
+	world_settle();
+	east = catalogue_database(TENANT_DEFAULT, "east");
+	create_in(east, "docs");
+	world_settle();
+	w = items(RECORD_ADD, catalogue_named(east, "docs"), "a", 0, false);
+	gone = drop_database("east");
+	pass_ms(3);
+	again = create_database("east");
+	world_settle();
+	assert_true(w->ended && gone->ended);
+	assert_decided(gone, 200);
+	assert_decided(again, 200);
+	assert_null(catalogue_named(catalogue_database(TENANT_DEFAULT, "east"), "docs"));
+	finish();
+}
+
+static void what_waits_in_a_deleted_database_does_not_come_into_its_successor(
+        void **state)
+{
+	struct database *east;
+
+	(void)state;
+	world_start();
+	create_database("east");
+	world_settle();
+	world_down(B);
+	east = catalogue_database(TENANT_DEFAULT, "east");
+	create_in(east, "docs");
+	pass_ms(300);
+	drop_database("east");
+	pass_ms(300);
+	create_database("east");
+	pass_ms(300);
+	world_crash(); /* the next leader knows of the old one only by its records */
+	world_boot();
+	world_lead(10000);
+	world_up(B);
+	finish();
+}
+
+static void a_create_behind_the_delete_of_its_database_is_not_logged(void **state)
+{
+	struct database *east;
+	struct write *gone, *w;
+
+	(void)state;
+	world_start();
+	create_database("east");
+	world_settle();
+	east = catalogue_database(TENANT_DEFAULT, "east");
+	gone = drop_database("east");
+	w = create_in(east, "docs");
+	world_settle();
+	assert_decided(gone, 200);
+	assert_ended(w, STATUS_CONFLICT);
+	finish();
+}
+
+static void a_reset_takes_what_was_before_it_and_leaves_what_came_behind(void **state)
+{
+	struct write *all, *w, *tenant, *database;
+
+	(void)state;
+	world_start();
+	made("docs");
+	create_database("east");
+	create_tenant("acme");
+	world_settle();
+	add("docs", "a");
+	all = reset();
+	w = create("notes");
+	tenant = create_tenant("umbrella");
+	database = create_database("west");
+	world_settle();
+	assert_decided(all, 200);
+	assert_decided(w, 200);
+	assert_decided(tenant, 200);
+	assert_decided(database, 200);
+	assert_null(named("docs"));
+	assert_non_null(named("notes"));
+	assert_false(catalogue_tenant("acme"));
+	assert_true(catalogue_tenant("umbrella"));
+	assert_null(catalogue_database(TENANT_DEFAULT, "east"));
+	assert_non_null(catalogue_database(TENANT_DEFAULT, "west"));
+	finish();
+}
+
+static void a_reset_that_is_not_allowed_changes_nothing(void **state)
+{
+	struct write *all;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_allow_reset(PRIMARY, false);
+	model_allow_reset(REPLICA, false);
+	all = reset();
+	world_settle();
+	assert_decided(all, 403);
+	assert_non_null(named("docs"));
+	finish();
+}
+
+/* --- PostgreSQL
+ * ---------------------------------------------------------------------------- */
+
+static void of_lost_appends_those_in_the_log_happen_once_and_the_others_never(
+        void **state)
+{
+	struct write *w1, *w2, *w3;
+
+	(void)state;
+	world_start();
+	made("docs");
+	fake_pg_delay(50);
+	fake_pg_reachable(false);
+	w1 = add("docs", "a");
+	w2 = add("docs", "b");
+	pass_ms(10);
+	fake_pg_cut("log", 1, false, 0);
+	pass_ms(3000);
+	assert_false(w1->ended || w2->ended); /* nobody knows */
+	w3 = add("docs", "c");
+	pass_ms(10);
+	assert_ended(w3, STATUS_LOG_UNAVAILABLE);
+	fake_pg_reachable(true);
+	world_settle();
+	assert_decided(w1, 201);
+	assert_ended(w2, STATUS_LOG_UNAVAILABLE);
+	assert_string_equal(model_items(REPLICA, "docs"), "a");
+	finish();
+}
+
+static void an_append_that_goes_on_at_the_server_is_ended_before_it_is_asked_for(
+        void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	fake_pg_delay(50);
+	w = add("docs", "a");
+	pass_ms(10);
+	fake_pg_cut("log", 0, true, 5000);
+	pass_ms(130); /* the next session is lost while it asks */
+	fake_pg_cut("log", 0, false, 0);
+	world_settle();
+	assert_ended(w, STATUS_LOG_UNAVAILABLE);
+	pass_ms(10000);
+	finish();
+}
+
+static void without_postgresql_nothing_is_executed_and_positions_are_written_later(
+        void **state)
+{
+	struct write *before, *during;
+
+	(void)state;
+	world_start();
+	made("docs");
+	before = add("docs", "a");
+	pass_ms(2);
+	assert_true(before->appended);
+	fake_pg_reachable(false);
+	fake_pg_cut("log", 0, false, 0);
+	fake_pg_cut("control", 0, false, 0);
+	pass_ms(500);
+	assert_decided(before, 201);
+	during = add("docs", "b");
+	pass_ms(2000);
+	assert_ended(during, STATUS_LOG_UNAVAILABLE);
+	assert_string_equal(model_items(PRIMARY, "docs"), "a");
+	assert_int_not_equal(fake_pg_position("primary", before->collection),
+	                     before->seq);
+	fake_pg_reachable(true);
+	world_settle();
+	assert_int_equal(fake_pg_position("primary", before->collection), before->seq);
+	finish();
+}
+
+static void a_full_disk_refuses_appends_and_is_tried_again_for_positions(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	fake_pg_refuse("append", 1);
+	w = add("docs", "a");
+	world_settle();
+	assert_ended(w, STATUS_LOG_UNAVAILABLE);
+	fake_pg_refuse("position", 3);
+	w = add("docs", "b");
+	world_settle();
+	assert_decided(w, 201);
+	finish();
+}
+
+/* --- the lease
+ * ----------------------------------------------------------------------------- */
+
+static void nothing_is_sent_when_the_lease_could_not_be_renewed_for_3500_ms(void **state)
+{
+	struct write *w;
+	unsigned calls;
+
+	(void)state;
+	world_start();
+	made("docs");
+	world_down(A);
+	world_down(B);
+	w = add("docs", "a");
+	pass_ms(10);
+	fake_pg_reachable(false);
+	fake_pg_cut("control", 0, false, 0);
+	fake_pg_cut("log", 0, false, 0);
+	pass_ms(3600);
+	world_up(A);
+	world_up(B);
+	calls = model_calls(PRIMARY) + model_calls(REPLICA);
+	pass_ms(20000);
+	assert_int_equal(model_calls(PRIMARY) + model_calls(REPLICA), calls);
+	assert_false(w->ended);
+	fake_pg_reachable(true);
+	world_settle();
+	assert_decided(w, 201);
+	finish();
+}
+
+static void a_second_step_is_not_taken_when_the_lease_has_run_out(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	add("docs", "a");
+	world_settle();
+	w = take_out_where("docs", "{\"a\":\"x\"}");
+	pass_ms(2);
+	assert_true(w->appended);
+	fake_pg_stall(true); /* the ids are found, and wait to be stored */
+	pass_ms(4000);
+	model_forget_trace(PRIMARY);
+	assert_false(lease_may_send());
+	fake_pg_take_lease(3000); /* the others' turn; our units are refused now */
+	fake_pg_stall(false);
+	pass_ms(100);
+	assert_string_equal(model_trace(PRIMARY), "");
+	assert_ended(w, STATUS_DEPOSED);
+	world_lead(10000);
+	finish();
+}
+
+static void a_leader_whose_epoch_is_over_is_deposed_and_leads_again_later(void **state)
+{
+	struct write *w, *later;
+
+	(void)state;
+	world_start();
+	made("docs");
+	create_tenant("acme");
+	pass_ms(3);
+	fake_pg_take_lease(3000);
+	w = add("docs", "a");
+	pass_ms(1500);
+	assert_ended(w, STATUS_LOG_UNAVAILABLE); /* and it is not in the log */
+	assert_false(wal_leads());
+	assert_null(named("docs"));
+	world_lead(10000);
+	later = add("docs", "b");
+	create_database("east");
+	world_settle();
+	assert_decided(later, 201);
+	assert_non_null(catalogue_database(TENANT_DEFAULT, "east"));
+	finish();
+}
+
+static void an_append_left_behind_at_the_server_does_not_commit_under_the_next_leader(
+        void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	fake_pg_delay(50);
+	add("docs", "a");
+	pass_ms(10);
+	fake_pg_at_death(0, true, 8000);
+	world_crash();
+	world_boot();
+	world_lead(10000);
+	pass_ms(10000);
+	finish();
+}
+
+/* --- crashes
+ * ------------------------------------------------------------------------------- */
+
+static void a_crash_after_the_answer_before_the_position_loses_nothing(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	w = add("docs", "a");
+	pass_ms(2);
+	fake_pg_stall(true);
+	pass_ms(100);
+	assert_decided(w, 201);
+	world_crash();
+	fake_pg_stall(false);
+	world_boot();
+	world_lead(10000);
+	world_settle();
+	assert_string_equal(model_items(PRIMARY, "docs"), "a");
+	assert_string_equal(model_items(REPLICA, "docs"), "a");
+	finish();
+}
+
+static void after_a_restart_reads_go_only_where_everything_is(void **state)
+{
+	struct collection *c;
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	world_down(B);
+	w = add("docs", "a");
+	pass_ms(200);
+	assert_decided(w, 201);
+	world_crash();
+	model_fault(REPLICA, FAULT_LOST_BEFORE, 3);
+	model_up(REPLICA);
+	world_boot();
+	world_lead(10000);
+	c = named("docs");
+	assert_string_equal(model_items(REPLICA, "docs"), "");
+	assert_true(wal_current(health_instance(A), c));
+	assert_false(wal_current(health_instance(B), c));
+	world_settle();
+	assert_true(wal_current(health_instance(B), c));
+	finish();
+}
+
+static void a_create_in_doubt_at_a_crash_is_found_again(void **state)
+{
+	(void)state;
+	world_start();
+	create("docs");
+	pass_ms(2);
+	fake_pg_stall(true);
+	pass_ms(100);
+	assert_non_null(model_collection_id(PRIMARY, "docs"));
+	world_crash();
+	fake_pg_stall(false);
+	world_boot();
+	world_lead(10000);
+	world_settle();
+	assert_non_null(named("docs"));
+	finish();
+}
+
+static bool drained;
+
+static void on_drained(void *arg)
+{
+	(void)arg;
+	drained = true;
+}
+
+static void everything_is_given_back_by_a_drain(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	w = add("docs", "a");
+	pass_ms(3);
+	drained = false;
+	wal_drain(on_drained, NULL);
+	pass_ms(100);
+	assert_true(drained);
+	assert_decided(w, 201);
+	world_crash();
+	world_boot();
+	world_lead(100); /* without waiting for the lease to run out */
+	finish();
+}
+
+#define story(f) cmocka_unit_test(f)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_write_is_executed_on_both_in_order),
+	        story(a_write_is_in_the_log_before_it_is_executed),
+	        story(writes_are_executed_on_both_in_the_order_of_the_log),
+	        story(the_first_answer_decides_and_is_not_waited_for_twice),
+	        story(a_collection_has_one_id_for_clients_and_one_on_each_instance),
+	        story(a_create_is_durable_before_its_client_hears_of_it),
+	        story(the_next_of_another_kind_waits_for_the_position),
+	        story(a_run_of_one_kind_does_not_wait),
+	        story(the_replica_executes_what_the_primary_does_not_take),
+	        story(the_replica_first_drains_what_it_owes),
+	        story(a_primary_that_comes_back_catches_up_in_order),
+	        story(one_answered_elsewhere_is_executed_again_where_it_is_in_doubt),
+	        story(with_both_down_a_write_waits_and_is_executed_once_in_order),
+	        story(a_refusal_is_durable_before_its_client_hears_and_skipped_elsewhere),
+	        story(a_refused_write_that_set_the_dimension_is_refused_everywhere),
+	        story(a_write_behind_the_delete_of_its_collection_is_not_found),
+	        story(a_record_that_every_instance_answers_500_is_given_up),
+	        story(a_500_after_the_commit_is_executed_again),
+	        story(a_create_whose_answer_was_lost_is_found_by_its_name),
+	        story(a_refused_create_gives_its_name_back),
+	        story(a_name_that_is_taken_is_a_conflict_and_not_logged),
+	        story(a_delete_sets_aside_first_so_that_no_other_can_be_meant),
+	        story(a_rename_holds_both_names_until_it_is_decided),
+	        story(a_rename_to_a_name_that_was_taken_meanwhile_is_a_conflict),
+	        story(the_ids_of_a_filter_are_found_once_and_deleted_everywhere),
+	        story(a_filter_that_is_not_understood_is_refused),
+	        story(a_database_goes_with_its_collections),
+	        story(what_waits_in_a_deleted_database_does_not_come_into_its_successor),
+	        story(a_create_behind_the_delete_of_its_database_is_not_logged),
+	        story(a_reset_takes_what_was_before_it_and_leaves_what_came_behind),
+	        story(a_reset_that_is_not_allowed_changes_nothing),
+	        story(of_lost_appends_those_in_the_log_happen_once_and_the_others_never),
+	        story(an_append_that_goes_on_at_the_server_is_ended_before_it_is_asked_for),
+	        story(without_postgresql_nothing_is_executed_and_positions_are_written_later),
+	        story(a_full_disk_refuses_appends_and_is_tried_again_for_positions),
+	        story(nothing_is_sent_when_the_lease_could_not_be_renewed_for_3500_ms),
+	        story(a_second_step_is_not_taken_when_the_lease_has_run_out),
+	        story(a_leader_whose_epoch_is_over_is_deposed_and_leads_again_later),
+	        story(an_append_left_behind_at_the_server_does_not_commit_under_the_next_leader),
+	        story(a_crash_after_the_answer_before_the_position_loses_nothing),
+	        story(after_a_restart_reads_go_only_where_everything_is),
+	        story(a_create_in_doubt_at_a_crash_is_found_again),
+	        story(everything_is_given_back_by_a_drain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
