@@ -51,11 +51,11 @@ run_clang_tidy() {
 }
 
 run_shellcheck() {
-	shellcheck -x ./*.sh tests/*/*.sh .ci/run
+	shellcheck -x quickstart.sh test.sh tests/*/*.sh .ci/run
 }
 
 lint() {
-	step format tests/tools/format.sh --check
+	step format tests/tools/format.sh check
 	step includes python3 tests/tools/includes.py
 	step shellcheck run_shellcheck
 	step cppcheck run_cppcheck

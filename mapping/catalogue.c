@@ -70,13 +70,17 @@ static struct waiter *waiter_create(catalogue_wait_fn *fn, void *arg, struct op 
 void collection_wait(struct collection *c, catalogue_wait_fn *fn, void *arg,
                      struct op **slot)
 {
-	TAILQ_INSERT_TAIL(&c->waiters, waiter_create(fn, arg, slot), link);
+	struct waiter *w = waiter_create(fn, arg, slot);
+
+	TAILQ_INSERT_TAIL(&c->waiters, w, link);
 }
 
 void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
                    struct op **slot)
 {
-	TAILQ_INSERT_TAIL(&db->waiters, waiter_create(fn, arg, slot), link);
+	struct waiter *w = waiter_create(fn, arg, slot);
+
+	TAILQ_INSERT_TAIL(&db->waiters, w, link);
 }
 
 #define wake_all(queue)                                                                  \
@@ -316,7 +320,8 @@ void collection_reserve(struct collection *c, const char *next_name)
 {
 	assert(c->next_name == NULL);
 	c->next_name = mem_string(next_name);
-	table_put(&c->db->named, next_name, c);
+	if (c->life != LIFE_GONE) /* by a reset, decided while this was appended */
+		table_put(&c->db->named, next_name, c);
 }
 
 void collection_renamed(struct collection *c, bool accepted)

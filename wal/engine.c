@@ -28,10 +28,13 @@
 #define REST_FIRST 100u
 #define REST_MOST 30000u
 #define ERRORS_500_MOST 3u
-/* While an instance that is up catches up, new records wait a little, each once:
- * otherwise clients could keep the one ahead so busy that the other never gets there. */
+/* While an instance that is up catches up, each new record waits until that one has done
+ * two: otherwise clients could keep the one ahead so busy that the other never gets
+ * there. */
 #define PACE_BEHIND 16u
-#define PACE_MS 15u
+#define PACE_RECORDS 2u
+#define PACE_LOOK_MS 5u
+#define PACE_MOST_MS 300u
 /* Bodies of records that only wait for a lagging instance are let go above this, and
  * read from the log again when their turn comes. */
 #define BODIES_MOST (48u * 1024u * 1024u)
@@ -83,14 +86,25 @@ static void unqueue(struct turn *t, unsigned i)
 	t->blocked = false;
 }
 
-static bool must_be_paced(const struct record *r, unsigned i)
+static bool must_wait(struct record *r, uint64_t passed)
 {
-	if (r->paced || r->decision != DECISION_OPEN)
-		return false;
-	for (unsigned j = 0; j < health_count(); j++)
+	msec now = clock_ms();
+
+	if (r->pace_until == 0) {
+		r->pace_until = now + PACE_MOST_MS;
+		r->pace_goal = passed + PACE_RECORDS;
+	}
+	return now < r->pace_until && passed < r->pace_goal;
+}
+
+static bool must_be_paced(struct record *r, unsigned i)
+{
+	uint64_t passed;
+
+	for (unsigned j = 0; r->decision == DECISION_OPEN && j < health_count(); j++)
 		if (instance_up(health_instance(j)) &&
-		    scope_leaves_behind(r, i, j, PACE_BEHIND))
-			return true;
+		    scope_leaves_behind(r, i, j, PACE_BEHIND, &passed))
+			return must_wait(r, passed);
 	return false;
 }
 
@@ -107,15 +121,15 @@ static void try_turn(struct record *r, unsigned i)
 		return;
 	/* What a decision means for the catalogue is written once, and nothing that
 	 * follows may be written before it. */
-	if (r->decision != DECISION_OPEN && !r->decision_durable && !record_is_item(r->kind))
+	if (r->decision != DECISION_OPEN && !r->decision_durable &&
+	    !record_is_item(r->kind))
 		return;
 	if (engine.hold || !lease_may_send() || !instance_up(health_instance(i)))
 		return;
 	if (engine.in_flight[i] >= engine.max_in_flight) {
 		block(r, i);
 	} else if (must_be_paced(r, i)) {
-		r->paced = true;
-		execution_rest(r, i, PACE_MS);
+		execution_rest(r, i, PACE_LOOK_MS);
 	} else {
 		start(r, i);
 	}

@@ -200,6 +200,7 @@ void scope_done(struct record *r, unsigned i)
 		lane->head = TAILQ_NEXT(&r->members[k], link);
 		lane->done = r->seq;
 		lane->behind--;
+		lane->passed++;
 		if (lane->undurable++ == 0)
 			lane->run = r->kind;
 		else if (lane->run != r->kind)
@@ -213,11 +214,15 @@ void scope_durable(struct record *r, unsigned i)
 		r->members[k].scope->lanes[i].undurable--;
 }
 
-bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most)
+bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most,
+                         uint64_t *passed)
 {
 	const struct lane *lanes = r->members[0].scope->lanes;
+	const struct member *head = lanes[j].head;
 
-	return lanes[j].behind > lanes[i].behind + most;
+	*passed = lanes[j].passed;
+	return lanes[j].behind > lanes[i].behind + most &&
+	       head->record->turns[j].failures == 0;
 }
 
 /* What an instance shows lies between what it has done and what it was sent. A read here

@@ -67,7 +67,6 @@ struct record {
 	bool resolved_durable;
 	bool embeddings;
 	bool sets_dimension;
-	bool paced; /* it has waited for an instance that catches up */
 	int http;                      /* of the decision */
 	int executor;                  /* instance at work on deciding it, or -1 */
 	int decided_by;                /* instance, or -1 */
@@ -80,6 +79,9 @@ struct record {
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
 	int64_t appended_wall_ms;
+	msec pace_until; /* it waits for an instance that catches up; 0: it does not ...
+	                  */
+	uint64_t pace_goal; /* ... until that one has passed so many */
 	uint64_t log_us, upstream_us;
 	unsigned unsettled; /* turns not DURABLE */
 	unsigned busy;      /* persists and executions that refer to it */
@@ -96,15 +98,16 @@ struct lane {
 	struct member *head;  /* whose turn is next; NULL: caught up */
 	wal_seq done;         /* the last record executed (or passed) here */
 	wal_seq sent;         /* the highest one sent here; may be more than done */
-	unsigned behind;    /* records it has not done */
+	unsigned behind;      /* records it has not done ... */
+	uint64_t passed;      /* ... and has done, ever */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
 
 struct scope {
 	int64_t id;
-	int64_t database; /* the one it is, or lies in; 0: everything */
-	bool orphan; /* nobody but its members knows it any more */
+	int64_t database;       /* the one it is, or lies in; 0: everything */
+	bool orphan;            /* nobody but its members knows it any more */
 	LIST_ENTRY(scope) link; /* unless orphan */
 	TAILQ_HEAD(member_list, member) members;
 	struct lane lanes[];
@@ -144,8 +147,10 @@ void scope_sent(struct record *r, unsigned i);
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
-/* In the lane of its position, is j further behind than i by more than that? */
-bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most);
+/* In the lane of its position, is j further behind than i by more than that, and coming?
+ * *passed: the records j has done there, ever. */
+bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most,
+                         uint64_t *passed);
 
 /* --- verdict.c: pure --------------------------------------------------------------- */
 enum verdict {

@@ -185,6 +185,11 @@ static void decode(char *s)
 	*to = '\0';
 }
 
+static const char *shown(const char *name)
+{
+	return strncmp(name, "ctd-del.", 8) == 0 ? "aside" : name;
+}
+
 /* /api/v2/tenants/T/databases/D/collections/X/verb -> its parts behind /api/v2 */
 static void split(struct request *r, const char *target)
 {
@@ -301,8 +306,7 @@ static int delete_collection(struct request *r)
 
 	if (b == NULL)
 		return refuses(r, 404, "no such collection");
-	traces(r, "delete",
-	       strncmp(b->name, "ctd-del.", 8) == 0 ? "what was set aside" : b->name);
+	traces(r, "delete", shown(b->name));
 	remove_bucket(r->c, b);
 	return says(r, 200, "{}");
 }
@@ -322,10 +326,9 @@ static int modify_collection(struct request *r)
 		free(name);
 		return refuses(r, 500, "UNIQUE constraint failed");
 	}
-	text_addf(&r->c->trace, "modify %s", b->name);
+	text_addf(&r->c->trace, "modify %s", shown(b->name));
 	if (name != NULL) {
-		text_addf(&r->c->trace, " to %s",
-		          strncmp(name, "ctd-", 4) == 0 ? "a name of ours" : name);
+		text_addf(&r->c->trace, " to %s", shown(name));
 		free(b->name);
 		b->name = name;
 	}

@@ -67,6 +67,11 @@ void world_boot(void)
 	world.booted = true;
 }
 
+void world_workers(int64_t most)
+{
+	world.conf.max_workers = most;
+}
+
 /* Their connections break with the proxy: they never hear. */
 static void clients_lose_us(void)
 {
@@ -114,6 +119,12 @@ void world_start(void)
 	world.models[B] = model_create("replica");
 	world_boot();
 	world_lead(1000);
+}
+
+void world_clean_up(void)
+{
+	if (world.models[A] != NULL)
+		world_stop();
 }
 
 void world_stop(void)
@@ -165,7 +176,7 @@ bool world_quiet(void)
 		if (!w->ended)
 			return false;
 	wal_figures(&f);
-	return f.owed == 0;
+	return wal_ready() && f.owed == 0;
 }
 
 static void print_state(void)

@@ -38,7 +38,9 @@ struct write {
 };
 
 void world_start(void);
+void world_workers(int64_t most); /* MAX_WORKERS from the next boot on; 4 at first */
 void world_stop(void);
+void world_clean_up(void);  /* after a test that has failed somewhere on its way */
 void world_crash(void);     /* the proxy is gone, from one instruction to the next */
 void world_boot(void);      /* and started again; does not wait */
 void world_lead(msec most); /* until we lead and everything that can be up is up */

@@ -307,6 +307,10 @@ static void run(uint64_t seed)
 	sim.trouble = (unsigned)chance_below(20);
 	sim.permille = (unsigned)chance_below(60);
 	world_start();
+	world_crash();
+	world_workers(1 + (int64_t)chance_below(4));
+	world_boot();
+	world_lead(10000);
 	model_latency(world_model(A), 1 + chance_below(30));
 	model_latency(world_model(B), 1 + chance_below(30));
 	for (unsigned i = 0; i < 2; i++)
