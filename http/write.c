@@ -38,6 +38,13 @@ static void on_wait_over(void *arg)
 		timer_start(&ex->timer, LOOK_MS, on_wait_over, ex);
 }
 
+/* Neither logged nor refused: PostgreSQL was lost while it committed, and is still away.
+ */
+static void on_append_late(void *arg)
+{
+	exchange_fail(arg, STATUS_UNKNOWN, "unknown");
+}
+
 static void on_appended(void *arg, wal_seq seq)
 {
 	struct exchange *ex = arg;
@@ -105,6 +112,13 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 	}
 }
 
+static msec left_ms(const struct exchange *ex)
+{
+	msec now = clock_ms();
+
+	return ex->deadline > now ? ex->deadline - now : 1;
+}
+
 void write_log(struct exchange *ex, const struct wal_write *w,
                void (*conflict)(struct exchange *ex))
 {
@@ -113,6 +127,7 @@ void write_log(struct exchange *ex, const struct wal_write *w,
 		return;
 	}
 	ex->again = conflict;
+	timer_start(&ex->timer, left_ms(ex), on_append_late, ex);
 	wal_write(w, on_appended, on_decided, ex, &ex->pending);
 }
 

@@ -253,63 +253,6 @@ void engine_persisted(struct record *r, unsigned i)
 
 /* --- decisions --------------------------------------------------------------------- */
 
-static void decide_collection(struct record *r, bool accepted)
-{
-	struct collection *c = r->collection;
-
-	if (r->kind == RECORD_CREATE_COLLECTION) {
-		if (accepted)
-			collection_set_live(c, &r->turns[r->decided_by].local);
-		else
-			collection_set_gone(c);
-	} else if (r->kind == RECORD_MODIFY_COLLECTION && r->name != NULL) {
-		collection_renamed(c, accepted);
-	}
-	if (accepted && r->embeddings && !c->dimension_known)
-		r->sets_dimension = c->dimension_known = true;
-}
-
-static void reset_collections(struct database *db, wal_seq seq)
-{
-	struct collection *c, *next;
-
-	for (c = TAILQ_FIRST(&db->collections); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (c->id < seq)
-			collection_set_gone(c);
-	}
-}
-
-/* What was created behind it in the log, before it was decided, stays. */
-static void decide_reset(wal_seq seq)
-{
-	struct database *db, *next;
-
-	for (db = catalogue_next_database(NULL); db != NULL; db = next) {
-		next = catalogue_next_database(db);
-		if (db->id == DATABASE_DEFAULT_ID)
-			reset_collections(db, seq);
-		else if (db->id < seq)
-			database_set_gone(db);
-	}
-	catalogue_reset_tenants(seq);
-}
-
-/* What the decision means for the catalogue, in memory; persist.c makes it durable. */
-static void decide_catalogue(struct record *r, bool accepted)
-{
-	if (r->collection != NULL)
-		decide_collection(r, accepted);
-	if (r->kind == RECORD_CREATE_DATABASE && accepted)
-		database_set_live(r->database, &r->database->public_id);
-	if (r->kind == RECORD_CREATE_DATABASE && !accepted)
-		database_set_gone(r->database);
-	if (r->kind == RECORD_CREATE_TENANT && !accepted)
-		catalogue_remove_tenant(r->name);
-	if (r->kind == RECORD_RESET && accepted)
-		decide_reset(r->seq);
-}
-
 static bool must_be_durable_first(const struct record *r)
 {
 	return r->decision != DECISION_ACCEPTED || record_creates(r->kind);
@@ -325,7 +268,7 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 	r->answer = blob_ref(answer);
 	engine.undecided--;
 	engine.decided++;
-	decide_catalogue(r, d == DECISION_ACCEPTED);
+	decision_to_catalogue(r, d == DECISION_ACCEPTED);
 	if (!must_be_durable_first(r))
 		tell_watchers(r);
 	if (blob_total() > BODIES_MOST)
@@ -443,6 +386,20 @@ void engine_executed(struct record *r, unsigned i, const struct execution_result
 	else
 		no_verdict(r, i, result);
 	unblock(i);
+}
+
+void engine_abandon(const char *why)
+{
+	const struct execution_result unknown = {VERDICT_UNKNOWN, 0, NULL, why};
+	struct record *r;
+
+	TAILQ_FOREACH (r, &engine.records, link)
+		for (unsigned i = 0; i < health_count(); i++) {
+			if (r->turns[i].state != TURN_SENT)
+				continue;
+			execution_cancel(r, i);
+			engine_executed(r, i, &unknown);
+		}
 }
 
 /* --- the whole --------------------------------------------------------------------- */

@@ -2,10 +2,10 @@
  *
  * A row in PostgreSQL names the leader and its epoch, for five seconds at a time. The
  * leader renews it every second and counts from before it asked: 3.5 s after the last
- * renewal that was granted it starts nothing any more, so nothing of it is under way when
- * another can have taken over. Everything it makes durable is fenced by its epoch
- * (persist_add_fence). A lost connection alone deposes nobody: when PostgreSQL is back
- * and the row still has our epoch, we go on.
+ * renewal that was granted it starts nothing any more, at 4.5 s it cuts off what is under
+ * way, so nothing of it is left when another can have taken over. Everything it makes
+ * durable is fenced by its epoch (persist_add_fence). A lost connection alone deposes
+ * nobody: when PostgreSQL is back and the row still has our epoch, we go on.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +18,7 @@
 
 #define TTL "5 seconds"
 #define SEND_FOR_MS 3500u
+#define ABANDON_MS 4500u
 #define RENEW_MS 1000u
 #define TRY_MS 250u
 
@@ -28,6 +29,7 @@ static struct {
 	char host[64];
 	int64_t epoch; /* 0: not held */
 	msec asked, granted;
+	struct timer abandon; /* what is under way when the lease has run out */
 	bool told_waiting;
 	void (*released)(void *arg);
 	void *released_arg;
@@ -36,7 +38,8 @@ static struct {
 static const struct pg_statement acquire = {
         "lease_acquire",
         "WITH l AS (SELECT one FROM chromatid.lease WHERE holder IS NULL OR until < now()"
-        " OR holder = $1::uuid FOR UPDATE) UPDATE chromatid.lease SET epoch = epoch + 1, holder = $1::uuid,"
+        " OR holder = $1::uuid FOR UPDATE) UPDATE chromatid.lease SET epoch = epoch + 1, "
+        "holder = $1::uuid,"
         " holder_name = $2, until = now() + interval '" TTL "' FROM l RETURNING epoch"};
 
 static const struct pg_statement renew = {
@@ -62,6 +65,22 @@ static void on_recovered(bool ok)
 
 static struct op *recovery;
 
+static void on_run_out(void *arg)
+{
+	(void)arg;
+	engine_abandon("the lease has run out");
+}
+
+/* Counted from before we asked, so that we stop before PostgreSQL lets another lead. */
+static void granted(void)
+{
+	msec since = clock_ms() - lease.asked;
+
+	lease.granted = lease.asked;
+	timer_start(&lease.abandon, since < ABANDON_MS ? ABANDON_MS - since : 0,
+	            on_run_out, NULL);
+}
+
 static void on_acquired(void *arg, enum status s, const struct pg_results *r)
 {
 	(void)arg;
@@ -80,7 +99,7 @@ static void on_acquired(void *arg, enum status s, const struct pg_results *r)
 	}
 	lease.told_waiting = false;
 	lease.epoch = pg_get_int8(r, 0, 0, 0);
-	lease.granted = lease.asked;
+	granted();
 	log_info("lease", "leading, epoch %lld", (long long)lease.epoch);
 	job_rest(lease.job, RENEW_MS);
 	recover_start(on_recovered, &recovery);
@@ -97,7 +116,7 @@ static void on_renewed(void *arg, enum status s, const struct pg_results *r)
 		job_rest(lease.job, TRY_MS);
 		wal_deposed("another proxy has taken the lease");
 	} else {
-		lease.granted = lease.asked;
+		granted();
 		job_rest(lease.job, RENEW_MS);
 		if (!could_send)
 			engine_kick_all();
@@ -145,6 +164,7 @@ void lease_connected(void)
 
 void lease_lost(void)
 {
+	timer_stop(&lease.abandon);
 	op_cancel(&recovery);
 	lease.epoch = 0;
 }
@@ -173,6 +193,7 @@ void lease_release(void (*done)(void *arg), void *arg)
 	struct pg_unit *unit = pg_unit_create();
 
 	job_destroy(&lease.job);
+	timer_stop(&lease.abandon);
 	op_cancel(&recovery);
 	op_cancel(&lease.pending);
 	lease.released = done;
@@ -184,6 +205,7 @@ void lease_release(void (*done)(void *arg), void *arg)
 
 void lease_stop(void)
 {
+	timer_stop(&lease.abandon);
 	op_cancel(&recovery);
 	op_cancel(&lease.pending);
 	job_destroy(&lease.job);

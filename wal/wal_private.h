@@ -172,11 +172,16 @@ void engine_clear(void);            /* forget all records (deposed, or stopping)
 void engine_add(struct record *r);  /* appended or loaded: from now on it is executed */
 void engine_kick(struct record *r); /* something it waits for may have changed */
 void engine_kick_all(void);
+/* Our lease has run out: what is under way is cut off, its outcome unknown. */
+void engine_abandon(const char *why);
 void engine_hold(bool hold); /* no new executions */
 unsigned engine_in_flight(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 void engine_figures(struct wal_figures *out);
 struct record *engine_find(wal_seq seq);
+
+/* --- decision.c -------------------------------------------------------------------- */
+void decision_to_catalogue(struct record *r, bool accepted);
 
 /* --- execute.c: one record at one instance ----------------------------------------- */
 struct execution_result {

@@ -12,7 +12,7 @@ from world import COLLECTIONS, wait_until
 
 def test_kill_9_again_and_again_under_load(world):
     with Load(world.proxy.url, threads=8) as load:
-        for _ in range(8):
+        for _ in range(6):
             load.wait_steps(60)
             world.proxy.kill()
             world.proxy.start(wait="listening")

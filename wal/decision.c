@@ -1,0 +1,59 @@
+/* wal/decision.c - what a decision means for the catalogue in memory; persist.c makes the
+ * same durable. Pure but for the catalogue. */
+#include "wal/wal_private.h"
+
+static void of_collection(struct record *r, bool accepted)
+{
+	struct collection *c = r->collection;
+
+	if (r->kind == RECORD_CREATE_COLLECTION) {
+		if (accepted)
+			collection_set_live(c, &r->turns[r->decided_by].local);
+		else
+			collection_set_gone(c);
+	} else if (r->kind == RECORD_MODIFY_COLLECTION && r->name != NULL) {
+		collection_renamed(c, accepted);
+	}
+	if (accepted && r->embeddings && !c->dimension_known)
+		r->sets_dimension = c->dimension_known = true;
+}
+
+static void reset_collections(struct database *db, wal_seq seq)
+{
+	struct collection *c, *next;
+
+	for (c = TAILQ_FIRST(&db->collections); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (c->id < seq)
+			collection_set_gone(c);
+	}
+}
+
+/* What was created behind it in the log, before it was decided, stays. */
+static void of_reset(wal_seq seq)
+{
+	struct database *db, *next;
+
+	for (db = catalogue_next_database(NULL); db != NULL; db = next) {
+		next = catalogue_next_database(db);
+		if (db->id == DATABASE_DEFAULT_ID)
+			reset_collections(db, seq);
+		else if (db->id < seq)
+			database_set_gone(db);
+	}
+	catalogue_reset_tenants(seq);
+}
+
+void decision_to_catalogue(struct record *r, bool accepted)
+{
+	if (r->collection != NULL)
+		of_collection(r, accepted);
+	if (r->kind == RECORD_CREATE_DATABASE && accepted)
+		database_set_live(r->database, &r->database->public_id);
+	if (r->kind == RECORD_CREATE_DATABASE && !accepted)
+		database_set_gone(r->database);
+	if (r->kind == RECORD_CREATE_TENANT && !accepted)
+		catalogue_remove_tenant(r->name);
+	if (r->kind == RECORD_RESET && accepted)
+		of_reset(r->seq);
+}
