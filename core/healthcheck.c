@@ -20,7 +20,8 @@ static int connect_here(void)
 	struct sockaddr_in to = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	to.sin_port = htons((uint16_t)(port != NULL ? atoi(port) : DEFAULT_PORT));
+	to.sin_port =
+	        htons((uint16_t)(port != NULL ? strtol(port, NULL, 10) : DEFAULT_PORT));
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));

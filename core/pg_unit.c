@@ -247,7 +247,8 @@ const void *pg_get_bytes(const struct pg_results *r, int statement, int row, int
 	if (pg_is_null(r, statement, row, column))
 		return NULL;
 	if (set->bytes == NULL) {
-		size_t cells = (size_t)(PQntuples(set->rows) * PQnfields(set->rows));
+		size_t cells =
+		        (size_t)PQntuples(set->rows) * (size_t)PQnfields(set->rows);
 
 		set->bytes = mem_array(cells, sizeof(*set->bytes));
 		set->lens = mem_array(cells, sizeof(*set->lens));

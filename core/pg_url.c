@@ -57,9 +57,12 @@ static const char *wrong_shape(const char *url)
 /* The items of a list with commas; an empty list is one empty item. */
 static char *next_item(const char **list)
 {
-	size_t len = strcspn(*list, ",");
-	char *item = mem_substring(*list, len);
+	size_t len;
+	char *item;
 
+	assert(*list != NULL);
+	len = strcspn(*list, ",");
+	item = mem_substring(*list, len);
 	*list = (*list)[len] == ',' ? *list + len + 1 : NULL;
 	return item;
 }
@@ -76,11 +79,12 @@ static int count_items(const char *list)
 static bool good_port(const char *port)
 {
 	size_t len = strlen(port);
+	long number = strtol(port, NULL, 10);
 
 	if (len == 0)
 		return true;
-	return len <= 5 && strspn(port, "0123456789") == len && atoi(port) >= 1 &&
-	       atoi(port) <= 65535;
+	return len <= 5 && strspn(port, "0123456789") == len && number >= 1 &&
+	       number <= 65535;
 }
 
 static const char *wrong_ports(const char *ports, int hosts)

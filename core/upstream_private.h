@@ -52,9 +52,9 @@ struct upstream {
 	char *auth_header, *auth_value;
 	SSL_CTX *tls; /* NULL: plain, or tls_trouble says why not */
 	char *tls_trouble;
-	TAILQ_HEAD(upconns, upconn) idle;   /* the last used first */
+	TAILQ_HEAD(upconns, upconn) idle;              /* the last used first */
 	TAILQ_HEAD(upcall_list, upcall) waiting, open; /* who waits is open as well */
-	struct timer sweep;                 /* closes what is idle for too long */
+	struct timer sweep; /* closes what is idle for too long */
 	struct upstream_figures figures;
 };
 

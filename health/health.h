@@ -65,7 +65,7 @@ struct instance *health_choose_read(health_pick_fn *may_serve, void *arg);
 
 struct instance_figures {
 	uint64_t requests, successes, reads, writes, failures;
-	uint64_t write_failures; /* of the failures */
+	uint64_t write_failures;                /* of the failures */
 	uint64_t signals[SIGNAL_TIMED_OUT + 1]; /* what calls have shown, by enum */
 	uint64_t probes_good, probes_bad;
 	unsigned consecutive_failures;

@@ -215,9 +215,11 @@ static char *decode(const char *s, size_t len)
 	size_t n = 0;
 
 	for (size_t k = 0; k < len; k++) {
-		if (s[k] == '%' && k + 2 < len && hex(s[k + 1]) >= 0 &&
-		    hex(s[k + 2]) >= 0) {
-			out[n++] = (char)(hex(s[k + 1]) << 4 | hex(s[k + 2]));
+		int high = k + 2 < len ? hex(s[k + 1]) : -1;
+		int low = k + 2 < len ? hex(s[k + 2]) : -1;
+
+		if (s[k] == '%' && high >= 0 && low >= 0) {
+			out[n++] = (char)(high * 16 + low);
 			k += 2;
 		} else {
 			out[n++] = s[k];

@@ -26,7 +26,7 @@ struct tenant {
 };
 
 static struct {
-	struct table tenants;   /* name -> tenant */
+	struct table tenants; /* name -> tenant */
 	TAILQ_HEAD(tenant_list, tenant) tenant_list;
 	struct table databases; /* "tenant" 0x1f "name" -> database, not GONE */
 	struct table by_uuid;   /* public and local ids -> collection, LIVE */

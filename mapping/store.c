@@ -35,6 +35,17 @@ const char *const store_schema[] = {
         " collection bigint NOT NULL, instance smallint NOT NULL, local_id uuid NOT NULL,"
         " at timestamptz NOT NULL DEFAULT now(),"
         " PRIMARY KEY (collection, instance), UNIQUE (instance, local_id))",
+        /* For scripts of the system this one replaces; where we may not create it in
+           public, they go without. */
+        "DO $$ BEGIN"
+        " CREATE VIEW public.collection_id_mapping AS"
+        " SELECT c.name AS collection_name, p.local_id AS primary_collection_id,"
+        " r.local_id AS replica_collection_id, c.created_at, c.updated_at"
+        " FROM chromatid.collection c"
+        " LEFT JOIN chromatid.binding p ON p.collection = c.id AND p.instance = 1"
+        " LEFT JOIN chromatid.binding r ON r.collection = c.id AND r.instance = 2"
+        " WHERE c.life = 1;"
+        " EXCEPTION WHEN insufficient_privilege THEN NULL; END $$",
         "INSERT INTO chromatid.tenant (name, created_seq) VALUES ('default_tenant', 0)",
         "INSERT INTO chromatid.database (id, public_id, tenant, name, life) VALUES"
         " (1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"
@@ -45,7 +56,8 @@ const char *const store_schema[] = {
 /* --- loading ----------------------------------------------------------------------- */
 
 static const struct pg_statement load_tenants = {
-        "load_tenants", "SELECT name, created_seq FROM chromatid.tenant ORDER BY created_seq"};
+        "load_tenants",
+        "SELECT name, created_seq FROM chromatid.tenant ORDER BY created_seq"};
 
 static const struct pg_statement load_databases = {
         "load_databases",

@@ -147,7 +147,8 @@ static void add_statement(struct pg_unit *unit, const struct append *a)
 	const struct wal_write *w = &a->write;
 	const struct database *db =
 	        w->collection != NULL ? w->collection->db : w->database;
-	bool rename = w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL;
+	bool rename = w->collection != NULL && w->kind == RECORD_MODIFY_COLLECTION &&
+	              w->name != NULL;
 	int n = w->kind == RECORD_CREATE_DATABASE ? 12 : 10;
 	struct pg_param params[] = {
 	        pg_text(a->id.text),

@@ -84,7 +84,10 @@ static bool is_wide(const struct record *r)
 
 static bool spans(const struct record *r, const struct scope *s)
 {
-	return r->kind == RECORD_RESET || s->database == r->database->id;
+	if (r->kind == RECORD_RESET)
+		return true;
+	assert(r->database != NULL);
+	return s->database == r->database->id;
 }
 
 /* What exists is in a wide record's scopes even if nothing waits there yet. */

@@ -117,15 +117,6 @@ def test_the_pending_writes_survive_the_proxy(dark):
     assert come_back(world, world.instances)["dark"]["order"] == ["0", "1", "2"]
 
 
-def test_a_repeated_write_joins_the_one_that_is_pending(dark):
-    """A client that sends again what it was told is pending gets no second effect."""
-    world = dark
-    record = {"ids": ["1"], "embeddings": [[1, 1]]}
-    first = pending(world.http.post(world.path + "/add", json=record))
-    assert pending(world.http.post(world.path + "/add", json=record)) == first
-    assert come_back(world, world.instances)["dark"]["order"] == ["0", "1"]
-
-
 def test_reject_refuses_without_logging(make_world):
     world = make_world(WRITE_WAIT="1s", BOTH_DOWN="reject")
     c = world.client().create_collection("reject", embedding_function=None)

@@ -130,27 +130,3 @@ def test_a_backlog_is_applied_in_order_and_soon(world, victim):
     assert "6" not in content["records"] and "7" not in content["records"]
     assert content["records"]["8"]["metadatas"] == {"n": 5}
     assert len(content["order"]) == 150
-
-
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_an_instance_taken_out_by_hand_gets_no_requests(world, victim):
-    """The drain of the operator: the same journeys without a death."""
-    with Load(world.proxy.url, threads=4) as load:
-        load.wait_steps(50)
-        answer = world.http.post(
-            f"/admin/instances/{victim}/health", json={"healthy": False, "duration_seconds": 60}
-        )
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["health_set_to"] is False
-        load.wait_steps(20)
-        served = world.proxy.instance(victim)["request_count"]
-        load.wait_steps(200)
-        assert world.proxy.instance(victim)["request_count"] == served
-        world.http.post(f"/admin/instances/{victim}/health", json={"healthy": True}).raise_for_status()
-        wait_until(world.all_healthy, 30, "it is back")
-        load.wait_steps(100)
-    unhurt(load)
-    load.check(converged(world))
-    unknown = world.http.post("/admin/instances/nobody/health", json={"healthy": False})
-    assert unknown.status_code == 404
-    assert unknown.json()["available_instances"] == ["primary", "replica"]

@@ -223,22 +223,6 @@ def test_a_mapping_is_partial_until_both_have_the_collection(outage):
     assert set(found["halfway"]["locations"]) == {"primary"}
 
 
-def test_a_mapping_goes_only_if_nothing_is_behind_it(shared_world):
-    shared_world.client().get_or_create_collection("still-here", embedding_function=None)
-    converged(shared_world)
-    path = "/collection/mappings/"
-    assert shared_world.http.delete(path + "still-here").status_code == 409
-    assert shared_world.http.delete(path + "never-was").status_code == 404
-    assert "still-here" in converged(shared_world)[DEFAULT_DATABASE]
-
-
-def test_instances_for_the_operator(outage):
-    body = fetch(outage, "/admin/instances")
-    assert (body["healthy_count"], body["total_count"]) == (1, 2)
-    for instance in body["instances"]:
-        has_shape(instance, INSTANCE)
-
-
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (-?[0-9.e+-]+|NaN|[+-]Inf)$")
 
 
