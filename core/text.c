@@ -38,21 +38,28 @@ void text_addc(struct text *t, char c)
 	text_add(t, &c, 1);
 }
 
-void text_addf(struct text *t, const char *format, ...)
+void text_addv(struct text *t, const char *format, va_list args)
 {
-	va_list args, again;
+	va_list again;
 	int n;
 
-	va_start(args, format);
 	va_copy(again, args);
 	n = vsnprintf(NULL, 0, format, args);
-	va_end(args);
 	if (n > 0) {
 		text_reserve(t, (size_t)n);
 		vsnprintf(t->s + t->len, (size_t)n + 1, format, again);
 		t->len += (size_t)n;
 	}
 	va_end(again);
+}
+
+void text_addf(struct text *t, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	text_addv(t, format, args);
+	va_end(args);
 }
 
 void text_drop(struct text *t, size_t len)

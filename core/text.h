@@ -5,6 +5,7 @@
 #ifndef CORE_TEXT_H
 #define CORE_TEXT_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 struct text {
@@ -18,6 +19,8 @@ void text_adds(struct text *t, const char *s);
 void text_addc(struct text *t, char c);
 void text_addf(struct text *t, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
+void text_addv(struct text *t, const char *format, va_list args)
+        __attribute__((format(printf, 2, 0)));
 void text_reserve(struct text *t, size_t more); /* room for that many more bytes */
 void text_drop(struct text *t, size_t len);     /* forget the first len bytes */
 void text_reset(struct text *t);                /* empty, memory kept */

@@ -149,15 +149,10 @@ void exchange_json(struct exchange *ex, int http, const char *format, ...)
 {
 	struct text json = {0};
 	va_list args;
-	char *s;
-	int n;
 
 	va_start(args, format);
-	n = vasprintf(&s, format, args);
+	text_addv(&json, format, args);
 	va_end(args);
-	assert(n >= 0);
-	text_add(&json, s, (size_t)n);
-	free(s);
 	exchange_json_text(ex, http, &json);
 }
 
@@ -171,16 +166,14 @@ static void add_error(struct text *json, const char *name, const char *message)
 void exchange_error(struct exchange *ex, int http, const char *name, const char *format,
                     ...)
 {
-	struct text json = {0};
+	struct text json = {0}, message = {0};
 	va_list args;
-	char *message;
 
 	va_start(args, format);
-	if (vasprintf(&message, format, args) < 0)
-		abort();
+	text_addv(&message, format, args);
 	va_end(args);
-	add_error(&json, name, message);
-	free(message);
+	add_error(&json, name, text_string(&message));
+	text_clear(&message);
 	exchange_json_text(ex, http, &json);
 }
 

@@ -171,8 +171,7 @@ void count_collections(struct exchange *ex)
 {
 	bool known = find_database(ex) == FOUND;
 
-	exchange_json(ex, 200, "%u",
-	              known ? catalogue_live_collections(ex->database) : 0);
+	exchange_json(ex, 200, "%u", known ? catalogue_count(ex->database).live : 0);
 }
 
 /* --- the list of collections ------------------------------------------------------- */

@@ -27,7 +27,7 @@ static size_t shown(const struct collection ***out)
 {
 	size_t n = 0;
 
-	*out = mem_array(catalogue_live_collections(NULL) + 1,
+	*out = mem_array(catalogue_count(NULL).live + 1,
 	                 sizeof(const struct collection *));
 	for (struct database *db = catalogue_next_database(NULL); db != NULL;
 	     db = catalogue_next_database(db)) {

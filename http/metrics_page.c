@@ -292,20 +292,11 @@ static void add_wal(struct sheet *s)
 static void add_collections(struct sheet *s)
 {
 	static const char name[] = "chromatid_collections";
-	double live = 0, creating = 0;
+	struct catalogue_counts n = catalogue_count(NULL);
 
-	for (struct database *db = catalogue_next_database(NULL); db != NULL;
-	     db = catalogue_next_database(db)) {
-		const struct collection *c;
-
-		TAILQ_FOREACH (c, &db->collections, link) {
-			live += c->life == LIFE_LIVE;
-			creating += c->life == LIFE_CREATING;
-		}
-	}
 	metrics_family(&s->text, name, "gauge", "Collections in the catalogue.");
-	labelled(s, name, "state", "live", if_led(s, live));
-	labelled(s, name, "state", "creating", if_led(s, creating));
+	labelled(s, name, "state", "live", if_led(s, n.live));
+	labelled(s, name, "state", "creating", if_led(s, n.creating));
 }
 
 static void add_postgres(struct sheet *s)

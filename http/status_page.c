@@ -153,33 +153,15 @@ static json_t *postgres_object(const struct status_facts *k)
 
 /* --- collections ------------------------------------------------------------------- */
 
-static bool is_everywhere(const struct collection *c)
-{
-	for (unsigned i = 0; i < health_count(); i++)
-		if (uuid_none(&c->local[i]))
-			return false;
-	return true;
-}
-
 static json_t *collections_object(const struct status_facts *k)
 {
-	uint64_t live = 0, creating = 0, complete = 0;
+	struct catalogue_counts n = catalogue_count(NULL);
 	json_t *o = json_object();
 
-	for (struct database *db = catalogue_next_database(NULL); db != NULL;
-	     db = catalogue_next_database(db)) {
-		const struct collection *c;
-
-		TAILQ_FOREACH (c, &db->collections, link) {
-			live += c->life == LIFE_LIVE;
-			creating += c->life == LIFE_CREATING;
-			complete += c->life == LIFE_LIVE && is_everywhere(c);
-		}
-	}
-	status_set(o, "live", status_if_led(k, status_count(live)));
-	status_set(o, "creating", status_if_led(k, status_count(creating)));
-	status_set(o, "complete", status_if_led(k, status_count(complete)));
-	status_set(o, "partial", status_if_led(k, status_count(live - complete)));
+	status_set(o, "live", status_if_led(k, status_count(n.live)));
+	status_set(o, "creating", status_if_led(k, status_count(n.creating)));
+	status_set(o, "complete", status_if_led(k, status_count(n.complete)));
+	status_set(o, "partial", status_if_led(k, status_count(n.live - n.complete)));
 	return o;
 }
 

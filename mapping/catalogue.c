@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/mem.h"
+#include "health/health.h"
 #include "mapping/mapping.h"
 
 struct waiter {
@@ -151,16 +152,6 @@ struct database *catalogue_database(const char *tenant, const char *name)
 	return db;
 }
 
-struct database *catalogue_database_id(int64_t id)
-{
-	struct database *db;
-
-	TAILQ_FOREACH (db, &catalogue.list, link)
-		if (db->id == id)
-			return db;
-	return NULL;
-}
-
 struct database *catalogue_next_database(const struct database *after)
 {
 	return after == NULL ? TAILQ_FIRST(&catalogue.list) : TAILQ_NEXT(after, link);
@@ -254,18 +245,6 @@ struct collection *catalogue_named(const struct database *db, const char *name)
 struct collection *catalogue_by_uuid(const struct uuid *id)
 {
 	return table_get(&catalogue.by_uuid, id->text);
-}
-
-struct collection *catalogue_collection_id(int64_t id)
-{
-	struct database *db;
-	struct collection *c;
-
-	TAILQ_FOREACH (db, &catalogue.list, link)
-		TAILQ_FOREACH (c, &db->collections, link)
-			if (c->id == id)
-				return c;
-	return NULL;
 }
 
 static struct collection *collection_create(int64_t id, struct database *db,
@@ -379,18 +358,33 @@ void collection_release(struct collection **c)
 	free(old);
 }
 
-unsigned catalogue_live_collections(const struct database *db)
+static bool is_everywhere(const struct collection *c)
 {
-	const struct database *d;
-	const struct collection *c;
-	unsigned n = 0;
+	for (unsigned i = 0; i < health_count(); i++)
+		if (uuid_none(&c->local[i]))
+			return false;
+	return true;
+}
 
-	TAILQ_FOREACH (d, &catalogue.list, link) {
-		if (db != NULL && d != db)
-			continue;
-		TAILQ_FOREACH (c, &d->collections, link)
-			n += c->life == LIFE_LIVE;
+static void count_in(const struct database *db, struct catalogue_counts *n)
+{
+	const struct collection *c;
+
+	TAILQ_FOREACH (c, &db->collections, link) {
+		n->live += c->life == LIFE_LIVE;
+		n->creating += c->life == LIFE_CREATING;
+		n->complete += c->life == LIFE_LIVE && is_everywhere(c);
 	}
+}
+
+struct catalogue_counts catalogue_count(const struct database *db)
+{
+	struct catalogue_counts n = {0};
+	const struct database *d;
+
+	TAILQ_FOREACH (d, &catalogue.list, link)
+		if (db == NULL || d == db)
+			count_in(d, &n);
 	return n;
 }
 
@@ -414,18 +408,6 @@ void catalogue_clear(void)
 	table_clear(&catalogue.tenants);
 	table_clear(&catalogue.databases);
 	table_clear(&catalogue.by_uuid);
-}
-
-void catalogue_default(void)
-{
-	struct uuid id;
-	struct database *db;
-
-	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
-	catalogue_add_tenant(TENANT_DEFAULT, 0);
-	db = catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT, DATABASE_DEFAULT,
-	                            LIFE_CREATING);
-	database_set_live(db, &id);
 }
 
 void catalogue_stop(void)

@@ -74,8 +74,7 @@ typedef void(scope_free_fn)(struct scope *scope);
 
 void catalogue_start(scope_free_fn *free_scope);
 void catalogue_stop(void);
-void catalogue_clear(void);   /* forget everything (before a load) */
-void catalogue_default(void); /* what a Chroma has after its first start or a reset */
+void catalogue_clear(void); /* forget everything (before a load) */
 
 bool catalogue_tenant(const char *name); /* known? */
 void catalogue_add_tenant(const char *name, int64_t seq);
@@ -84,7 +83,6 @@ void catalogue_remove_tenant(const char *name);
 void catalogue_reset_tenants(int64_t seq);
 
 struct database *catalogue_database(const char *tenant, const char *name); /* not GONE */
-struct database *catalogue_database_id(int64_t id);                        /* not GONE */
 struct database *catalogue_add_database(int64_t id, const char *tenant, const char *name,
                                         enum life life);
 /* For records of what is gone already: found by nobody. */
@@ -100,7 +98,6 @@ void database_release(struct database **db);
 
 struct collection *catalogue_named(const struct database *db, const char *name);
 struct collection *catalogue_by_uuid(const struct uuid *id); /* public or local; LIVE */
-struct collection *catalogue_collection_id(int64_t id);      /* not GONE */
 struct collection *catalogue_add_collection(int64_t id, struct database *db,
                                             const char *name, enum life life);
 void collection_set_live(struct collection *c, const struct uuid *public_id);
@@ -111,7 +108,11 @@ void collection_renamed(struct collection *c, bool accepted);
 void collection_set_gone(struct collection *c);
 struct collection *collection_hold(struct collection *c);
 void collection_release(struct collection **c);
-unsigned catalogue_live_collections(const struct database *db); /* NULL: everywhere */
+/* `db` NULL: everywhere. Complete: live, and with an id on every instance. */
+struct catalogue_counts {
+	unsigned live, creating, complete;
+};
+struct catalogue_counts catalogue_count(const struct database *db);
 
 /* Told (once, from the loop) when it is no longer CREATING, or its rename is decided.
  * The object may be GONE by then; look it up again. */

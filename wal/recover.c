@@ -266,7 +266,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	store_load_clear(&load);
 	log_info("recover",
 	         "loaded %u collections; %u records owed by some instance; %llu ms",
-	         catalogue_live_collections(NULL), n,
+	         catalogue_count(NULL).live, n,
 	         (unsigned long long)((clock_us() - rec->started_us) / 1000));
 	end(rec, true);
 }

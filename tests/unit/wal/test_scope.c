@@ -16,6 +16,17 @@ static struct collection *docs, *notes, *far;
 static struct record *records[16];
 static unsigned n_records;
 
+static void add_default(void)
+{
+	struct uuid id;
+
+	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
+	catalogue_add_tenant(TENANT_DEFAULT, 0);
+	database_set_live(catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT,
+	                                         DATABASE_DEFAULT, LIFE_CREATING),
+	                  &id);
+}
+
 static int start(void **state)
 {
 	static char names[2][8] = {"a", "b"}, urls[2][8] = {"a:1", "b:1"};
@@ -31,7 +42,7 @@ static int start(void **state)
 		conf.instances[i] = (struct conf_instance){names[i], urls[i]};
 	health_start(&conf);
 	catalogue_start(scope_free);
-	catalogue_default();
+	add_default();
 	n_records = 0;
 	home = catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT);
 	east = catalogue_add_database(2, TENANT_DEFAULT, "east", LIFE_LIVE);
