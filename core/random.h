@@ -6,7 +6,7 @@
 
 #include "core/clock.h"
 
-uint64_t random_u64(void);
+uint64_t random_u64(void);      /* not to be guessed: ids */
 double random_unit(void);       /* [0, 1) */
 msec random_jitter(msec about); /* +-10 % */
 

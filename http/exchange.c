@@ -221,11 +221,19 @@ void exchange_no_collection(struct exchange *ex)
 
 /* --- waiting ----------------------------------------------------------------------- */
 
+static void dispatch(struct exchange *ex);
+static bool needs_catalogue(const struct exchange *ex);
+
+/* What it waited for may be that the catalogue went away with our lease. */
 static void on_again(void *arg)
 {
 	struct exchange *ex = arg;
 
-	ex->again(ex);
+	timer_stop(&ex->timer);
+	if (needs_catalogue(ex) && !wal_leads())
+		dispatch(ex);
+	else
+		ex->again(ex);
 }
 
 bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex))
@@ -241,11 +249,18 @@ bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange
 	return true;
 }
 
+/* With every instance down it may stay undecided for long. */
+static void on_undecided(void *arg)
+{
+	exchange_fail(arg, STATUS_NO_INSTANCE, "none");
+}
+
 void exchange_wait_collection(struct exchange *ex, struct collection *c,
                               void (*again)(struct exchange *ex))
 {
 	ex->again = again;
 	collection_wait(c, on_again, ex, &ex->pending);
+	timer_start(&ex->timer, exchange_conf->write_wait, on_undecided, ex);
 }
 
 void exchange_wait_database(struct exchange *ex, struct database *db,
@@ -253,6 +268,7 @@ void exchange_wait_database(struct exchange *ex, struct database *db,
 {
 	ex->again = again;
 	database_wait(db, on_again, ex, &ex->pending);
+	timer_start(&ex->timer, exchange_conf->write_wait, on_undecided, ex);
 }
 
 /* --- dispatch ---------------------------------------------------------------------- */
@@ -309,6 +325,18 @@ static void crn(struct exchange *ex)
 		read_any_instance(ex);
 }
 
+static void not_supported(struct exchange *ex)
+{
+	exchange_error(ex, 501, "ChromaError", "Not supported through Chromatid");
+}
+
+/* No single Chroma does it. One that did would do it behind the log's back: so it is
+ * asked where it cannot. */
+static void unsupported(struct exchange *ex)
+{
+	refusal_ask(ex, not_supported);
+}
+
 typedef void(answer_fn)(struct exchange *ex);
 
 static const struct {
@@ -341,7 +369,7 @@ static const struct {
         [ROUTE_DELETE_COLLECTION] = {delete_collection, true, true},
         [ROUTE_WRITE_ITEMS] = {write_items, true, true},
         [ROUTE_READ_ITEMS] = {read_items, true, false},
-        [ROUTE_UNSUPPORTED] = {read_items, true, false},
+        [ROUTE_UNSUPPORTED] = {unsupported, true, false},
         [ROUTE_HEALTH] = {operator_answer, false, false},
         [ROUTE_READY] = {operator_answer, false, false},
         [ROUTE_STATUS] = {operator_answer, false, false},
@@ -349,6 +377,11 @@ static const struct {
         [ROUTE_MAPPINGS] = {operator_answer, true, false},
         [ROUTE_METRICS] = {operator_answer, false, false},
 };
+
+static bool needs_catalogue(const struct exchange *ex)
+{
+	return answers[ex->route.kind].catalogue;
+}
 
 static void bad_path(struct exchange *ex)
 {

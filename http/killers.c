@@ -5,7 +5,8 @@
  * take every instance. The body is looked at only where it can hold such a thing. */
 #include "http/exchange.h"
 
-#define DEPTH_MOST 16
+#define DEPTH_MOST 8
+#define SETTINGS_MOST (1024u * 1024u)
 
 /* A record's text lives under this key; anything but text there stops the one writer. */
 static const char *in_items(struct json_slice body)
@@ -89,6 +90,10 @@ const char *killer_in(const struct exchange *ex)
 
 	if (json_kind(body) != JSON_MAP)
 		return NULL;
+	if (blob_len(ex->body) > SETTINGS_MOST &&
+	    (ex->route.kind == ROUTE_CREATE_COLLECTION ||
+	     ex->route.kind == ROUTE_MODIFY_COLLECTION))
+		return "collection settings and metadata may take 1 MiB at most";
 	if (ex->route.kind == ROUTE_CREATE_COLLECTION)
 		return in_create(body);
 	if (ex->route.kind == ROUTE_MODIFY_COLLECTION)

@@ -71,6 +71,53 @@ static bool in_page(const struct page *page, uint64_t n)
 	return n >= page->offset && n - page->offset < page->limit;
 }
 
+/* Chroma says what is wrong with it, in words of its own; it must not answer it. */
+static void take_refusal(struct exchange *ex, struct instance *in, int http,
+                         const struct headers *headers, struct blob *body)
+{
+	(void)in;
+	if (http >= 400)
+		exchange_reply(ex, http, headers, body);
+	else
+		exchange_error(ex, 400, "InvalidArgumentError",
+		               "Failed to deserialize query string");
+}
+
+static bool untried(const struct instance *in, void *arg)
+{
+	const struct exchange *ex = arg;
+
+	return (ex->tried & 1u << instance_index(in)) == 0;
+}
+
+static struct instance *choose_any(struct exchange *ex)
+{
+	return health_choose_read(untried, ex);
+}
+
+static void aim_same(struct exchange *ex, struct instance *in, struct text *target)
+{
+	(void)in;
+	text_adds(target, ex->head->target);
+}
+
+static void gave_up(struct exchange *ex)
+{
+	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
+}
+
+static const struct relay_plan unsound_plan = {.read = true,
+                                               .whole = true,
+                                               .aim = aim_same,
+                                               .choose = choose_any,
+                                               .take = take_refusal,
+                                               .none = gave_up};
+
+static void refuse_page(struct exchange *ex)
+{
+	relay_start(ex, &unsound_plan, NULL);
+}
+
 /* --- tenants and databases --------------------------------------------------------- */
 
 void get_tenant(struct exchange *ex)
@@ -153,7 +200,7 @@ void list_databases(struct exchange *ex)
 	size_t n;
 
 	if (!page.sound) {
-		read_any_instance(ex);
+		refuse_page(ex);
 		return;
 	}
 	n = databases_of(ex->route.tenant, &list);
@@ -259,6 +306,20 @@ static void add_listed(struct text *json, const struct listed *l)
 	         l->json.len - l->id_at - UUID_LEN);
 }
 
+/* A refusal; or no list; or the catalogue was loaded anew meanwhile. */
+static void not_composed(struct exchange *ex, int http, const struct headers *headers,
+                         struct blob *body)
+{
+	if (http != 200) {
+		exchange_reply(ex, http, headers, body);
+	} else if (ex->database->life == LIFE_GONE) {
+		relay_stop(ex);
+		list_collections(ex);
+	} else {
+		exchange_fail(ex, STATUS_BAD_REPLY, "none");
+	}
+}
+
 static void compose(struct exchange *ex, struct instance *in, int http,
                     const struct headers *headers, struct blob *body)
 {
@@ -270,9 +331,10 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 	size_t n = 0;
 
 	(void)in;
-	if (http != 200) {
+	if (http != 200 || json_kind(whole) != JSON_LIST ||
+	    ex->database->life == LIFE_GONE) {
 		free(list);
-		exchange_reply(ex, http, headers, body);
+		not_composed(ex, http, headers, body);
 		return;
 	}
 	while (json_step(&w))
@@ -316,7 +378,7 @@ void list_collections(struct exchange *ex)
 	enum found f;
 
 	if (!page_of(ex).sound) {
-		read_any_instance(ex);
+		refuse_page(ex);
 		return;
 	}
 	f = find_database(ex);

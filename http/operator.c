@@ -57,12 +57,11 @@ static const char *why_not_ready(void)
 static void health_page(struct exchange *ex)
 {
 	const char *state = operator_state();
-	struct wal_figures wal;
 	char pending[24] = "null";
 
-	wal_figures(&wal);
-	if (wal.leads)
-		snprintf(pending, sizeof(pending), "%llu", (unsigned long long)wal.owed);
+	if (wal_leads())
+		snprintf(pending, sizeof(pending), "%llu",
+		         (unsigned long long)wal_owed());
 	exchange_json(ex, strcmp(state, "starting") == 0 ? 503 : 200,
 	              "{\"status\":\"%s\",\"healthy_instances\":\"%u/%u\","
 	              "\"pending_writes\":%s,\"service\":\"" OPERATOR_SERVICE "\","

@@ -34,6 +34,14 @@ static struct instance *choose_current(struct exchange *ex)
 	return health_choose_read(may_serve, ex);
 }
 
+static bool somebody_is_current(struct exchange *ex)
+{
+	for (unsigned i = 0; i < health_count(); i++)
+		if (instance_up(health_instance(i)) && may_serve(health_instance(i), ex))
+			return true;
+	return false;
+}
+
 /* --- where it goes ----------------------------------------------------------------- */
 
 static void aim(struct exchange *ex, struct instance *in, struct text *target)
@@ -45,10 +53,7 @@ static void aim(struct exchange *ex, struct instance *in, struct text *target)
 	text_adds(target, "/databases/");
 	rewrite_add_segment(target, c->db->name);
 	text_addf(target, "/collections/%s%s",
-	          ex->route.kind == ROUTE_READ_ITEMS ||
-	                          ex->route.kind == ROUTE_UNSUPPORTED
-	                  ? ""
-	                  : "by-id/",
+	          ex->route.kind == ROUTE_READ_ITEMS ? "" : "by-id/",
 	          c->local[instance_index(in)].text);
 	text_adds(target, ex->route.tail);
 }
@@ -125,14 +130,16 @@ static const struct relay_plan collection_plan = {.method = "GET",
 
 static void ask(struct exchange *ex)
 {
-	bool item =
-	        ex->route.kind == ROUTE_READ_ITEMS || ex->route.kind == ROUTE_UNSUPPORTED;
+	bool item = ex->route.kind == ROUTE_READ_ITEMS;
 
-	if (ex->collection->life == LIFE_GONE) { /* while it was held */
-		exchange_no_collection(ex);
+	if (ex->collection->life == LIFE_GONE) { /* while it was held: look again */
+		if (item)
+			read_items(ex);
+		else
+			read_collection(ex);
 		return;
 	}
-	if (choose_current(ex) != NULL)
+	if (somebody_is_current(ex))
 		relay_start(ex, item ? &items_plan : &collection_plan, ex->body);
 	else if (exchange_hold(ex, READ_HOLD_MS, ask))
 		return;

@@ -60,15 +60,6 @@ void relay_stop(struct exchange *ex)
 
 /* --- a whole answer ---------------------------------------------------------------- */
 
-static struct blob *gathered(struct relay *rl)
-{
-	size_t len = evbuffer_get_length(rl->data);
-	char *bytes = mem_alloc(len + 1);
-
-	evbuffer_remove(rl->data, bytes, len);
-	return blob_adopt(bytes, len);
-}
-
 static void pass_on(struct exchange *ex, int http, struct headers *headers,
                     struct blob *body)
 {
@@ -97,14 +88,21 @@ static void whole(struct exchange *ex)
 }
 
 /* Keep a 5xx in case no other instance does better. */
-static void keep_refusal(struct relay *rl)
+static void keep_refusal(struct exchange *ex)
 {
+	struct relay *rl = ex->relay;
+	size_t len = evbuffer_get_length(rl->data);
+	char *bytes = mem_alloc(len + 1);
+
 	headers_clear(&rl->refused_headers);
 	blob_unref(&rl->refused_body);
 	rl->refused_http = rl->http;
 	rl->refused_headers = rl->headers;
 	rl->headers = (struct headers){{0}, 0};
-	rl->refused_body = gathered(rl);
+	evbuffer_remove(rl->data, bytes, len);
+	if (rl->plan->edit != NULL)
+		rl->plan->edit(ex, rl->in, rl->http, bytes, len);
+	rl->refused_body = blob_adopt(bytes, len);
 }
 
 static void nobody_left(struct exchange *ex)
@@ -224,7 +222,7 @@ static void on_end(void *arg, const struct reply *reply)
 		whole(ex);
 	} else {
 		if (ok)
-			keep_refusal(rl);
+			keep_refusal(ex);
 		evbuffer_drain(rl->data, evbuffer_get_length(rl->data));
 		if (rl->plan->read || !reply->sent)
 			try_next(ex);
@@ -239,7 +237,7 @@ static const struct upstream_receiver receiver = {on_head, on_data, on_end};
 static void copy_headers(const struct exchange *ex, struct headers *to)
 {
 	static const char *const passed[] = {"content-type", "accept", "user-agent",
-	                                     "accept-encoding", "traceparent"};
+	                                     "traceparent"};
 	const char *value;
 
 	for (size_t k = 0; k < sizeof(passed) / sizeof(passed[0]); k++) {
@@ -249,13 +247,22 @@ static void copy_headers(const struct exchange *ex, struct headers *to)
 	}
 }
 
+/* HEAD is asked as GET: what must be edited must be seen, and its length is the edited
+ * one. */
+static const char *method_of(const struct exchange *ex)
+{
+	if (ex->relay->plan->method != NULL)
+		return ex->relay->plan->method;
+	return strcmp(ex->head->method, "HEAD") == 0 ? "GET" : ex->head->method;
+}
+
 static void issue(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
 	msec now = clock_ms();
 	struct headers headers = {0};
 	struct call call = {
-	        .method = rl->plan->method != NULL ? rl->plan->method : ex->head->method,
+	        .method = method_of(ex),
 	        .headers = &headers,
 	        .body = rl->body,
 	        .timeout = ex->deadline > now ? ex->deadline - now : 1,
@@ -276,8 +283,13 @@ static void issue(struct exchange *ex)
 static void try_next(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
-	struct instance *in = rl->plan->choose(ex);
+	struct instance *in;
 
+	if (clock_ms() >= ex->deadline) {
+		exchange_fail(ex, STATUS_TIMED_OUT, "none");
+		return;
+	}
+	in = rl->plan->choose(ex);
 	if (in == NULL) {
 		nobody_left(ex);
 		return;

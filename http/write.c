@@ -22,6 +22,8 @@
 
 #define LOOK_MS 250u
 #define CONFLICTS_MOST 5u
+#define NAME_MOST 512u /* Chroma's rule for collections and databases */
+#define TENANT_NAME_MOST 1024u
 
 /* --- the log ----------------------------------------------------------------------- */
 
@@ -82,6 +84,8 @@ static void answer(struct exchange *ex, const struct wal_outcome *outcome)
 	ex->log_us = outcome->log_us;
 	ex->upstream_us = outcome->upstream_us;
 	headers_add(&h, "content-type", "application/json");
+	if (outcome->http >= 500 && outcome->http != 501)
+		headers_add(&h, "x-chromatid-outcome", "unknown");
 	exchange_reply(ex, outcome->http, &h, body);
 	headers_clear(&h);
 	blob_unref(&body);
@@ -146,33 +150,36 @@ static bool is_json_type(const struct exchange *ex)
 	       strncasecmp(type + len - 5, "+json", 5) == 0;
 }
 
-/* Only an object can be a write. Chroma also takes an array for one, field by field;
- * nobody sends that, and it would carry names past us. */
-static bool begins_object(const struct exchange *ex)
-{
-	const char *s = blob_bytes(ex->body);
-	size_t len = blob_len(ex->body);
-
-	while (len > 0 && strchr(" \t\r\n", *s) != NULL && *s != '\0') {
-		s++;
-		len--;
-	}
-	return len > 0 && *s == '{';
-}
-
-static bool takes_part(const struct exchange *ex)
-{
-	return is_json_type(ex) && begins_object(ex);
-}
-
 static struct json_slice whole_body(const struct exchange *ex)
 {
 	return json_whole(blob_bytes(ex->body), blob_len(ex->body));
 }
 
+/* Only an object that we understand wholly can be a write. Chroma also takes an array for
+ * one, field by field, and things nested deeper than we look; nobody sends that, and it
+ * would carry names past us. */
+static bool takes_part(const struct exchange *ex)
+{
+	return is_json_type(ex) && json_kind(whole_body(ex)) == JSON_MAP;
+}
+
 static char *text_member(struct json_slice object, const char *key)
 {
 	return json_text(json_member(object, key), NULL);
+}
+
+/* Nothing that Chroma could take for a create of that kind: it may be asked to refuse it.
+ * (A text shorter than our depth cannot be too deep: it is broken.) */
+static bool cannot_create(const struct exchange *ex)
+{
+	struct json_slice whole = whole_body(ex);
+
+	if (!is_json_type(ex))
+		return true;
+	if (whole.at == NULL)
+		return blob_len(ex->body) < JSON_MAX_DEPTH;
+	return json_kind(whole) == JSON_MAP &&
+	       json_kind(json_member(whole, "name")) != JSON_TEXT;
 }
 
 static void no_sense(struct exchange *ex)
@@ -291,6 +298,11 @@ static void name_taken(struct exchange *ex)
 {
 	char *name = text_member(whole_body(ex), "name");
 
+	if (catalogue_named(ex->database, name) == NULL) { /* gone meanwhile */
+		free(name);
+		create_collection(ex);
+		return;
+	}
 	if (json_flag(json_member(whole_body(ex), "get_or_create"))) {
 		free(ex->route.item);
 		ex->route.item = name;
@@ -321,6 +333,8 @@ static void create_named(struct exchange *ex, const char *name)
 
 	if (is_reserved(name))
 		refuse_reserved(ex);
+	else if (strlen(name) > NAME_MOST)
+		refusal_ask(ex, no_sense);
 	else if (c == NULL)
 		log_create(ex, name);
 	else if (c->life == LIFE_CREATING || strcmp(c->name, name) != 0 ||
@@ -373,6 +387,8 @@ static void log_modify(struct exchange *ex, const char *name)
 		refusal_ask(ex, taken_by_another);
 	else if (w.name != NULL && is_reserved(w.name))
 		refuse_reserved(ex);
+	else if (w.name != NULL && strlen(w.name) > NAME_MOST)
+		refusal_ask(ex, no_sense);
 	else
 		write_log(ex, &w, modify_collection);
 }
@@ -416,7 +432,9 @@ static void log_create_database(struct exchange *ex, const char *name)
 	                      .body = ex->body};
 	struct database *db = catalogue_database(ex->route.tenant, name);
 
-	if (db == NULL)
+	if (strlen(name) > NAME_MOST)
+		refusal_ask(ex, no_sense);
+	else if (db == NULL)
 		write_log(ex, &w, create_database);
 	else if (db->life == LIFE_CREATING)
 		exchange_wait_database(ex, db, create_database);
@@ -431,8 +449,10 @@ void create_database(struct exchange *ex)
 
 	if (name != NULL)
 		log_create_database(ex, name);
-	else
+	else if (cannot_create(ex))
 		refusal_ask(ex, no_sense);
+	else
+		no_sense(ex);
 	free(name);
 }
 
@@ -457,8 +477,10 @@ void create_tenant(struct exchange *ex)
 	struct wal_write w = {
 	        .kind = RECORD_CREATE_TENANT, .tenant = name, .body = ex->body};
 
-	if (name == NULL)
-		read_any_instance(ex); /* no name: it cannot make one */
+	if (name == NULL && cannot_create(ex))
+		read_any_instance(ex);
+	else if (name == NULL || strlen(name) > TENANT_NAME_MOST)
+		no_sense(ex);
 	else if (catalogue_tenant(name))
 		exchange_error(ex, 409, "ChromaError", "Tenant [%s] already exists",
 		               name);

@@ -45,31 +45,60 @@ void prepare_item(struct prepared *p, const struct record *r, unsigned i)
 	text_addf(&p->target, "/%s", verbs[r->kind]);
 }
 
-/* The filter as the client sent it, as a `get` that returns only ids. Chroma takes the
- * same keys for both, and refuses a bad filter in the same words. The key is added at the
- * end so that positions in those words stay right; of a client's own "include" (which
- * `delete` ignores) nothing is left. */
-static struct blob *as_get(const struct blob *body)
+/* The value of a key replaced by another; false: the key is not there. */
+static bool add_replaced(struct text *out, const struct blob *body, const char *key,
+                         const char *value)
+{
+	const char *text = blob_bytes(body);
+	struct json_slice old = json_member(json_whole(text, blob_len(body)), key);
+	size_t before = old.at != NULL ? (size_t)(old.at - text) : 0;
+
+	if (old.at == NULL)
+		return false;
+	text_add(out, text, before);
+	text_adds(out, value);
+	text_add(out, old.at + old.len, blob_len(body) - before - old.len);
+	return true;
+}
+
+static struct blob *replaced(struct blob *body, const char *key, const char *value)
+{
+	struct text out = {0};
+	size_t len;
+
+	if (!add_replaced(&out, body, key, value))
+		return body;
+	len = out.len;
+	blob_unref(&body);
+	return blob_adopt(text_detach(&out), len);
+}
+
+static struct blob *with_include(struct blob *body)
 {
 	const char *text = blob_bytes(body);
 	struct json_slice whole = json_whole(text, blob_len(body));
-	struct json_slice include = json_member(whole, "include");
 	struct text out = {0};
-	size_t end;
+	size_t len;
 
-	if (include.at != NULL) {
-		text_add(&out, text, (size_t)(include.at - text));
-		text_adds(&out, "[]");
-		text_add(&out, include.at + include.len,
-		         blob_len(body) - (size_t)(include.at - text) - include.len);
-	} else {
-		end = (size_t)(whole.at - text) + whole.len - 1;
-		text_add(&out, text, end);
-		text_adds(&out,
-		          json_count(whole) > 0 ? ",\"include\":[]}" : "\"include\":[]}");
-	}
-	end = out.len;
-	return blob_adopt(text_detach(&out), end);
+	text_add(&out, text, (size_t)(whole.at - text) + whole.len - 1);
+	text_adds(&out, json_count(whole) > 0 ? ",\"include\":[]}" : "\"include\":[]}");
+	len = out.len;
+	blob_unref(&body);
+	return blob_adopt(text_detach(&out), len);
+}
+
+/* The filter as the client sent it, as a `get` that returns only ids. Chroma takes the
+ * same keys for both, and refuses a bad filter in the same words. The key is added at the
+ * end so that positions in those words stay right; of a client's own "include" and
+ * "offset", which `delete` ignores, nothing is left. */
+static struct blob *as_get(struct blob *body)
+{
+	struct json_slice whole = json_whole(blob_bytes(body), blob_len(body));
+
+	body = replaced(blob_ref(body), "offset", "null");
+	if (json_member(whole, "include").at != NULL)
+		return replaced(body, "include", "[]");
+	return with_include(body);
 }
 
 void prepare_resolve(struct prepared *p, const struct record *r, unsigned i)

@@ -29,6 +29,19 @@ static void reset_collections(struct database *db, wal_seq seq)
 	}
 }
 
+/* A reset Chroma has it again, even if it had been deleted. */
+static void restore_default(void)
+{
+	struct uuid id;
+
+	if (catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT) != NULL)
+		return;
+	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
+	database_set_live(catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT,
+	                                         DATABASE_DEFAULT, LIFE_CREATING),
+	                  &id);
+}
+
 /* What was created behind it in the log, before it was decided, stays. */
 static void of_reset(wal_seq seq)
 {
@@ -42,6 +55,7 @@ static void of_reset(wal_seq seq)
 			database_set_gone(db);
 	}
 	catalogue_reset_tenants(seq);
+	restore_default();
 }
 
 void decision_to_catalogue(struct record *r, bool accepted)

@@ -327,19 +327,13 @@ static void refused(struct record *r, unsigned i, const struct execution_result 
 
 /* --- no verdict -------------------------------------------------------------------- */
 
-/* Every instance that is up has answered 500 to it, several times. */
+/* Every instance has answered 500 to it, several times. */
 static bool at_fault(const struct record *r)
 {
-	unsigned tried = 0;
-
-	for (unsigned i = 0; i < health_count(); i++) {
-		if (!instance_up(health_instance(i)))
-			continue;
+	for (unsigned i = 0; i < health_count(); i++)
 		if (r->turns[i].errors_500 < ERRORS_500_MOST)
 			return false;
-		tried++;
-	}
-	return tried > 0;
+	return true;
 }
 
 /* "Busy" said by something in front of the instance, which may have had it by then. */
@@ -429,6 +423,8 @@ void engine_add(struct record *r)
 		if (r->turns[i].doubt)
 			scope_sent(r, i);
 	}
+	if (blob_total() > BODIES_MOST && health_up_count() == 0)
+		blob_unref(&r->body); /* nobody takes it soon */
 	engine_kick(r);
 }
 
@@ -525,6 +521,11 @@ static int64_t oldest_owed_by(unsigned i)
 		if (r->turns[i].state != TURN_DURABLE)
 			return r->appended_wall_ms;
 	return 0;
+}
+
+uint64_t engine_owed(void)
+{
+	return engine.owed;
 }
 
 void engine_figures(struct wal_figures *out)

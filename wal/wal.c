@@ -253,6 +253,11 @@ uint64_t wal_behind(const struct instance *in, const struct collection *c)
 	return c->scope != NULL ? c->scope->lanes[instance_index(in)].behind : 0;
 }
 
+uint64_t wal_owed(void)
+{
+	return engine_owed();
+}
+
 void wal_figures(struct wal_figures *out)
 {
 	*out = (struct wal_figures){.seq = append_last_seq()};

@@ -114,7 +114,8 @@ struct wal_figures {
 	const char *last_error; /* of PostgreSQL; "" */
 	struct wal_instance_figures instances[CONF_MAX_INSTANCES];
 };
-void wal_figures(struct wal_figures *out);
+void wal_figures(struct wal_figures *out); /* looks for the oldest: may walk a backlog */
+uint64_t wal_owed(void);                   /* the `owed` of it, at once */
 uint64_t wal_appended_count(enum record_kind kind);
 
 #endif

@@ -178,6 +178,7 @@ void engine_hold(bool hold); /* no new executions */
 unsigned engine_in_flight(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 void engine_figures(struct wal_figures *out);
+uint64_t engine_owed(void);
 struct record *engine_find(wal_seq seq);
 
 /* --- decision.c -------------------------------------------------------------------- */
