@@ -3,8 +3,8 @@
     .venv/bin/python tests/bench/latency.py [--rounds 20] [--requests 200]
 
 Both are asked over one keep-alive connection each, alternately in small batches, so that
-other work on the machine meets both alike. Printed are medians in microseconds, what the
-proxy adds to them, and its memory. The binary is CHROMATID_BINARY, by default the release
+other work on the machine meets both alike. Printed are medians in microseconds: of each
+side, and of what the proxy added within a round; and its memory. The binary is CHROMATID_BINARY, by default the release
 build.
 """
 
@@ -55,13 +55,18 @@ def get(path):
 
 
 def compare(name, direct, proxied, rounds, requests):
-    """`direct` and `proxied` are (asker, request)."""
-    times = ([], [])
+    """`direct` and `proxied` are (asker, request). Each round compares its own two medians."""
+    bare, through, added = [], [], []
     for _ in range(rounds):
-        for into, (asker, request) in zip(times, (direct, proxied)):
-            into.extend(asker.ask(request) for _ in range(requests))
-    bare, through = (statistics.median(t) for t in times)
-    print(f"{name:<24}{bare:>12.0f}{through:>12.0f}{through - bare:>12.0f}")
+        medians = [
+            statistics.median(asker.ask(request) for _ in range(requests))
+            for asker, request in (direct, proxied)
+        ]
+        bare.append(medians[0])
+        through.append(medians[1])
+        added.append(medians[1] - medians[0])
+    figures = (statistics.median(column) for column in (bare, through, added))
+    print(f"{name:<24}" + "".join(f"{figure:>12.0f}" for figure in figures))
 
 
 def rss_mb(pid):
