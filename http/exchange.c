@@ -327,7 +327,11 @@ static void crn(struct exchange *ex)
 
 static void not_supported(struct exchange *ex)
 {
-	exchange_error(ex, 501, "ChromaError", "Not supported through Chromatid");
+	bool fork = strcmp(ex->route.op, "fork") == 0;
+
+	exchange_error(ex, 501, "ChromaError",
+	               fork ? "Collection forking is unsupported for local chroma"
+	                    : "Not supported for local chroma");
 }
 
 /* No single Chroma does it. One that did would do it behind the log's back: so it is

@@ -60,19 +60,28 @@ static const char *in_metadata(struct json_slice metadata)
 	return NULL;
 }
 
+/* Settings are looked into at every depth, so they must be short. */
+static const char *in_settings(struct json_slice v)
+{
+	if (v.len > SETTINGS_MOST)
+		return "collection settings may take 1 MiB at most";
+	return has_no_neighbors(v, 0) ? "max_neighbors must be greater than 0" : NULL;
+}
+
 static const char *in_create(struct json_slice body)
 {
-	if (has_no_neighbors(json_member(body, "configuration"), 0) ||
-	    has_no_neighbors(json_member(body, "schema"), 0))
-		return "max_neighbors must be greater than 0";
-	return in_metadata(json_member(body, "metadata"));
+	const char *why = in_settings(json_member(body, "configuration"));
+
+	if (why == NULL)
+		why = in_settings(json_member(body, "schema"));
+	return why != NULL ? why : in_metadata(json_member(body, "metadata"));
 }
 
 static const char *in_modify(struct json_slice body)
 {
-	if (has_no_neighbors(json_member(body, "new_configuration"), 0))
-		return "max_neighbors must be greater than 0";
-	return in_metadata(json_member(body, "new_metadata"));
+	const char *why = in_settings(json_member(body, "new_configuration"));
+
+	return why != NULL ? why : in_metadata(json_member(body, "new_metadata"));
 }
 
 static const char *in_query(struct json_slice body)
@@ -90,10 +99,6 @@ const char *killer_in(const struct exchange *ex)
 
 	if (json_kind(body) != JSON_MAP)
 		return NULL;
-	if (blob_len(ex->body) > SETTINGS_MOST &&
-	    (ex->route.kind == ROUTE_CREATE_COLLECTION ||
-	     ex->route.kind == ROUTE_MODIFY_COLLECTION))
-		return "collection settings and metadata may take 1 MiB at most";
 	if (ex->route.kind == ROUTE_CREATE_COLLECTION)
 		return in_create(body);
 	if (ex->route.kind == ROUTE_MODIFY_COLLECTION)

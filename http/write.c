@@ -168,8 +168,21 @@ static char *text_member(struct json_slice object, const char *key)
 	return json_text(json_member(object, key), NULL);
 }
 
-/* Nothing that Chroma could take for a create of that kind: it may be asked to refuse it.
- * (A text shorter than our depth cannot be too deep: it is broken.) */
+static bool is_text(struct json_slice v)
+{
+	return json_kind(v) == JSON_TEXT;
+}
+
+static bool begins_with_text(struct json_slice list)
+{
+	struct json_walk w = json_walk(list);
+
+	return json_kind(list) == JSON_LIST && json_step(&w) && is_text(w.value);
+}
+
+/* Nothing that Chroma could take for a create of that kind (by name, or as an array field
+ * by field): it may be asked to refuse it. A text shorter than our depth cannot be too
+ * deep: it is broken. */
 static bool cannot_create(const struct exchange *ex)
 {
 	struct json_slice whole = whole_body(ex);
@@ -178,8 +191,7 @@ static bool cannot_create(const struct exchange *ex)
 		return true;
 	if (whole.at == NULL)
 		return blob_len(ex->body) < JSON_MAX_DEPTH;
-	return json_kind(whole) == JSON_MAP &&
-	       json_kind(json_member(whole, "name")) != JSON_TEXT;
+	return !is_text(json_member(whole, "name")) && !begins_with_text(whole);
 }
 
 static void no_sense(struct exchange *ex)
