@@ -19,9 +19,10 @@
 
 struct relay;
 
-/* A read for which no instance is current waits this long, and asks all of them so often.
- */
+#define RETRY_AFTER "1" /* seconds, in our own errors */
+/* A read for which no instance is current waits this long ... */
 #define READ_HOLD_MS 2000u
+/* ... and asks all of them so often. */
 #define READ_ROUNDS_MOST 3u
 
 struct exchange {
@@ -38,9 +39,8 @@ struct exchange {
 	struct database *database;     /* held */
 	struct relay *relay;
 	unsigned tried;     /* instances, by bit */
-	unsigned conflicts; /* appends the log refused because a name was taken meanwhile
-	                     */
 	unsigned rounds;    /* of instances tried for a read */
+	unsigned conflicts; /* appends refused because a name was taken meanwhile */
 	wal_seq seq;
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
@@ -48,13 +48,18 @@ struct exchange {
 	int http; /* answered with */
 	size_t bytes_out;
 	uint64_t stale; /* records the answer may lack */
-	TAILQ_ENTRY(exchange) link;
 };
 
 extern const struct conf *exchange_conf;
 bool http_draining(void);
 
+/* --- dispatch.c -------------------------------------------------------------------- */
+void dispatch(struct exchange *ex);
+bool dispatch_needs_catalogue(const struct exchange *ex);
+
 /* --- exchange.c -------------------------------------------------------------------- */
+struct exchange *exchange_create(struct client *client, const struct request_head *head,
+                                 struct blob *body);
 /* Our headers and `more` (may be NULL), then the end. `body` may be NULL. */
 void exchange_reply(struct exchange *ex, int http, const struct headers *more,
                     struct blob *body);
@@ -68,6 +73,8 @@ void exchange_error(struct exchange *ex, int http, const char *name, const char 
 void exchange_fail(struct exchange *ex, enum status s, const char *outcome);
 /* 404, or what Chroma says before it looks for a collection. */
 void exchange_no_collection(struct exchange *ex);
+/* An error body in Chroma's shape. */
+void exchange_add_error(struct text *json, const char *name, const char *message);
 void exchange_finish(struct exchange *ex);
 /* Adds X-Chromatid-... and, on errors, chroma-trace-id. */
 void exchange_headers(const struct exchange *ex, int http, struct headers *h);
@@ -84,7 +91,7 @@ struct exchange_figures {
 	uint64_t total, timeouts, rejected, too_large, malformed;
 	uint64_t classes[6]; /* answers by status class; [0]: cut */
 };
-const struct exchange_figures *exchange_figures(void);
+extern struct exchange_figures exchange_totals;
 
 /* --- find.c: whom a path means ----------------------------------------------------- */
 enum found { FOUND, FOUND_NOTHING, FOUND_NOT_AN_ID, FOUND_UNDECIDED };

@@ -61,7 +61,7 @@ static void add_proxy(struct sheet *s)
 static void add_clients(struct sheet *s)
 {
 	static const char name[] = "chromatid_http_requests_rejected_total";
-	const struct exchange_figures *f = exchange_figures();
+	const struct exchange_figures *f = &exchange_totals;
 
 	one(s, "chromatid_client_connections", "gauge", "Open connections of clients.",
 	    server_connections());

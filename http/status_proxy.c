@@ -39,7 +39,7 @@ json_t *status_high_volume(const struct status_facts *k)
 
 static void set_requests_served(json_t *o)
 {
-	const struct exchange_figures *f = exchange_figures();
+	const struct exchange_figures *f = &exchange_totals;
 
 	status_set(o, "concurrent_requests_active", status_count(exchange_count()));
 	status_set(o, "total_requests_processed",

@@ -1,0 +1,157 @@
+/* http/dispatch.c - who answers which route, and what it needs to be there first. What
+ * takes no more than a line is answered here. */
+#include <string.h>
+
+#include "core/clock.h"
+#include "http/exchange.h"
+
+static void no_such_path(struct exchange *ex)
+{
+	exchange_reply(ex, 404, NULL, NULL);
+}
+
+static void wrong_method(struct exchange *ex)
+{
+	struct headers h = {0};
+
+	headers_add(&h, "allow", ex->route.allow);
+	exchange_reply(ex, 405, &h, NULL);
+	headers_clear(&h);
+}
+
+static void heartbeat(struct exchange *ex)
+{
+	if (!wal_leads() && !health_known())
+		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
+	else if (health_known() && health_up_count() == 0)
+		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
+	else
+		exchange_json(ex, 200, "{\"nanosecond heartbeat\":%lld}",
+		              (long long)clock_wall_ms() * 1000000);
+}
+
+static void healthcheck(struct exchange *ex)
+{
+	bool up = health_up_count() > 0;
+
+	exchange_json(ex, up ? 200 : 503,
+	              "{\"is_executor_ready\":%s,\"is_log_client_ready\":%s}",
+	              up ? "true" : "false", up ? "true" : "false");
+}
+
+static void v1_gone(struct exchange *ex)
+{
+	exchange_error(ex, 410, "Unimplemented",
+	               "The v1 API is deprecated. Please use /v2 apis");
+}
+
+/* A well-formed CRN makes Chroma drop the connection; a malformed one it refuses. */
+static void crn(struct exchange *ex)
+{
+	const char *first = strchr(ex->route.item, ':');
+
+	if (first != NULL && strchr(first + 1, ':') != NULL)
+		exchange_error(ex, 501, "ChromaError",
+		               "Collection resource names are not supported");
+	else
+		read_any_instance(ex);
+}
+
+static void not_supported(struct exchange *ex)
+{
+	bool fork = strcmp(ex->route.op, "fork") == 0;
+
+	exchange_error(ex, 501, "ChromaError",
+	               fork ? "Collection forking is unsupported for local chroma"
+	                    : "Not supported for local chroma");
+}
+
+/* No single Chroma does it. One that did would do it behind the log's back: so it is
+ * asked where it cannot. */
+static void unsupported(struct exchange *ex)
+{
+	refusal_ask(ex, not_supported);
+}
+
+typedef void(answer_fn)(struct exchange *ex);
+
+static const struct {
+	answer_fn *answer;
+	bool catalogue; /* needs the catalogue */
+	bool writes;    /* needs the log */
+} answers[] = {
+        [ROUTE_NONE] = {no_such_path, false, false},
+        [ROUTE_WRONG_METHOD] = {wrong_method, false, false},
+        [ROUTE_HEARTBEAT] = {heartbeat, false, false},
+        [ROUTE_HEALTHCHECK] = {healthcheck, false, false},
+        [ROUTE_ANY_INSTANCE] = {read_any_instance, false, false},
+        [ROUTE_CRN] = {crn, false, false},
+        [ROUTE_V1] = {v1_gone, false, false},
+        [ROUTE_V1_HEARTBEAT] = {heartbeat, false, false},
+        [ROUTE_RESET] = {reset, true, true},
+        [ROUTE_CREATE_TENANT] = {create_tenant, true, true},
+        [ROUTE_GET_TENANT] = {get_tenant, true, false},
+        [ROUTE_PATCH_TENANT] = {read_any_instance, false, false},
+        [ROUTE_LIST_DATABASES] = {list_databases, true, false},
+        [ROUTE_CREATE_DATABASE] = {create_database, true, true},
+        [ROUTE_GET_DATABASE] = {get_database, true, false},
+        [ROUTE_DELETE_DATABASE] = {delete_database, true, true},
+        [ROUTE_LIST_COLLECTIONS] = {list_collections, true, false},
+        [ROUTE_COUNT_COLLECTIONS] = {count_collections, true, false},
+        [ROUTE_CREATE_COLLECTION] = {create_collection, true, true},
+        [ROUTE_GET_COLLECTION] = {read_collection, true, false},
+        [ROUTE_GET_COLLECTION_ID] = {read_collection, true, false},
+        [ROUTE_MODIFY_COLLECTION] = {modify_collection, true, true},
+        [ROUTE_DELETE_COLLECTION] = {delete_collection, true, true},
+        [ROUTE_WRITE_ITEMS] = {write_items, true, true},
+        [ROUTE_READ_ITEMS] = {read_items, true, false},
+        [ROUTE_UNSUPPORTED] = {unsupported, true, false},
+        [ROUTE_HEALTH] = {operator_answer, false, false},
+        [ROUTE_READY] = {operator_answer, false, false},
+        [ROUTE_STATUS] = {operator_answer, false, false},
+        [ROUTE_WAL_STATUS] = {operator_answer, false, false},
+        [ROUTE_MAPPINGS] = {operator_answer, true, false},
+        [ROUTE_METRICS] = {operator_answer, false, false},
+};
+
+bool dispatch_needs_catalogue(const struct exchange *ex)
+{
+	return answers[ex->route.kind].catalogue;
+}
+
+static void bad_path(struct exchange *ex)
+{
+	exchange_error(ex, 400, "InvalidArgumentError",
+	               "Invalid URL: Invalid UTF-8 in `%s`", ex->route.bad);
+}
+
+static void identity(struct exchange *ex)
+{
+	exchange_json(ex, 200,
+	              "{\"user_id\":\"\",\"tenant\":\"" TENANT_DEFAULT
+	              "\",\"databases\":[\"" DATABASE_DEFAULT "\"]}");
+}
+
+/* The catalogue is loaded, and for a write the log can take it. While another proxy's
+ * lease runs out the request is held, as long as PostgreSQL is there. */
+void dispatch(struct exchange *ex)
+{
+	enum route_kind kind = ex->route.kind;
+	bool need_log = answers[kind].writes;
+	bool ready = need_log ? wal_ready() : !answers[kind].catalogue || wal_leads();
+	const char *killer;
+
+	if (kind == ROUTE_BAD_PATH) {
+		bad_path(ex);
+	} else if (kind == ROUTE_IDENTITY) {
+		identity(ex);
+	} else if (ready && ex->body != NULL && (killer = killer_in(ex)) != NULL) {
+		exchange_error(ex, 400, "InvalidArgumentError", "%s", killer);
+	} else if (ready) {
+		ex->hold_until = 0;
+		answers[kind].answer(ex);
+	} else if (!wal_connected() ||
+	           !exchange_hold(ex, exchange_conf->write_wait, dispatch)) {
+		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, "none");
+	}
+}

@@ -1,0 +1,204 @@
+/* http/http.c - the client's side as a whole: what the server tells us, start and end.
+ *
+ *	on_head     limits, before the body is read
+ *	on_request  an exchange is born, and given to whoever answers (dispatch.c)
+ *	on_gone     its client has left
+ */
+#include "http/http.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+#include "core/clock.h"
+#include "http/exchange.h"
+
+#define LOOK_MS 10u
+#define CLIENTS_MOST 4096u
+#define FILES_KEPT 256u
+#define NO_TRACE "00000000000000000000000000000000"
+
+static struct {
+	bool begun;
+	struct timer look;
+	msec until;
+	void (*done)(void *arg);
+	void *arg;
+} draining;
+
+/* --- from the server --------------------------------------------------------------- */
+
+static void refuse(struct refusal *out, int http, const char *name, const char *message)
+{
+	struct text json = {0};
+	size_t len;
+
+	exchange_add_error(&json, name, message);
+	len = json.len;
+	out->http = http;
+	out->body = blob_adopt(text_detach(&json), len);
+	headers_add(&out->headers, "content-type", "application/json");
+	headers_add(&out->headers, "chroma-trace-id", NO_TRACE);
+}
+
+static bool is_health(const char *target)
+{
+	return strcmp(target, "/health") == 0 || strcmp(target, "/healthz") == 0 ||
+	       strcmp(target, "/livez") == 0;
+}
+
+static bool too_many(void)
+{
+	int64_t most = exchange_conf->max_concurrent_requests +
+	               exchange_conf->request_queue_size;
+
+	return exchange_count() >= (uint64_t)most;
+}
+
+/* Bodies being read and bodies held, together with this one, may take three quarters of
+ * the limit. A single body always fits. */
+static bool too_much(const struct request_head *head)
+{
+	uint64_t held = server_body_bytes() + blob_total();
+	uint64_t most = (uint64_t)exchange_conf->max_memory_mb * 1024 * 1024 / 4 * 3;
+
+	return held > 0 && head->framing != FRAMING_NONE &&
+	       held + head->content_length > most;
+}
+
+static bool on_head(const struct request_head *head, size_t *max_body,
+                    struct refusal *out)
+{
+	(void)max_body;
+	if (is_health(head->target) || (!too_many() && !too_much(head)))
+		return true;
+	exchange_totals.rejected++;
+	refuse(out, 429, "Backoff", "too many requests at a time");
+	headers_add(&out->headers, "retry-after", RETRY_AFTER);
+	headers_add(&out->headers, "x-chromatid-outcome", "none");
+	return false;
+}
+
+/* Chroma says it in plain text on the routes that carry embeddings. */
+static bool plain_too_large(const struct route *r)
+{
+	return r->verb == VERB_ADD || r->verb == VERB_UPSERT || r->verb == VERB_UPDATE ||
+	       r->verb == VERB_QUERY || strcmp(r->op, "search") == 0;
+}
+
+static void on_too_large(const struct request_head *head, struct refusal *out)
+{
+	struct route r;
+
+	exchange_totals.too_large++;
+	route_parse(&r, head->method, head->target);
+	if (plain_too_large(&r)) {
+		out->http = 413;
+		out->body = blob_create("Payload too large", 17);
+		headers_add(&out->headers, "chroma-trace-id", NO_TRACE);
+	} else {
+		refuse(out, 413, "ChromaError",
+		       "Failed to buffer the request body: length limit exceeded");
+	}
+	headers_add(&out->headers, "x-chromatid-outcome", "none");
+	route_clear(&r);
+}
+
+static void on_malformed(int http, struct refusal *out)
+{
+	exchange_totals.malformed++;
+	refuse(out, http, "ChromaError", head_reason(http));
+}
+
+static void on_request(struct client *client, const struct request_head *head,
+                       struct blob *body)
+{
+	struct exchange *ex = exchange_create(client, head, body);
+
+	client_watch(client, ex);
+	dispatch(ex);
+}
+
+/* A read ends with its client. A write that is in the log goes on without this exchange;
+ * one that is not there yet is taken up by the log or not, as it comes. */
+static void on_gone(void *arg)
+{
+	struct exchange *ex = arg;
+
+	ex->client = NULL;
+	ex->http = 0;
+	exchange_finish(ex);
+}
+
+static void on_drained(void *arg)
+{
+	relay_drained(arg);
+}
+
+static const struct server_handler handler = {
+        .on_head = on_head,
+        .on_too_large = on_too_large,
+        .on_malformed = on_malformed,
+        .on_request = on_request,
+        .on_gone = on_gone,
+        .on_drained = on_drained,
+};
+
+/* --- start and end ----------------------------------------------------------------- */
+
+bool http_draining(void)
+{
+	return draining.begun;
+}
+
+/* Descriptors are kept back for instances, PostgreSQL and ourselves. */
+static unsigned most_clients(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur < 2 * FILES_KEPT)
+		return FILES_KEPT;
+	return files.rlim_cur - FILES_KEPT < CLIENTS_MOST
+	               ? (unsigned)(files.rlim_cur - FILES_KEPT)
+	               : CLIENTS_MOST;
+}
+
+char *http_start(const struct conf *conf)
+{
+	struct server_options options = {
+	        .listen = conf->listen,
+	        .port = conf->port,
+	        .max_body = (size_t)conf->max_body_size,
+	        .idle_timeout = conf->idle_timeout,
+	        .head_timeout = 10000,
+	        .max_clients = most_clients(),
+	        .handler = &handler,
+	};
+
+	exchange_conf = conf;
+	return server_start(&options);
+}
+
+static void on_drain_look(void *arg)
+{
+	(void)arg;
+	if (exchange_count() > 0 && clock_ms() < draining.until)
+		timer_start(&draining.look, LOOK_MS, on_drain_look, NULL);
+	else
+		draining.done(draining.arg);
+}
+
+void http_drain(void (*done)(void *arg), void *arg)
+{
+	draining.begun = true;
+	draining.until = clock_ms() + exchange_conf->drain_timeout;
+	draining.done = done;
+	draining.arg = arg;
+	server_drain();
+	timer_start(&draining.look, 0, on_drain_look, NULL);
+}
+
+void http_stop(void)
+{
+	timer_stop(&draining.look);
+	server_stop();
+}
