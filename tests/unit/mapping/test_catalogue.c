@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "mapping/mapping.h"
+#include "tests/lib/default_catalogue.h"
 #include "tests/lib/fake_time.h"
 
 static const struct uuid on_a = {"aaaaaaaa-0000-4000-8000-000000000001"},
@@ -24,17 +25,6 @@ static void on_told(void *arg)
 {
 	(void)arg;
 	told++;
-}
-
-static void add_default(void)
-{
-	struct uuid id;
-
-	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
-	catalogue_add_tenant(TENANT_DEFAULT, 0);
-	database_set_live(catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT,
-	                                         DATABASE_DEFAULT, LIFE_CREATING),
-	                  &id);
 }
 
 static int start(void **state)

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "tests/lib/default_catalogue.h"
 #include "tests/lib/fake_time.h"
 #include "tests/lib/fake_upstream.h"
 #include "wal/wal_private.h"
@@ -15,17 +16,6 @@ static struct database *home, *east;
 static struct collection *docs, *notes, *far;
 static struct record *records[16];
 static unsigned n_records;
-
-static void add_default(void)
-{
-	struct uuid id;
-
-	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
-	catalogue_add_tenant(TENANT_DEFAULT, 0);
-	database_set_live(catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT,
-	                                         DATABASE_DEFAULT, LIFE_CREATING),
-	                  &id);
-}
 
 static int start(void **state)
 {
