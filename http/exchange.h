@@ -126,6 +126,11 @@ struct relay_plan {
 void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob *body);
 void relay_drained(struct exchange *ex);
 void relay_stop(struct exchange *ex);
+/* Parts that several plans share. */
+bool relay_untried(const struct exchange *ex, const struct instance *in);
+struct instance *relay_choose_any(struct exchange *ex); /* one that is up and untried */
+void relay_aim_same(struct exchange *ex, struct instance *in, struct text *target);
+void relay_gave_up(struct exchange *ex); /* 503, no effect */
 
 /* --- who answers ------------------------------------------------------------------- */
 void read_items(struct exchange *ex);

@@ -83,35 +83,12 @@ static void take_refusal(struct exchange *ex, struct instance *in, int http,
 		               "Failed to deserialize query string");
 }
 
-static bool untried(const struct instance *in, void *arg)
-{
-	const struct exchange *ex = arg;
-
-	return (ex->tried & 1u << instance_index(in)) == 0;
-}
-
-static struct instance *choose_any(struct exchange *ex)
-{
-	return health_choose_read(untried, ex);
-}
-
-static void aim_same(struct exchange *ex, struct instance *in, struct text *target)
-{
-	(void)in;
-	text_adds(target, ex->head->target);
-}
-
-static void gave_up(struct exchange *ex)
-{
-	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
-}
-
 static const struct relay_plan unsound_plan = {.read = true,
                                                .whole = true,
-                                               .aim = aim_same,
-                                               .choose = choose_any,
+                                               .aim = relay_aim_same,
+                                               .choose = relay_choose_any,
                                                .take = take_refusal,
-                                               .none = gave_up};
+                                               .none = relay_gave_up};
 
 static void refuse_page(struct exchange *ex)
 {
@@ -237,8 +214,7 @@ static bool may_list(const struct instance *in, void *arg)
 {
 	const struct exchange *ex = arg;
 
-	return (ex->tried & 1u << instance_index(in)) == 0 &&
-	       wal_database_current(in, ex->database);
+	return relay_untried(ex, in) && wal_database_current(in, ex->database);
 }
 
 static bool may_list_exactly(const struct instance *in, void *arg)

@@ -17,16 +17,11 @@
 #include "core/mem.h"
 #include "http/exchange.h"
 
-static bool untried(const struct exchange *ex, const struct instance *in)
-{
-	return (ex->tried & 1u << instance_index(in)) == 0;
-}
-
 static bool may_serve(const struct instance *in, void *arg)
 {
 	const struct exchange *ex = arg;
 
-	return untried(ex, in) && wal_current(in, ex->collection);
+	return relay_untried(ex, in) && wal_current(in, ex->collection);
 }
 
 static struct instance *choose_current(struct exchange *ex)
@@ -69,11 +64,6 @@ static void edit(struct exchange *ex, struct instance *in, int http, char *body,
 		rewrite_id(body, len, &c->local[instance_index(in)], &c->public_id);
 }
 
-static void gave_up(struct exchange *ex)
-{
-	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
-}
-
 /* --- nobody is current ------------------------------------------------------------- */
 
 static struct instance *least_behind(struct exchange *ex)
@@ -84,7 +74,7 @@ static struct instance *least_behind(struct exchange *ex)
 	for (unsigned i = 0; i < health_count(); i++) {
 		struct instance *in = health_instance(i);
 
-		if (!instance_up(in) || !untried(ex, in) ||
+		if (!instance_up(in) || !relay_untried(ex, in) ||
 		    uuid_none(&ex->collection->local[i]))
 			continue;
 		behind = wal_behind(in, ex->collection);
@@ -98,8 +88,11 @@ static struct instance *least_behind(struct exchange *ex)
 	return best;
 }
 
-static const struct relay_plan stale_plan = {
-        .read = true, .aim = aim, .edit = edit, .choose = least_behind, .none = gave_up};
+static const struct relay_plan stale_plan = {.read = true,
+                                             .aim = aim,
+                                             .edit = edit,
+                                             .choose = least_behind,
+                                             .none = relay_gave_up};
 
 /* --- asking ------------------------------------------------------------------------ */
 
@@ -146,7 +139,7 @@ static void ask(struct exchange *ex)
 	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
 		relay_start(ex, &stale_plan, ex->body);
 	else
-		gave_up(ex);
+		relay_gave_up(ex);
 }
 
 /* --- doors ------------------------------------------------------------------------- */
@@ -188,22 +181,6 @@ void read_collection(struct exchange *ex)
 
 /* --- the same everywhere ----------------------------------------------------------- */
 
-static bool any_untried(const struct instance *in, void *arg)
-{
-	return untried(arg, in);
-}
-
-static struct instance *choose_any(struct exchange *ex)
-{
-	return health_choose_read(any_untried, ex);
-}
-
-static void aim_same(struct exchange *ex, struct instance *in, struct text *target)
-{
-	(void)in;
-	text_adds(target, ex->head->target);
-}
-
 /* A client can be made while no instance is there. */
 static void nobody_up(struct exchange *ex)
 {
@@ -214,11 +191,13 @@ static void nobody_up(struct exchange *ex)
 		        ex, 200,
 		        "{\"max_batch_size\":5461,\"supports_base64_encoding\":true}");
 	else
-		gave_up(ex);
+		relay_gave_up(ex);
 }
 
-static const struct relay_plan any_plan = {
-        .read = true, .aim = aim_same, .choose = choose_any, .none = nobody_up};
+static const struct relay_plan any_plan = {.read = true,
+                                           .aim = relay_aim_same,
+                                           .choose = relay_choose_any,
+                                           .none = nobody_up};
 
 void read_any_instance(struct exchange *ex)
 {

@@ -310,3 +310,31 @@ void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob
 	ex->relay = rl;
 	try_next(ex);
 }
+
+/* --- parts of plans ---------------------------------------------------------------- */
+
+bool relay_untried(const struct exchange *ex, const struct instance *in)
+{
+	return (ex->tried & 1u << instance_index(in)) == 0;
+}
+
+static bool any_untried(const struct instance *in, void *arg)
+{
+	return relay_untried(arg, in);
+}
+
+struct instance *relay_choose_any(struct exchange *ex)
+{
+	return health_choose_read(any_untried, ex);
+}
+
+void relay_aim_same(struct exchange *ex, struct instance *in, struct text *target)
+{
+	(void)in;
+	text_adds(target, ex->head->target);
+}
+
+void relay_gave_up(struct exchange *ex)
+{
+	exchange_fail(ex, STATUS_NO_INSTANCE, "none");
+}

@@ -120,7 +120,6 @@ static void on_ids_stored(void *arg, enum status s, const struct pg_results *res
 		not_sent(e, "the resolved ids could not be stored");
 		return;
 	}
-	e->record->resolved_durable = true;
 	take_step(e);
 }
 

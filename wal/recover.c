@@ -154,7 +154,6 @@ static void load_decision(struct record *rec, const struct pg_results *r, int at
 	if (!pg_is_null(r, at, row, IDS)) {
 		ids = pg_get_bytes(r, at, row, IDS, &len);
 		rec->resolved = blob_create(ids, len);
-		rec->resolved_durable = true;
 	}
 }
 

@@ -64,7 +64,6 @@ struct record {
 	enum record_kind kind;
 	enum decision decision;
 	bool decision_durable;
-	bool resolved_durable;
 	bool embeddings;
 	bool sets_dimension;
 	int http;                      /* of the decision */
