@@ -35,6 +35,11 @@ unsigned instance_index(const struct instance *in);
 const char *instance_name(const struct instance *in);
 enum health instance_health(const struct instance *in);
 bool instance_up(const struct instance *in); /* HEALTH_UP */
+/* Up, and writes to its canary end well: an instance with a full disk answers reads and
+ * fails every write. Listeners of health_on_change() are told when this changes too. */
+bool instance_writable(const struct instance *in);
+/* Up, but a call to it went wrong and no probe has settled yet what that means. */
+bool instance_doubted(const struct instance *in);
 struct upstream *instance_upstream(const struct instance *in);
 unsigned health_up_count(void);
 bool health_known(void); /* every instance has had its first verdict */

@@ -177,6 +177,16 @@ bool instance_up(const struct instance *in)
 	return in->health == HEALTH_UP;
 }
 
+bool instance_writable(const struct instance *in)
+{
+	return instance_up(in);
+}
+
+bool instance_doubted(const struct instance *in)
+{
+	return instance_up(in) && in->probe.suspect;
+}
+
 struct upstream *instance_upstream(const struct instance *in)
 {
 	return in->up;

@@ -64,8 +64,33 @@ static const char *const wal_schema[] = {
         NULL,
 };
 
+/* What goes wrong later than at once. */
+static const char *const trouble_schema[] = {
+        /* Lanes that cannot go on: wal/quarantine.c. */
+        "CREATE TABLE chromatid.quarantine ("
+        " instance smallint NOT NULL, collection bigint NOT NULL, seq bigint NOT NULL,"
+        " cause smallint NOT NULL, http smallint NOT NULL, error text NOT NULL,"
+        " attempts int NOT NULL, since timestamptz NOT NULL DEFAULT now(),"
+        " PRIMARY KEY (instance, collection))",
+        /* Records whose first answer was lost, to be looked at again: wal/doubt.c. */
+        "CREATE TABLE chromatid.doubt ("
+        " seq bigint NOT NULL, instance smallint NOT NULL, collection bigint NOT NULL,"
+        " looks smallint NOT NULL DEFAULT 0, due timestamptz NOT NULL,"
+        " PRIMARY KEY (seq, instance))",
+        /* The same write, sent again by its client: wal/join.c. */
+        "ALTER TABLE chromatid.log ADD COLUMN digest bytea",
+        "CREATE TABLE chromatid.idempotency ("
+        " key text PRIMARY KEY, fingerprint bytea NOT NULL, seq bigint NOT NULL,"
+        " at timestamptz NOT NULL DEFAULT now())",
+        "CREATE INDEX idempotency_at ON chromatid.idempotency (at)",
+        NULL,
+};
+
+static const char *const nothing[] = {NULL};
+
 static const char *const *const migrations[][2] = {
         {wal_schema, store_schema}, /* 1 */
+        {trouble_schema, nothing},  /* 2 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

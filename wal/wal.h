@@ -90,6 +90,40 @@ bool wal_database_current(const struct instance *in, const struct database *db);
 /* Records this instance still lacks of the collection. */
 uint64_t wal_behind(const struct instance *in, const struct collection *c);
 
+/* A lane in quarantine: what the instance makes of the collection is not what the log
+ * says, or it cannot digest the record the lane stands at. It is not read there, and the
+ * lane stands still, alone: until a later try succeeds, an operator decides, the
+ * collection is deleted, or it is rebuilt. */
+enum quarantine_cause {
+	QUARANTINE_NONE = 0,
+	QUARANTINE_REFUSED = 1,  /* refused here, accepted elsewhere */
+	QUARANTINE_ACCEPTED = 2, /* accepted here, refused elsewhere */
+	QUARANTINE_LOST = 3,     /* the collection is not there any more */
+	QUARANTINE_FAILING = 4,  /* no clear answer, again and again */
+	QUARANTINE_DIFFERS = 5,  /* a late look found other content than elsewhere */
+};
+const char *quarantine_cause_name(enum quarantine_cause cause); /* "refused", ... */
+
+struct wal_quarantine {
+	const struct instance *in;
+	const struct collection *collection;
+	wal_seq seq; /* of the record it stands at, or stood at when it was found out */
+	enum quarantine_cause cause;
+	int http;          /* of the last answer; 0: none */
+	const char *error; /* what was said, without bodies */
+	unsigned attempts;
+	uint64_t owed;         /* records that wait in the lane */
+	int64_t since_wall_ms; /* when it began */
+	int64_t retry_wall_ms; /* when it is tried again by itself; 0: it is not */
+};
+typedef void(wal_quarantine_fn)(void *arg, const struct wal_quarantine *q);
+void wal_each_quarantine(wal_quarantine_fn *fn, void *arg);
+unsigned wal_quarantined(void); /* how many there are */
+/* An operator's word on the lanes that stand at this record: try again, or leave it out
+ * there and go on. STATUS_OK: begun; STATUS_NOT_FOUND: none stands there. */
+enum status wal_retry(wal_seq seq);
+enum status wal_skip(wal_seq seq);
+
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */
 	uint64_t owed_bytes;
