@@ -13,10 +13,8 @@ directory of its own on free ports, and dies with us (setpriv --pdeathsig).
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,25 +23,15 @@ from pathlib import Path
 import chromadb
 import httpx
 
+from ports import free_port
+from relay import Relay
+
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CHROMATID_BINARY", str(ROOT / "build/debug/chromatid"))
 CHROMA = str(Path(sys.executable).parent / "chroma")
 DEFAULT = "/api/v2/tenants/default_tenant/databases/default_database"
 COLLECTIONS = DEFAULT + "/collections"
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
-
-used_ports = set()
-
-
-def free_port():
-    """Below the range of outgoing connections, so that a restart finds it free again."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as s:
-            if port in used_ports or s.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-        used_ports.add(port)
-        return port
 
 
 def wait_until(condition, timeout, what):
@@ -251,11 +239,14 @@ class Proxy(Process):
 
 
 class World:
-    """All of it. Keyword arguments are settings of the proxy: World(..., WRITE_WAIT="1s")."""
+    """All of it. Keyword arguments are settings of the proxy: World(..., WRITE_WAIT="1s").
+
+    relays: the proxy reaches each Chroma through a relay that can do harm (relay.py).
+    """
 
     counter = 0
 
-    def __init__(self, postgres, directory, start=True, **settings):
+    def __init__(self, postgres, directory, start=True, relays=False, **settings):
         World.counter += 1
         self.postgres = postgres
         self.database = f"world_{os.getpid()}_{World.counter}"
@@ -263,12 +254,14 @@ class World:
         self.primary = Chroma(directory, "primary")
         self.replica = Chroma(directory, "replica")
         self.instances = [self.primary, self.replica]
+        self.relays = [Relay(chroma.port) for chroma in self.instances] if relays else []
+        reached = self.relays or self.instances
         self.proxy = Proxy(
             directory,
             {
                 "DATABASE_URL": postgres.url_of(self.database),
-                "PRIMARY_URL": self.primary.url,
-                "REPLICA_URL": self.replica.url,
+                "PRIMARY_URL": reached[0].url,
+                "REPLICA_URL": reached[1].url,
                 "CHECK_INTERVAL": "500ms",
                 **settings,
             },
@@ -277,6 +270,8 @@ class World:
 
     def __enter__(self):
         self.postgres.create_database(self.database)
+        for relay in self.relays:
+            relay.start()
         if self.start_at_once:
             self.start()
         return self
@@ -291,6 +286,7 @@ class World:
 
     def __exit__(self, kind, *_):
         try:
+            self.calm()
             if self.proxy.running():
                 self.proxy.terminate() if kind is None else self.proxy.kill()
             self.proxy.check_sanitizers()
@@ -298,17 +294,24 @@ class World:
             for process in (self.proxy, *self.instances):
                 process.kill()
                 process.http.close()
+            for relay in self.relays:
+                relay.stop()
             self.postgres.drop_database(self.database)
 
     def all_healthy(self):
         return all(i["healthy"] for i in self.proxy.status()["instances"])
 
     def revive(self):
-        """Starts what is not running."""
+        """Starts what is not running, and ends what a relay still does."""
+        self.calm()
         for process in (*self.instances, self.proxy):
             if not process.running():
                 process.start()
         wait_until(self.all_healthy, 30, "both instances are healthy")
+
+    def calm(self):
+        for relay in self.relays:
+            relay.clear()
 
     def wait_down(self, chroma):
         wait_until(
@@ -317,6 +320,9 @@ class World:
 
     def other(self, chroma):
         return self.replica if chroma is self.primary else self.primary
+
+    def relay_of(self, chroma):
+        return self.relays[self.instances.index(chroma)]
 
     def client(self, **options):
         return self.proxy.client(**options)
