@@ -61,6 +61,17 @@ struct upstream_figures upstream_figures(const struct upstream *up)
 	return up->figures;
 }
 
+msec upstream_patience(const struct upstream *up)
+{
+	const struct upcall *call;
+	msec longest = 0;
+
+	TAILQ_FOREACH (call, &up->open, link)
+		if (!call->alone && call->receiver == NULL && call->timeout > longest)
+			longest = call->timeout;
+	return longest;
+}
+
 /* ---- the pool ---- */
 
 static struct upconn *find_idle(struct upstream *up)

@@ -98,5 +98,8 @@ struct upstream_figures {
 	unsigned open, idle, waiting;
 };
 struct upstream_figures upstream_figures(const struct upstream *up);
+/* The longest time limit among the calls under way, without streams and without those
+ * that are alone; 0: none. For so long their work may keep the endpoint busy. */
+msec upstream_patience(const struct upstream *up);
 
 #endif

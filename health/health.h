@@ -5,7 +5,10 @@
  * call's end is a signal too (health_report). State changes pass one door, which logs.
  *
  * An instance that goes down has its open calls ended (upstream_abort), so that what
- * hangs on it can be tried elsewhere; it comes up again through probes only. */
+ * hangs on it can be tried elsewhere; it comes up again through probes only.
+ *
+ * One that is up may still fail every write: a write of our own (canary.c) tells. Reads
+ * go on there, and what is under way is not ended. */
 #ifndef HEALTH_HEALTH_H
 #define HEALTH_HEALTH_H
 
@@ -21,7 +24,7 @@ struct instance; /* a Chroma server; lives from health_start to health_stop */
 
 /* Told from the loop, never from inside health_report(): instance_health() is already
  * the new one, and what the listener starts on the instance is not aborted with the rest.
- */
+ * `was` is what it is now if only instance_writable() has changed. */
 typedef void(health_change_fn)(struct instance *in, enum health was, void *arg);
 
 /* Creates the instances of conf and begins to probe them. */
@@ -36,7 +39,8 @@ const char *instance_name(const struct instance *in);
 enum health instance_health(const struct instance *in);
 bool instance_up(const struct instance *in); /* HEALTH_UP */
 /* Up, and writes to its canary end well: an instance with a full disk answers reads and
- * fails every write. Listeners of health_on_change() are told when this changes too. */
+ * fails every write. After it was down: from its first canary on. Listeners of
+ * health_on_change() are told when this changes too. */
 bool instance_writable(const struct instance *in);
 /* Up, but a call to it went wrong and no probe has settled yet what that means. */
 bool instance_doubted(const struct instance *in);
@@ -73,10 +77,12 @@ struct instance_figures {
 	uint64_t write_failures;                /* of the failures */
 	uint64_t signals[SIGNAL_TIMED_OUT + 1]; /* what calls have shown, by enum */
 	uint64_t probes_good, probes_bad;
+	uint64_t canaries_good, canaries_bad;
 	unsigned consecutive_failures;
 	int64_t last_check_wall_ms, since_wall_ms;
-	uint64_t probe_us; /* the last probe that answered */
-	char reason[160];  /* why it is in its state */
+	uint64_t probe_us;      /* the last probe that answered */
+	char reason[160];       /* why it is in its state */
+	char write_reason[160]; /* why it takes writes or does not */
 };
 struct instance_figures instance_figures(const struct instance *in);
 /* A client's request was served (or tried) by it. */

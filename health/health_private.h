@@ -4,6 +4,7 @@
 
 #include "core/job.h"
 #include "core/timer.h"
+#include "core/uuid.h"
 #include "health/health.h"
 
 /* What the probes of one instance have shown. */
@@ -20,20 +21,49 @@ struct probe {
 	bool stale;   /* the doubt came up while a probe was under way */
 };
 
+enum canary_step { CANARY_TENANT, CANARY_DATABASE, CANARY_COLLECTION, CANARY_ITEM };
+
+/* What the writes of our own to one instance have shown. */
+struct canary {
+	struct job *job;
+	struct op *call;
+	char *name;
+	enum canary_step step;
+	struct uuid collection; /* none: to be created first */
+	bool created;           /* ... in this run, once */
+	msec started;           /* the last run; 0: none since it came up */
+	msec silent_since;      /* the first run in a row without an answer; 0: none */
+	msec failing_since;
+	unsigned bad; /* in a row */
+	bool suspect; /* in doubt until a good one, or FAILS */
+};
+
+/* How an instance that is up takes writes. */
+enum writing {
+	WRITING_UNPROVEN, /* it was down, and has taken none since */
+	WRITING_WELL,
+	WRITING_FAILS
+};
+
 struct instance {
 	unsigned index;
 	char *name;
 	struct upstream *up;
 	enum health health;
+	enum writing writing;
 	enum health told; /* what the listeners know */
+	bool told_writable;
 	struct timer tell;
 	msec down_since;
 	struct probe probe;
+	struct canary canary;
 	struct instance_figures figures;
 };
 
 /* instance.c: the only door through which health changes. */
 void set_health(struct instance *in, enum health now, const char *why);
+/* ... and the one for its writability. */
+void set_writing(struct instance *in, enum writing now, const char *why);
 
 /* probe.c */
 struct probe_rules {
@@ -54,6 +84,20 @@ enum health probe_verdict(enum health now, unsigned good, unsigned bad,
 /* Pure: how long to rest. `settled`: nothing is in doubt; `down_for`: if it is down;
  * `took`: since the last probe began. */
 msec probe_wait(enum health now, bool settled, msec down_for, msec took, msec interval);
+
+/* canary.c */
+void canary_start(struct instance *in);
+void canary_stop(struct instance *in);
+void canary_up(struct instance *in, enum health was);
+/* Something went wrong with a call: the next canaries come at once and fast. */
+void canary_doubt(struct instance *in);
+
+enum canary_verdict { CANARY_NOTHING, CANARY_ANSWERED, CANARY_BAD, CANARY_GOOD };
+/* Pure: what the end of a canary says. `silence`: since the first in a row without an
+ * answer began; `longest`: the longest time limit among our writes under way there. */
+enum canary_verdict canary_verdict(const struct reply *reply, msec silence, msec longest);
+/* Pure: how long to rest. `settled`: the last one was good and nothing is in doubt. */
+msec canary_wait(enum writing writing, bool settled, msec failing_for);
 
 /* now.c: who waits for all instances to be probed */
 void now_probed(const struct instance *in);

@@ -1,17 +1,19 @@
-/* health/instance.c - the set of instances, and the one door through which their health
- * changes.
+/* health/instance.c - the set of instances, and the doors through which their health and
+ * their writability change.
  *
  * The happy path:
- *   health_start     an upstream and a probe for each instance of conf
+ *   health_start     an upstream, a probe and a canary for each instance of conf
  *   set_health       the first verdict: up
  *   health_choose_read  one of those that are up
  *
  * When it does not go well:
- *   - a call fails (health_report): probes decide, fast
+ *   - a call fails (health_report): probes and canaries decide, fast
  *   - a connection is refused: down at once
  *   - set_health(down): new work goes elsewhere from now on; open calls are ended; then,
  *     from the loop, the listeners are told. In this order, so that what a listener
- * starts is not ended with the rest. */
+ *     starts is not ended with the rest
+ *   - set_writing(fails): it is up and reads go on; the listeners are told in the same
+ *     way, and what is under way there is not ended */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +91,7 @@ void health_start(const struct conf *conf)
 		snprintf(in->figures.reason, sizeof(in->figures.reason),
 		         "not probed yet");
 		probe_start(in, &rules);
+		canary_start(in);
 	}
 }
 
@@ -99,6 +102,7 @@ void health_stop(void)
 		struct instance *in = &all.list[i];
 
 		probe_stop(in);
+		canary_stop(in);
 		timer_stop(&in->tell);
 		upstream_destroy(&in->up);
 		free(in->name);
@@ -117,10 +121,12 @@ static void on_tell(void *arg)
 {
 	struct instance *in = arg;
 	enum health was = in->told;
+	bool writable = instance_writable(in);
 
-	in->told = in->health;
-	if (was == in->health)
+	if (was == in->health && in->told_writable == writable)
 		return; /* there and back before anybody was told */
+	in->told = in->health;
+	in->told_writable = writable;
 	for (unsigned i = 0; i < all.n_listeners; i++)
 		all.listeners[i].fn(in, was, all.listeners[i].arg);
 }
@@ -139,11 +145,43 @@ void set_health(struct instance *in, enum health now, const char *why)
 	         "instance %s: %s -> %s (%s)", in->name, health_text(was),
 	         health_text(now), why);
 	timer_start(&in->tell, 0, on_tell, in);
+	if (now == HEALTH_UP)
+		canary_up(in, was);
 	if (now != HEALTH_DOWN)
 		return;
 	in->down_since = clock_ms();
 	probe_forget(in);
 	upstream_abort(in->up, why);
+}
+
+/* That it is to be proven belongs to its coming up, which has its own line. */
+static void log_writing(const struct instance *in, enum writing was)
+{
+	struct log_field fields[] = {{"instance", in->name, 0}, {0}};
+	const char *why = in->figures.write_reason;
+
+	if (in->writing == WRITING_FAILS)
+		log_line(LOG_WARN, "health", fields,
+		         "instance %s: answers, but does not take writes (%s)", in->name,
+		         why);
+	else if (in->writing == WRITING_WELL && was == WRITING_FAILS)
+		log_line(LOG_INFO, "health", fields,
+		         "instance %s: takes writes again (%s)", in->name, why);
+	else if (in->writing == WRITING_WELL)
+		log_line(LOG_INFO, "health", fields, "instance %s: takes writes (%s)",
+		         in->name, why);
+}
+
+void set_writing(struct instance *in, enum writing now, const char *why)
+{
+	enum writing was = in->writing;
+
+	if (now == was)
+		return;
+	in->writing = now;
+	snprintf(in->figures.write_reason, sizeof(in->figures.write_reason), "%s", why);
+	log_writing(in, was);
+	timer_start(&in->tell, 0, on_tell, in);
 }
 
 unsigned health_count(void)
@@ -179,7 +217,7 @@ bool instance_up(const struct instance *in)
 
 bool instance_writable(const struct instance *in)
 {
-	return instance_up(in);
+	return instance_up(in) && in->writing == WRITING_WELL;
 }
 
 bool instance_doubted(const struct instance *in)
@@ -242,6 +280,7 @@ void health_report(struct instance *in, enum health_signal signal, const char *d
 	}
 	log_debug("health", "instance %s: in doubt (%s)", in->name, detail);
 	probe_doubt(in);
+	canary_doubt(in);
 }
 
 struct instance *health_choose_read(health_pick_fn *may_serve, void *arg)

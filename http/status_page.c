@@ -35,9 +35,13 @@ static int64_t lag_ms(const struct status_facts *k, unsigned i)
 static void set_health(json_t *o, const struct instance *in,
                        const struct instance_figures *f)
 {
+	bool reads_only = instance_up(in) && !instance_writable(in);
+	const char *state = health_text(instance_health(in));
+
 	status_set(o, "healthy", json_boolean(instance_up(in)));
-	status_set(o, "state", json_string(health_text(instance_health(in))));
-	status_set(o, "reason", status_text_value(f->reason));
+	status_set(o, "state", json_string(reads_only ? "read_only" : state));
+	status_set(o, "reason",
+	           status_text_value(reads_only ? f->write_reason : f->reason));
 	status_set(o, "since", status_time(f->since_wall_ms));
 	status_set(o, "consecutive_failures", status_count(f->consecutive_failures));
 	status_set(o, "last_health_check", status_time(f->last_check_wall_ms));

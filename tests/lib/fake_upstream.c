@@ -17,7 +17,8 @@ struct fake_call {
 	struct timer limit;
 	struct reply reply;
 	char *detail;
-	bool served;
+	bool served, alone;
+	msec timeout;
 	struct evbuffer *data; /* streams: what the receiver has not taken yet */
 	TAILQ_ENTRY(fake_call) link;
 };
@@ -174,6 +175,8 @@ static struct fake_call *begin(struct upstream *up, const struct call *call, voi
 	up->open++;
 	c->up = up;
 	c->arg = arg;
+	c->alone = call->alone;
+	c->timeout = call->timeout;
 	c->op.deliver = deliver;
 	c->op.release = release;
 	c->op.abandon = abandon;
@@ -262,6 +265,17 @@ struct upstream_figures upstream_figures(const struct upstream *up)
 	return (struct upstream_figures){.calls = up->calls,
 	                                 .failures = up->failures,
 	                                 .open = up->open + up->load};
+}
+
+msec upstream_patience(const struct upstream *up)
+{
+	const struct fake_call *c;
+	msec longest = 0;
+
+	TAILQ_FOREACH (c, &up->list, link)
+		if (!c->alone && c->receiver == NULL && c->timeout > longest)
+			longest = c->timeout;
+	return longest;
 }
 
 void fake_answers(struct upstream *up, int http, const char *body)

@@ -1,0 +1,324 @@
+/* health/canary.c - does an instance take writes? Write something small, judge, rest.
+ *
+ * A server with a full disk, a dead compactor or a locked database answers heartbeats,
+ * and often reads, while every write fails. So each instance has a collection of our own,
+ * under names that clients cannot use (they begin with "ctd-" and are in no catalogue),
+ * where one item is written again and again.
+ *
+ * The happy path:
+ *   canary_up    the instance has come up: the first one, at once
+ *   begin        the collection is not known yet: create tenant, database, collection
+ *   ask          upsert the item
+ *   judge        201: it takes writes
+ *   job_rest     for PERIOD
+ *
+ * When it does not go well:
+ *   - 404: somebody has reset or wiped the instance: create everything anew, then upsert
+ *   - 5xx, or the connection breaks: bad. Two in a row and it FAILS: nothing is sent
+ * there to be executed; reads go on. It is asked on, and one good answer is enough for it
+ * to take writes again: it has been through the one queue that all writes go through, and
+ * what Chroma answers with 201 is on its disk.
+ *   - no answer in time: bad as well, but not while a write of ours is under way that may
+ *     itself take longer than that (thousands of items, many seconds): the queue is one.
+ *     A small write that hangs with it is no excuse, so that hanging is noticed.
+ *   - another 4xx or 501: it answers, and the reason is not the write path. Shows nothing
+ *     bad.
+ *   - nobody there, or stopped by ourselves: the probes' affair; asked again soon
+ *   - a call of somebody else fails (canary_doubt): ask at once, every FAST_MS, with less
+ *     patience, until a good answer settles it or the second bad one does. What reads or
+ *     writes there need not be told apart: a canary more is cheap.
+ *
+ * An instance that was down is UNPROVEN when it comes up: it is sent no write before its
+ * canary has been answered, which takes a few milliseconds on a server that is well, and
+ * for ever on one that every write kills. At our own start there is no reason for such
+ * doubt: it counts as well until the canary fails. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/headers.h"
+#include "core/json_scan.h"
+#include "core/mem.h"
+#include "health/health_private.h"
+
+#define PERIOD_MS 10000u
+#define FAST_MS 500u
+#define FAILING_MS 1000u /* each failed write makes Chroma go through its queue again */
+#define FAILING_LATER_MS 5000u
+#define FAILING_FAST_FOR 30000u
+#define PATIENCE_MS 15000u
+#define PATIENCE_IN_DOUBT_MS 3000u
+#define SMALL_WRITE_MS 5000u /* a write with a time limit up to that is no big one */
+#define BAD_MOST 2u
+#define REPLY_MOST 65536u
+
+#define TENANT "ctd-chromatid"
+#define DATABASE "ctd-canary"
+#define COLLECTION "ctd-canary"
+#define TENANTS "/api/v2/tenants"
+#define DATABASES TENANTS "/" TENANT "/databases"
+#define COLLECTIONS DATABASES "/" DATABASE "/collections"
+
+static void on_reply(void *arg, const struct reply *reply);
+
+enum canary_verdict canary_verdict(const struct reply *reply, msec silence, msec longest)
+{
+	switch (reply->status) {
+	case STATUS_OK:
+		if (reply->http >= 200 && reply->http < 300)
+			return CANARY_GOOD;
+		return reply->http >= 500 && reply->http != 501 ? CANARY_BAD
+		                                                : CANARY_ANSWERED;
+	case STATUS_BROKEN:
+	case STATUS_BAD_REPLY:
+		return CANARY_BAD;
+	case STATUS_TIMED_OUT:
+		return longest > SMALL_WRITE_MS && longest > silence ? CANARY_NOTHING
+		                                                     : CANARY_BAD;
+	default:
+		return CANARY_NOTHING;
+	}
+}
+
+/* --- what is asked ----------------------------------------------------------------- */
+
+static void post(struct instance *in, const char *target, const char *json)
+{
+	struct canary *c = &in->canary;
+	msec patience = c->suspect ? PATIENCE_IN_DOUBT_MS : PATIENCE_MS;
+	msec took = clock_ms() - c->started;
+	struct headers headers = {0};
+	struct blob *body = blob_create(json, strlen(json));
+	struct call call = {
+	        .method = "POST",
+	        .target = target,
+	        .headers = &headers,
+	        .body = body,
+	        .timeout = took < patience ? patience - took : 1,
+	        .max_reply = REPLY_MOST,
+	        .alone = true,
+	};
+
+	headers_add(&headers, "content-type", "application/json");
+	upstream_call(in->up, &call, on_reply, in, &c->call);
+	headers_clear(&headers);
+	blob_unref(&body);
+}
+
+static void write_item(struct instance *in)
+{
+	char *target = mem_format(COLLECTIONS "/%s/upsert", in->canary.collection.text);
+
+	post(in, target, "{\"ids\":[\"canary\"],\"embeddings\":[[1]]}");
+	free(target);
+}
+
+static void ask(struct instance *in)
+{
+	switch (in->canary.step) {
+	case CANARY_TENANT:
+		post(in, TENANTS, "{\"name\":\"" TENANT "\"}");
+		break;
+	case CANARY_DATABASE:
+		post(in, DATABASES, "{\"name\":\"" DATABASE "\"}");
+		break;
+	case CANARY_COLLECTION:
+		post(in, COLLECTIONS,
+		     "{\"name\":\"" COLLECTION "\",\"get_or_create\":true}");
+		break;
+	case CANARY_ITEM:
+		write_item(in);
+		break;
+	}
+}
+
+static void begin(struct instance *in)
+{
+	struct canary *c = &in->canary;
+
+	c->started = clock_ms();
+	if (c->silent_since == 0)
+		c->silent_since = c->started;
+	c->created = false;
+	c->step = uuid_none(&c->collection) ? CANARY_TENANT : CANARY_ITEM;
+	ask(in);
+}
+
+static void run(struct job *job, void *arg)
+{
+	struct instance *in = arg;
+	struct canary *c = &in->canary;
+	msec since = clock_ms() - c->started;
+
+	if (!instance_up(in))
+		job_rest(job, PERIOD_MS); /* canary_up() is sooner */
+	else if (c->started != 0 && since < FAST_MS)
+		job_rest(job, FAST_MS - since);
+	else
+		begin(in);
+}
+
+/* --- what comes of it -------------------------------------------------------------- */
+
+static void describe(const struct reply *reply, char *why, size_t room)
+{
+	if (reply->status == STATUS_OK)
+		snprintf(why, room, "canary: HTTP %d", reply->http);
+	else if (reply->detail[0] != '\0')
+		snprintf(why, room, "canary: %s: %s", status_text(reply->status),
+		         reply->detail);
+	else
+		snprintf(why, room, "canary: %s", status_text(reply->status));
+}
+
+static void bad(struct instance *in, const char *why)
+{
+	struct canary *c = &in->canary;
+
+	c->bad++;
+	in->figures.canaries_bad++;
+	log_debug("health", "instance %s: %s, %u in a row", in->name, why, c->bad);
+	if (c->bad < BAD_MOST)
+		return;
+	if (in->writing != WRITING_FAILS)
+		c->failing_since = clock_ms();
+	c->suspect = false;
+	set_writing(in, WRITING_FAILS, why);
+}
+
+static void good(struct instance *in, const char *why)
+{
+	in->canary.bad = 0;
+	in->canary.suspect = false;
+	in->figures.canaries_good++;
+	set_writing(in, WRITING_WELL, why);
+}
+
+static void answered(struct instance *in, const char *why)
+{
+	in->canary.bad = 0;
+	in->canary.suspect = false;
+	log_debug("health", "instance %s: %s", in->name, why);
+	if (in->writing == WRITING_UNPROVEN)
+		set_writing(in, WRITING_WELL, why);
+}
+
+msec canary_wait(enum writing writing, bool settled, msec failing_for)
+{
+	if (writing == WRITING_FAILS)
+		return failing_for < FAILING_FAST_FOR ? FAILING_MS : FAILING_LATER_MS;
+	return settled && writing == WRITING_WELL ? PERIOD_MS : FAST_MS;
+}
+
+static void judge(struct instance *in, const struct reply *reply)
+{
+	struct canary *c = &in->canary;
+	msec now = clock_ms();
+	char why[sizeof(in->figures.write_reason)];
+	enum canary_verdict v =
+	        canary_verdict(reply, now - c->silent_since, upstream_patience(in->up));
+
+	describe(reply, why, sizeof(why));
+	if (reply->status == STATUS_OK)
+		c->silent_since = 0;
+	if (v == CANARY_GOOD && c->step == CANARY_ITEM)
+		good(in, why);
+	else if (v == CANARY_BAD)
+		bad(in, why);
+	else if (v != CANARY_NOTHING)
+		answered(in, why);
+	job_rest(c->job, canary_wait(in->writing, c->bad == 0 && !c->suspect,
+	                             now - c->failing_since));
+}
+
+static bool learn_id(struct canary *c, const struct blob *body)
+{
+	struct json_slice whole = json_whole(blob_bytes(body), blob_len(body));
+	struct json_slice id = json_member(whole, "id");
+
+	return id.at != NULL && id.len == UUID_LEN + 2 &&
+	       uuid_parse(id.at + 1, UUID_LEN, &c->collection);
+}
+
+static bool is_there(const struct reply *reply)
+{
+	return reply->status == STATUS_OK &&
+	       ((reply->http >= 200 && reply->http < 300) || reply->http == 409);
+}
+
+/* It has gone, and has not been made anew in this run. */
+static bool is_to_be_made(struct canary *c, const struct reply *reply)
+{
+	if (reply->http != 404 || c->created)
+		return false;
+	c->collection = (struct uuid){{0}};
+	c->created = true;
+	return true;
+}
+
+/* Is there something more to ask in this run? */
+static bool goes_on(struct canary *c, const struct reply *reply)
+{
+	static const enum canary_step next[] = {CANARY_DATABASE, CANARY_COLLECTION,
+	                                        CANARY_ITEM, CANARY_TENANT};
+	bool more = c->step == CANARY_ITEM ? is_to_be_made(c, reply) : is_there(reply);
+
+	if (more && c->step == CANARY_COLLECTION)
+		more = learn_id(c, reply->body);
+	if (more)
+		c->step = next[c->step];
+	return more;
+}
+
+static void on_reply(void *arg, const struct reply *reply)
+{
+	struct instance *in = arg;
+
+	if (goes_on(&in->canary, reply))
+		ask(in);
+	else
+		judge(in, reply);
+}
+
+/* --- its life ---------------------------------------------------------------------- */
+
+void canary_start(struct instance *in)
+{
+	in->canary.name = mem_format("canary %s", in->name);
+	in->canary.job = job_create(in->canary.name, run, in);
+}
+
+void canary_stop(struct instance *in)
+{
+	op_cancel(&in->canary.call);
+	job_destroy(&in->canary.job);
+	free(in->canary.name);
+	in->canary.name = NULL;
+}
+
+void canary_up(struct instance *in, enum health was)
+{
+	struct canary *c = &in->canary;
+
+	c->suspect = false;
+	c->silent_since = c->started = 0;
+	set_writing(in, was == HEALTH_UNKNOWN ? WRITING_WELL : WRITING_UNPROVEN,
+	            "no canary yet");
+	job_kick(c->job);
+}
+
+/* One that is under way was asked with more patience than there is now. */
+void canary_doubt(struct instance *in)
+{
+	struct canary *c = &in->canary;
+
+	if (!instance_up(in) || in->writing == WRITING_FAILS || c->suspect)
+		return;
+	c->suspect = true;
+	if (c->call == NULL) {
+		job_kick(c->job);
+		return;
+	}
+	op_cancel(&c->call);
+	begin(in);
+}
