@@ -8,6 +8,7 @@
 #include "core/timer.h"
 
 #define MOST_TIMERS 4096u
+#define FIRST_MOMENT 1000000u
 #define MOST_AT_ONCE 100000u /* more fire without time going on: a circle */
 
 struct entry {
@@ -18,8 +19,9 @@ struct entry {
 
 static struct entry entries[MOST_TIMERS];
 static unsigned count;
-static uint64_t order;
-static msec now = 1000000;
+static uint64_t order, fired, interrupt_at;
+static void (*interrupt)(void);
+static msec now = FIRST_MOMENT;
 
 msec clock_ms(void)
 {
@@ -79,6 +81,24 @@ unsigned timers_running(void)
 	return count;
 }
 
+void fake_time_after(uint64_t nth, void (*fn)(void))
+{
+	interrupt_at = nth > 0 ? fired + nth : 0;
+	interrupt = fn;
+}
+
+uint64_t fake_time_fired(void)
+{
+	return fired;
+}
+
+void fake_time_reset(void)
+{
+	assert(count == 0);
+	now = FIRST_MOMENT;
+	order = fired = interrupt_at = 0;
+}
+
 static struct entry *earliest(msec until)
 {
 	struct entry *best = NULL;
@@ -110,6 +130,9 @@ void pass_ms(msec ms)
 			now = e->due;
 		timer_stop(t);
 		t->fn(t->arg);
+		if (++fired == interrupt_at)
+			interrupt();
 	}
-	now = until;
+	if (now < until) /* an interruption may have taken longer */
+		now = until;
 }

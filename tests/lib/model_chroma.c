@@ -18,7 +18,7 @@ struct visit {
 	char *method, *target;
 	struct blob *body;
 	enum fault fault;
-	bool executed;
+	bool executed, late;
 	int http;
 	struct text answer;
 	struct timer due;
@@ -27,10 +27,15 @@ struct visit {
 
 struct model {
 	struct content *content;
-	bool down;
+	bool down, wedged;
 	msec latency, busy_until;
 	enum fault fault;
 	unsigned times, calls;
+	char *marker;
+	msec restarts;
+	struct timer restart;
+	unsigned deaths, lates;
+	struct model_closed closed;
 	enum fault (*ask)(void *arg);
 	void *ask_arg;
 	TAILQ_HEAD(, visit) visits;
@@ -73,16 +78,108 @@ static bool executes(enum fault f)
 	       f == FAULT_503_AFTER || f == FAULT_HANG_AFTER;
 }
 
+static bool writes(const struct visit *v)
+{
+	size_t len = strlen(v->target);
+
+	return strcmp(v->method, "GET") != 0 &&
+	       !(len > 4 && strcmp(v->target + len - 4, "/get") == 0);
+}
+
+static bool is_item_write(const struct visit *v)
+{
+	return strcmp(v->method, "POST") == 0 &&
+	       strstr(v->target, "/collections/") != NULL;
+}
+
 static void execute(struct visit *v)
 {
+	if (v->m->wedged && writes(v)) {
+		v->http = 500;
+		text_adds(&v->answer,
+		          "{\"error\":\"InternalError\",\"message\":\"wedged\"}");
+		return;
+	}
+	v->m->lates += v->late;
 	v->http = content_execute(v->m->content, v->method, v->target,
 	                          blob_bytes(v->body), blob_len(v->body), &v->answer);
+}
+
+static bool kills(const struct visit *v)
+{
+	const char *marker = v->m->marker;
+
+	return marker != NULL && executes(v->fault) && blob_len(v->body) > 0 &&
+	       memmem(blob_bytes(v->body), blob_len(v->body), marker, strlen(marker)) !=
+	               NULL;
+}
+
+static void die(struct model *m);
+
+static void on_due(void *arg);
+
+/* In its place: what is sent from now on comes behind it. */
+static void is_slow(struct visit *v)
+{
+	msec due = v->m->busy_until, now = clock_ms();
+
+	due = (due > now ? due : now) + chance_below(100);
+	v->m->busy_until = due;
+	timer_start(&v->due, due - now, on_due, v);
+}
+
+/* Something in front of the instance has it, and will hand it over. */
+static bool will_be_late(const struct visit *v)
+{
+	const struct model_closed *how = &v->m->closed;
+	enum late kind = is_item_write(v) ? LATE_ITEMS : LATE_CATALOGUE;
+
+	return writes(v) && (how->kinds & kind) != 0 && chance_of(how->late);
+}
+
+static void is_late(struct visit *v)
+{
+	const struct model_closed *how = &v->m->closed;
+
+	v->late = true;
+	v->call = NULL;
+	v->fault = FAULT_NONE;
+	timer_start(&v->due,
+	            how->late_least + chance_below(how->late_most - how->late_least + 1),
+	            on_due, v);
+}
+
+static void goes_on_there(struct visit *v)
+{
+	const struct model_closed *how = &v->m->closed;
+
+	if (!chance_of(how->executed))
+		visit_free(v);
+	else if (how->slow > 0 && chance_of(how->slow))
+		is_slow(v);
+}
+
+/* The connection breaks. */
+static void lose(struct visit *v)
+{
+	struct fake_call *call = v->call;
+
+	if (v->fault == FAULT_LOST_BEFORE && will_be_late(v))
+		is_late(v);
+	else
+		visit_free(v);
+	if (call != NULL)
+		fake_call_fail(call, STATUS_BROKEN, "broken by the test");
 }
 
 static void on_due(void *arg)
 {
 	struct visit *v = arg;
 
+	if (kills(v)) {
+		die(v->m);
+		return;
+	}
 	if (executes(v->fault))
 		execute(v);
 	v->executed = true;
@@ -92,7 +189,7 @@ static void on_due(void *arg)
 		break;
 	case FAULT_LOST_BEFORE:
 	case FAULT_LOST_AFTER:
-		fail(v, STATUS_BROKEN, "broken by the test");
+		lose(v);
 		break;
 	case FAULT_500_BEFORE:
 	case FAULT_500_AFTER:
@@ -108,7 +205,7 @@ static void on_due(void *arg)
 	}
 }
 
-/* Whoever asked has closed the connection. What had begun goes on, in its place. */
+/* Whoever asked has closed the connection. */
 static void gone(void *arg, struct fake_call *call)
 {
 	struct model *m = arg;
@@ -120,8 +217,12 @@ static void gone(void *arg, struct fake_call *call)
 	if (v == NULL)
 		return;
 	v->call = NULL;
-	if (v->executed || v->fault == FAULT_LOST_BEFORE || !executes(v->fault))
+	if ((!v->executed || v->fault == FAULT_HANG_BEFORE) && will_be_late(v))
+		is_late(v);
+	else if (v->executed || !executes(v->fault))
 		visit_free(v);
+	else
+		goes_on_there(v);
 }
 
 static enum fault next_fault(struct model *m)
@@ -147,6 +248,16 @@ static bool is_canary(const struct call *call)
 	       (strcmp(call->target, "/api/v2/tenants") == 0 && call->body != NULL &&
 	        blob_len(call->body) >= sizeof(tenant) - 1 &&
 	        memcmp(blob_bytes(call->body), tenant, sizeof(tenant) - 1) == 0);
+}
+
+static void answer_canary(const struct model *m, struct fake_call *c,
+                          const struct call *call)
+{
+	if (m->wedged && strcmp(call->method, "GET") != 0)
+		fake_call_answer(c, 500, "{\"error\":\"InternalError\"}");
+	else
+		fake_call_answer(c, 200,
+		                 "{\"id\":\"00000000-0000-4000-8000-00000000ca4a\"}");
 }
 
 static void begin(struct model *m, struct fake_call *c, const struct call *call,
@@ -180,8 +291,7 @@ static void take(void *arg, struct fake_call *c, const struct call *call)
 		return;
 	}
 	if (is_canary(call)) {
-		fake_call_answer(c, 200,
-		                 "{\"id\":\"00000000-0000-4000-8000-00000000ca4a\"}");
+		answer_canary(m, c, call);
 		return;
 	}
 	m->calls++;
@@ -204,6 +314,7 @@ struct model *model_create(const char *name)
 	(void)name;
 	m->content = content_create();
 	m->latency = 3;
+	m->closed.executed = 100;
 	TAILQ_INIT(&m->visits);
 	return m;
 }
@@ -226,6 +337,8 @@ void model_destroy(struct model **m)
 
 	*m = NULL;
 	end_visits(old, false);
+	timer_stop(&old->restart);
+	free(old->marker);
 	content_destroy(&old->content);
 	free(old);
 }
@@ -261,7 +374,52 @@ void model_down(struct model *m, bool execute_them)
 
 void model_up(struct model *m)
 {
+	timer_stop(&m->restart);
 	m->down = false;
+}
+
+static void on_restart(void *arg)
+{
+	model_up(arg);
+}
+
+static void die(struct model *m)
+{
+	m->deaths++;
+	model_down(m, false);
+	if (m->restarts > 0)
+		timer_start(&m->restart, m->restarts, on_restart, m);
+}
+
+void model_restarts(struct model *m, msec after)
+{
+	m->restarts = after;
+}
+
+void model_dies_of(struct model *m, const char *marker)
+{
+	free(m->marker);
+	m->marker = marker != NULL ? mem_string(marker) : NULL;
+}
+
+unsigned model_deaths(const struct model *m)
+{
+	return m->deaths;
+}
+
+void model_wedged(struct model *m, bool yes)
+{
+	m->wedged = yes;
+}
+
+void model_closes(struct model *m, const struct model_closed *how)
+{
+	m->closed = *how;
+}
+
+unsigned model_late(const struct model *m)
+{
+	return m->lates;
 }
 
 void model_allow_reset(struct model *m, bool yes)
@@ -272,6 +430,16 @@ void model_allow_reset(struct model *m, bool yes)
 void model_refuse_ids(struct model *m, bool yes)
 {
 	content_refuse_items(m->content, yes);
+}
+
+void model_refuse_collection(struct model *m, const char *name, int http, bool yes)
+{
+	content_refuse_collection(m->content, yes ? name : NULL, http);
+}
+
+void model_drop_behind_our_back(struct model *m, const char *name)
+{
+	content_drop(m->content, name);
 }
 
 int model_execute(struct model *m, const char *method, const char *target,

@@ -39,8 +39,36 @@ void model_faults(struct model *m, enum fault (*ask)(void *arg), void *arg);
 /* The process is gone; what is under way was executed or not, as `executes` says. */
 void model_down(struct model *m, bool executes);
 void model_up(struct model *m);
+/* Somebody starts it again, so long after its own death; 0 (at first): nobody. */
+void model_restarts(struct model *m, msec after);
+/* A write whose body contains this ends the process before it has any effect; NULL: none
+ * does any more. */
+void model_dies_of(struct model *m, const char *marker);
+unsigned model_deaths(const struct model *m); /* by such a write */
 void model_allow_reset(struct model *m, bool yes);
 void model_refuse_ids(struct model *m, bool yes); /* answers 400 to every item write */
+/* Answers so to every item write into the collection of that name in the default
+ * database; one collection at a time. */
+void model_refuse_collection(struct model *m, const char *name, int http, bool yes);
+/* The collection of that name in the default database is no longer there. */
+void model_drop_behind_our_back(struct model *m, const char *name);
+void model_wedged(struct model *m,
+                  bool yes); /* every write is answered 500, reads well */
+
+/* What becomes of a request whose connection is closed, by us or by something in between,
+ * before it was executed. At first all that we close are executed, in their place. */
+enum late { LATE_NONE, LATE_ITEMS = 1, LATE_CATALOGUE = 2, LATE_ALL = 3 };
+struct model_closed {
+	unsigned executed; /* percent of those we close; the others have no effect */
+	unsigned slow; /* percent of those executed: up to 100 ms later, in their place */
+	/* Or something in front of the instance holds it, and hands it over later, out of
+	 * its place: so many percent, of such kinds, so much later. */
+	unsigned late;
+	enum late kinds;
+	msec late_least, late_most;
+};
+void model_closes(struct model *m, const struct model_closed *how);
+unsigned model_late(const struct model *m); /* executed out of their place so far */
 
 /* One write without HTTP, for a model that is only compared with; the status it answers.
  * `answer` may be NULL. */

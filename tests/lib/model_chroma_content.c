@@ -44,6 +44,8 @@ struct content {
 	TAILQ_HEAD(, bucket) buckets;
 	struct text trace, list;
 	bool no_reset, refuse_items;
+	char *refused; /* of the default database; NULL: none */
+	int refused_http;
 };
 
 /* --- tenants and databases
@@ -557,6 +559,12 @@ static int delete_items(struct request *r, struct bucket *b)
 	return 200;
 }
 
+static bool is_refused(const struct content *c, const struct bucket *b)
+{
+	return c->refused != NULL &&
+	       bucket_named(c, "default_tenant", "default_database", c->refused) == b;
+}
+
 static int on_items(struct request *r)
 {
 	struct bucket *b = bucket_id(r->c, r->part[5]);
@@ -569,6 +577,8 @@ static int on_items(struct request *r)
 	       strcmp(b->database, r->part[3]) == 0);
 	if (strcmp(verb, "get") == 0)
 		return get_ids(r, b);
+	if (is_refused(r->c, b))
+		return refuses(r, r->c->refused_http, "refused by the test");
 	if (strcmp(verb, "delete") == 0)
 		return delete_items(r, b);
 	return write_items(r, b, verb);
@@ -639,6 +649,7 @@ void content_destroy(struct content **c)
 	empty(old);
 	text_clear(&old->trace);
 	text_clear(&old->list);
+	free(old->refused);
 	free(old);
 }
 
@@ -650,6 +661,21 @@ void content_allow_reset(struct content *c, bool yes)
 void content_refuse_items(struct content *c, bool yes)
 {
 	c->refuse_items = yes;
+}
+
+void content_refuse_collection(struct content *c, const char *name, int http)
+{
+	free(c->refused);
+	c->refused = name != NULL ? mem_string(name) : NULL;
+	c->refused_http = http;
+}
+
+void content_drop(struct content *c, const char *name)
+{
+	struct bucket *b = bucket_named(c, "default_tenant", "default_database", name);
+
+	assert(b != NULL);
+	remove_bucket(c, b);
 }
 
 const char *content_trace(const struct content *c)

@@ -60,6 +60,8 @@ const struct write_list *world_writes(void)
 
 void world_boot(void)
 {
+	if (world.booted)
+		return;
 	health_start(&world.conf);
 	for (unsigned i = 0; i < 2; i++)
 		model_serve(world.models[i], world_upstream(i));
@@ -88,11 +90,13 @@ static void clients_lose_us(void)
 
 void world_crash(void)
 {
+	if (!world.booted)
+		return;
 	clients_lose_us();
 	wal_stop();
 	health_stop();
-	pass_ms(0);
 	world.booted = false;
+	pass_ms(0);
 }
 
 void world_lead(msec most)
@@ -143,6 +147,26 @@ void world_stop(void)
 	fake_pg_stop();
 	log_start(LOG_ERROR, LOG_FORMAT_LOGFMT, NULL);
 	assert_int_equal(timers_running(), 0);
+}
+
+/* What is only done once in the life of a process. */
+static void begin_the_process(void)
+{
+	static bool begun;
+
+	if (!begun) {
+		begun = true;
+		fake_random_seed(0);
+		world_start();
+		world_stop();
+	}
+}
+
+void world_seed(uint64_t seed)
+{
+	begin_the_process();
+	fake_random_seed(seed);
+	fake_time_reset();
 }
 
 static void until_health(unsigned i, enum health h)

@@ -37,6 +37,7 @@ struct write {
 	TAILQ_ENTRY(write) link;
 };
 
+void world_seed(uint64_t seed); /* first of all: what follows repeats with the seed */
 void world_start(void);
 void world_workers(int64_t most); /* MAX_WORKERS from the next boot on; 4 at first */
 void world_stop(void);
