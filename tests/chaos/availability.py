@@ -1,0 +1,91 @@
+"""Which requests had to work? All, but for what is documented:
+
+    the proxy was killed, paused or restarted     nothing can be asked of it
+    PostgreSQL was                                 writes are refused or unknown; reads go on
+    both servers were out at the same time         writes wait, then 503; reads 503 or stale
+
+A server is out from the beginning of a fault on it, or on the way to it, until the status page
+calls it healthy and it owes next to nothing. The answers that a Chroma itself gives with 500,
+whatever happens, are answers.
+"""
+
+from wire import WRITES
+
+SLACK = 0.5  # seconds after the end was noticed
+CHROMAS_OWN = (
+    "UNIQUE constraint failed",  # a rename to a name that is taken
+    "Error finding id",  # a query or get while the index is behind the metadata
+)
+
+
+def windows(faults, target):
+    return [(f["t0"], f["clear"] + SLACK) for f in faults if target in f["targets"]]
+
+
+def overlap(a, b):
+    begin, end = max(a[0], b[0]), min(a[1], b[1])
+    return (begin, end) if begin < end else None
+
+
+def merged(spans):
+    found = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((begin, end))
+    return found
+
+
+def answered(op):
+    """As it would be without any fault."""
+    if op["status"] is None:
+        return False
+    return op["status"] < 500 or any(text in op.get("text", "") for text in CHROMAS_OWN)
+
+
+def fine(op):
+    return op["status"] is not None and op["status"] < 300
+
+
+class Availability:
+    def __init__(self, faults):
+        primary, replica = windows(faults, "primary"), windows(faults, "replica")
+        both = [o for a in primary for b in replica if (o := overlap(a, b))]
+        self.nothing = merged(windows(faults, "proxy") + both)
+        self.no_writes = merged(self.nothing + windows(faults, "postgres"))
+
+    def excuses(self, op):
+        return self.no_writes if op["op"] in WRITES else self.nothing
+
+    def excused(self, op):
+        span = (op["t0"], op["t1"])
+        return any(overlap(span, window) for window in self.excuses(op))
+
+    def check(self, history):
+        for op in history:
+            if not answered(op) and not self.excused(op):
+                yield op, op.get("error") or op.get("text")
+            elif op.get("stale") is not None and not any(
+                overlap((op["t0"] - 2.5, op["t1"]), window) for window in self.no_writes
+            ):
+                yield op, f"stale by {op['stale']}, with a server that should have it all"
+
+    def figures(self, history):
+        """The longest time without a success: with what is excused left out, and with it."""
+        found = {}
+        for name, wanted in (("write", True), ("read", False)):
+            times = sorted(op["t1"] for op in history if fine(op) and (op["op"] in WRITES) == wanted)
+            gaps = list(zip(times, times[1:]))
+            excuses = self.no_writes if wanted else self.nothing
+            longest = max((b - a for a, b in gaps), default=0)
+            outside = max((b - a - excused_part((a, b), excuses) for a, b in gaps), default=0)
+            excused = sum(end - begin for begin, end in excuses)
+            found[f"seconds in which {name}s may fail"] = f"{excused:.0f} of {history[-1]['t1']:.0f}"
+            found[f"longest {name} gap"] = f"{outside:.1f} s ({longest:.1f} s with what is excused)"
+        return found
+
+
+def excused_part(span, excuses):
+    parts = [overlap(span, window) for window in excuses]
+    return sum(part[1] - part[0] for part in parts if part)

@@ -1,0 +1,30 @@
+"""The chaos test (tests/chaos/), briefly: its checker finds what is planted, a seed that is
+always the same, and one that never is. Long runs are a command: docs/TESTING.md."""
+
+import random
+import subprocess
+import sys
+
+import pytest
+
+from world import ROOT
+
+CHAOS = ROOT / "tests/chaos"
+RANDOM_SEED = random.randrange(1_000_000)
+
+
+def run(*command):
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=CHAOS, capture_output=True, text=True)
+    print(done.stdout, done.stderr)
+    return done
+
+
+def test_the_checker_finds_what_is_planted():
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_checker.py")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("seed, seconds", [(1, 45), (RANDOM_SEED, 15)], ids=["fixed", "random"])
+def test_nothing_is_lost_whatever_dies(seed, seconds):
+    done = run("chaos.py", "--seed", seed, "--seconds", seconds)
+    assert done.returncode == 0, f"seed {seed}:\n{done.stdout}{done.stderr}"
