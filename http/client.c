@@ -25,13 +25,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/failpoint.h"
 #include "core/loop.h"
 
 #define KEPT_ROOM 4096u /* of `in`, while a connection is idle */
 
 struct server_patience server_patience = {
         .body = 30000,
-        .stall = 60000,
+        .stall = 30000,
         .linger = 2000,
 };
 
@@ -87,8 +88,9 @@ void client_open(struct client *c, const struct sockaddr *address)
 	event_assign(&c->writable, loop_base(), c->fd, EV_WRITE | EV_PERSIST,
 	             on_reply_writable, c);
 	event_add(&c->readable, NULL);
-	TAILQ_INSERT_TAIL(&server.clients, c, next);
 	server_count(+1);
+	server_make_room();
+	TAILQ_INSERT_TAIL(&server.clients, c, next);
 	wait_for_head(c, server.options.idle_timeout);
 }
 
@@ -108,6 +110,7 @@ void client_close(struct client *c)
 		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	gate_close(c);
 	server_count(-1);
+	server.reply_bytes -= c->counted;
 	text_clear(&c->in);
 	request_head_clear(&c->head);
 	intake_clear(&c->intake);
@@ -185,6 +188,14 @@ static void refuse_too_large(struct client *c)
 	refuse_and_close(c, &r);
 }
 
+static void refuse_without_room(struct client *c)
+{
+	struct refusal r = {.http = 429};
+
+	server.options.handler->on_no_room(&c->head, &r);
+	refuse_and_close(c, &r);
+}
+
 /* ---- a request ---- */
 
 static void deliver(struct client *c)
@@ -208,6 +219,9 @@ static void take_body(struct client *c, enum intake_result result)
 	case INTAKE_TOO_LARGE:
 		refuse_too_large(c);
 		return;
+	case INTAKE_NO_ROOM:
+		refuse_without_room(c);
+		return;
 	case INTAKE_MALFORMED:
 		refuse_malformed(c, 400);
 		return;
@@ -226,6 +240,7 @@ static void add_to_body(struct client *c)
 static void start_body(struct client *c, size_t max)
 {
 	set_state(c, CLIENT_BODY);
+	FAILPOINT("request_reading");
 	intake_start(&c->intake, &c->head, max);
 	timer_start(&c->deadline, server_patience.body, on_deadline, c);
 	if (c->in.len > 0)
@@ -357,6 +372,8 @@ static void next_request(struct client *c)
 	}
 	if (c->in.room > KEPT_ROOM)
 		text_clear(&c->in);
+	TAILQ_REMOVE(&server.clients, c, next);
+	TAILQ_INSERT_TAIL(&server.clients, c, next);
 	wait_for_head(c, server.options.idle_timeout);
 }
 
@@ -367,7 +384,7 @@ static void answer_is_out(struct client *c)
 
 	gate_end_request(c);
 	request_head_clear(&c->head);
-	c->begun = c->complete = c->throttled = c->unread = false;
+	c->begun = c->complete = c->pieces = c->throttled = c->unread = false;
 	c->arg = NULL;
 	if (keep)
 		next_request(c);
@@ -390,7 +407,7 @@ static void client_turn(void *arg)
 }
 
 /* A request may have come that has not been read yet: it is answered, then it is over. */
-static bool is_idle(const struct client *c)
+bool client_is_idle(const struct client *c)
 {
 	char byte;
 
@@ -400,6 +417,6 @@ static bool is_idle(const struct client *c)
 
 void client_drain(struct client *c)
 {
-	if (is_idle(c))
+	if (client_is_idle(c))
 		linger(c);
 }

@@ -54,15 +54,26 @@ static bool too_many(void)
 	return exchange_count() >= (uint64_t)most;
 }
 
-/* Bodies being read and bodies held, together with this one, may take three quarters of
+/* Bodies and answers, together with what this one announces, may take three quarters of
  * the limit. A single body always fits. */
+static size_t most_held(void)
+{
+	return (size_t)exchange_conf->max_memory_mb * 1024 * 1024 / 4 * 3;
+}
+
 static bool too_much(const struct request_head *head)
 {
-	uint64_t held = server_body_bytes() + blob_total();
-	uint64_t most = (uint64_t)exchange_conf->max_memory_mb * 1024 * 1024 / 4 * 3;
+	size_t held = server_held_bytes();
 
-	return held > 0 && head->framing != FRAMING_NONE &&
-	       held + head->content_length > most;
+	return held > 0 && held + head->content_length > most_held();
+}
+
+static void refuse_for_now(struct refusal *out)
+{
+	exchange_totals.rejected++;
+	refuse(out, 429, "Backoff", "too many requests at a time");
+	headers_add(&out->headers, "retry-after", RETRY_AFTER);
+	headers_add(&out->headers, "x-chromatid-outcome", "none");
 }
 
 static bool on_head(const struct request_head *head, size_t *max_body,
@@ -71,11 +82,14 @@ static bool on_head(const struct request_head *head, size_t *max_body,
 	(void)max_body;
 	if (is_health(head->target) || (!too_many() && !too_much(head)))
 		return true;
-	exchange_totals.rejected++;
-	refuse(out, 429, "Backoff", "too many requests at a time");
-	headers_add(&out->headers, "retry-after", RETRY_AFTER);
-	headers_add(&out->headers, "x-chromatid-outcome", "none");
+	refuse_for_now(out);
 	return false;
+}
+
+static void on_no_room(const struct request_head *head, struct refusal *out)
+{
+	(void)head;
+	refuse_for_now(out);
 }
 
 /* Chroma says it in plain text on the routes that carry embeddings. */
@@ -137,6 +151,7 @@ static void on_drained(void *arg)
 static const struct server_handler handler = {
         .on_head = on_head,
         .on_too_large = on_too_large,
+        .on_no_room = on_no_room,
         .on_malformed = on_malformed,
         .on_request = on_request,
         .on_gone = on_gone,
@@ -175,6 +190,7 @@ char *http_start(const struct conf *conf)
 	};
 
 	exchange_conf = conf;
+	options.max_held = most_held();
 	return server_start(&options);
 }
 

@@ -5,8 +5,14 @@
  * exactly that size, into the blob without a copy. What came along with the head goes
  * through intake_add(), and so does everything of a chunked body.
  *
- * A client that announces 40 MB and sends nothing holds 1 MB of our memory: room is
- * made as bytes come. The limit of a chunked body is checked piece by piece. */
+ * Room is made as bytes come, and only what has come counts: a client that announces
+ * 40 MB and sends nothing takes no place from others. The limit of a chunked body is
+ * checked piece by piece.
+ *
+ * A byte too much for the memory of all ends its body, and what that body held is free
+ * for the others at once. Nobody waits for room, so those who hold half a body each do
+ * not wait for one another: some are refused, the rest complete. One alone always fits.
+ */
 #include "http/server_private.h"
 
 #include <stdlib.h>
@@ -17,7 +23,6 @@
 #define FIRST_ROOM (1024u * 1024)
 #define FIRST_CHUNKED_ROOM (16u * 1024)
 #define RECEIVE_AT_ONCE (1024u * 1024) /* so that one client does not hold the loop */
-#define BYTES_PER_SECOND (64u * 1024)
 
 static size_t at_most(size_t n, size_t limit)
 {
@@ -42,18 +47,26 @@ static void make_room(struct intake *in, size_t need)
 		room = need;
 	in->room = at_most(room, in->length);
 	in->bytes = mem_resize(in->bytes, in->room);
-	if (in->chunked)
-		count(in, in->room);
+}
+
+/* So many bytes have been put behind the others. */
+static enum intake_result grown(struct intake *in, size_t len)
+{
+	in->have += len;
+	count(in, in->have);
+	in->patience = server_patience_after(in->patience, len, SLOWEST_CLIENT,
+	                                     server_patience.body);
+	if (!server_has_room(0) && server_held_bytes() > in->have)
+		return INTAKE_NO_ROOM;
+	return in->have == in->length && !in->chunked ? INTAKE_WHOLE : INTAKE_MORE;
 }
 
 void intake_start(struct intake *in, const struct request_head *head, size_t max)
 {
-	*in = (struct intake){.since = clock_ms(),
+	*in = (struct intake){.patience = clock_ms() + server_patience.body,
 	                      .chunked = head->framing == FRAMING_CHUNKED};
 	in->length = in->chunked ? max : (size_t)head->content_length;
 	body_init(&in->chunks, head->framing, head->content_length);
-	if (!in->chunked)
-		count(in, in->length);
 }
 
 char *intake_place(struct intake *in, size_t *room)
@@ -67,8 +80,7 @@ char *intake_place(struct intake *in, size_t *room)
 
 enum intake_result intake_received(struct intake *in, size_t len)
 {
-	in->have += len;
-	return in->have == in->length ? INTAKE_WHOLE : INTAKE_MORE;
+	return grown(in, len);
 }
 
 static enum intake_result add_chunked(struct intake *in, const char *bytes, size_t len,
@@ -90,7 +102,8 @@ static enum intake_result add_chunked(struct intake *in, const char *bytes, size
 		if (piece_len > 0) {
 			make_room(in, in->have + piece_len);
 			memcpy(in->bytes + in->have, piece, piece_len);
-			in->have += piece_len;
+			if (grown(in, piece_len) == INTAKE_NO_ROOM)
+				return INTAKE_NO_ROOM;
 		}
 	}
 	return state == BODY_COMPLETE ? INTAKE_WHOLE : INTAKE_MORE;
@@ -109,13 +122,11 @@ enum intake_result intake_add(struct intake *in, const char *bytes, size_t len,
 	return intake_received(in, *used);
 }
 
-/* A sender of less than 64 KB/s has used up its patience some day. */
 msec intake_time_left(const struct intake *in)
 {
-	msec end = in->since + server_patience.body + in->have * 1000 / BYTES_PER_SECOND;
 	msec now = clock_ms();
 
-	return now < end ? end - now : 0;
+	return now < in->patience ? in->patience - now : 0;
 }
 
 struct blob *intake_take(struct intake *in)

@@ -5,9 +5,11 @@
  * the socket does not take waits in `out` for on_reply_writable(). In pieces:
  * client_begin(), client_send()..., client_end().
  * When it does not go well:
- *   - the client reads slowly: above REPLY_HIGH client_send() says so, and below
- *     REPLY_LOW on_drained is told
- *   - it does not read at all: after server_patience.stall without progress it is cut
+ *   - the client reads slowly: its answer is kept for it, up to REPLY_MOST, so that its
+ *     source is free for others. Where memory is short REPLY_HIGH has to do: above it
+ *     client_send() says so, and below REPLY_LOW on_drained is told
+ *   - it reads slower than SLOWEST_CLIENT (SLOWEST_HOLDER while its source rests for it)
+ *     for longer than server_patience.stall allows: it is cut
  *   - writing fails, or the handler gives up (client_abort), or sends more or less than
  *     it promised: the connection is cut on the next turn
  *
@@ -120,6 +122,16 @@ static void frame(struct client *c, int http, int64_t length, struct text *to)
 	}
 }
 
+/* What an answer in pieces keeps in memory; a whole one is a blob, which counts itself.
+ */
+static void count(struct client *c)
+{
+	size_t waits = c->pieces ? evbuffer_get_length(c->out) : 0;
+
+	server.reply_bytes += waits - c->counted;
+	c->counted = waits;
+}
+
 static void begin(struct client *c, int http, const struct headers *headers,
                   int64_t length)
 {
@@ -192,6 +204,7 @@ void reply_continue(struct client *c)
 static void cut(struct client *c)
 {
 	evbuffer_drain(c->out, evbuffer_get_length(c->out));
+	count(c);
 	c->broken = true;
 	c->cut = true;
 	client_turn_soon(c);
@@ -210,6 +223,7 @@ void client_begin(struct client *c, int http, const struct headers *headers,
 {
 	assert(c->open);
 	begin(c, http, headers, length);
+	c->pieces = true;
 	client_turn_soon(c); /* with the first bytes of the body, if they come at once */
 }
 
@@ -230,6 +244,15 @@ static bool add_piece(struct client *c, struct evbuffer *data, size_t len)
 	return true;
 }
 
+/* Answers may take half of the memory; beyond that their sources wait with them. */
+static bool enough_waits(const struct client *c)
+{
+	size_t waits = evbuffer_get_length(c->out);
+	size_t half = server.options.max_held / 2;
+
+	return waits > REPLY_MOST || (waits > REPLY_HIGH && !server_has_room(half));
+}
+
 bool client_send(struct client *c, struct evbuffer *data)
 {
 	size_t len = evbuffer_get_length(data);
@@ -246,7 +269,7 @@ bool client_send(struct client *c, struct evbuffer *data)
 	reply_flush(c);
 	if (c->broken)
 		client_turn_soon(c);
-	c->throttled = evbuffer_get_length(c->out) > REPLY_HIGH;
+	c->throttled = enough_waits(c);
 	return !c->throttled;
 }
 
@@ -279,16 +302,24 @@ static void on_stall(void *arg)
 	client_close(c);
 }
 
-static void watch_output(struct client *c, bool progress)
+static void watch_output(struct client *c, size_t moved)
 {
+	size_t slowest = c->throttled ? SLOWEST_HOLDER : SLOWEST_CLIENT;
+	msec now = clock_ms();
+
+	count(c);
 	if (evbuffer_get_length(c->out) == 0) {
 		event_del(&c->writable);
 		timer_stop(&c->stall);
 		return;
 	}
 	event_add(&c->writable, NULL);
-	if (progress || !timer_running(&c->stall))
-		timer_start(&c->stall, server_patience.stall, on_stall, c);
+	if (!timer_running(&c->stall))
+		c->patience = now + server_patience.stall;
+	else
+		c->patience = server_patience_after(c->patience, moved, slowest,
+		                                    server_patience.stall);
+	timer_start(&c->stall, c->patience > now ? c->patience - now : 0, on_stall, c);
 }
 
 /* Writes what the socket takes; never calls anybody. */
@@ -304,7 +335,7 @@ void reply_flush(struct client *c)
 		c->broken = true;
 		return;
 	}
-	watch_output(c, n > 0);
+	watch_output(c, n > 0 ? (size_t)n : 0);
 }
 
 void on_reply_writable(evutil_socket_t fd, short what, void *arg)

@@ -1,8 +1,9 @@
 /* http/server.c - the ports, and the life of the whole client's side.
  *
  *   server_start   binds: every address means IPv6 and IPv4, each with its own socket
- *   server_count   a connection more or less; at the limit the ports rest, and who
- *                  knocks waits in the kernel's queue
+ *   server_count   a connection more or less; at the limit the one that has been idle
+ *                  longest goes. If none is idle the ports rest, and who knocks waits in
+ *                  the kernel's queue
  *   server_drain   the ports are closed, idle connections too; those with a request go
  *                  after their answer
  *   server_stop    everything goes at once
@@ -25,6 +26,7 @@
 
 #define BACKLOG 1024
 #define REST_WITHOUT_DESCRIPTORS 200 /* ms */
+#define SAY_FULL_EVERY 10000u        /* ms */
 #define TRIES_FOR_A_FREE_PORT 10
 
 struct server server;
@@ -170,6 +172,18 @@ int server_port(void)
 	return server.port;
 }
 
+static void say_full(void)
+{
+	static msec again;
+	msec now = clock_ms();
+
+	if (now < again)
+		return;
+	again = now + SAY_FULL_EVERY;
+	log_warn("server", "%u clients are connected: idle ones go, others wait",
+	         server.connections);
+}
+
 static void open_or_shut(void)
 {
 	bool room = server.connections < server.options.max_clients;
@@ -181,10 +195,22 @@ static void open_or_shut(void)
 void server_count(int connections)
 {
 	server.connections += (unsigned)connections;
-	if (connections > 0 && server.connections == server.options.max_clients)
-		log_warn("server", "%u clients are connected, the next ones wait",
-		         server.connections);
 	open_or_shut();
+}
+
+/* The list is in the order in which they became idle. */
+void server_make_room(void)
+{
+	struct client *c;
+
+	if (server.connections < server.options.max_clients)
+		return;
+	say_full();
+	TAILQ_FOREACH (c, &server.clients, next)
+		if (client_is_idle(c)) {
+			client_close(c);
+			return;
+		}
 }
 
 static void on_rested(void *arg)
@@ -230,6 +256,30 @@ unsigned server_active(void)
 size_t server_body_bytes(void)
 {
 	return server.body_bytes;
+}
+
+size_t server_reply_bytes(void)
+{
+	return server.reply_bytes;
+}
+
+size_t server_held_bytes(void)
+{
+	return server.body_bytes + server.reply_bytes + blob_total();
+}
+
+bool server_has_room(size_t more)
+{
+	return server.options.max_held == 0 ||
+	       server_held_bytes() + more <= server.options.max_held;
+}
+
+msec server_patience_after(msec end, size_t bytes, size_t slowest, msec most)
+{
+	msec limit = clock_ms() + most;
+
+	end += bytes * 1000 / slowest;
+	return end < limit ? end : limit;
 }
 
 void server_stop(void)

@@ -40,6 +40,8 @@ struct server_handler {
 	                struct refusal *out);
 	/* The body turned out (declared or chunked) to be more than that. */
 	void (*on_too_large)(const struct request_head *head, struct refusal *out);
+	/* In the middle of the body it turned out that all of them are too much. */
+	void (*on_no_room)(const struct request_head *head, struct refusal *out);
 	/* A request that could not be understood: http is 400, 408, 414, 431, 501 or 505.
 	 */
 	void (*on_malformed)(int http, struct refusal *out);
@@ -58,6 +60,7 @@ struct server_options {
 	        *listen; /* NULL: every address, IPv6 and IPv4; or host:port, [v6]:port */
 	int port;        /* 0: any free one, see server_port() */
 	size_t max_body;
+	size_t max_held;   /* by all bodies and answers together; 0: no limit */
 	msec idle_timeout; /* between requests */
 	msec head_timeout; /* from the first byte of a head to its end */
 	unsigned max_clients;
@@ -71,9 +74,10 @@ int server_port(void);
 void server_drain(void);
 unsigned server_connections(void); /* open ones */
 unsigned server_active(void);      /* with a request whose answer is not complete */
-/* Bytes of bodies that are being read: as declared, or as come so far if chunked. For
- * on_head, to refuse what would be too much at a time. */
-size_t server_body_bytes(void);
+size_t server_body_bytes(void);    /* of bodies being read: what has come so far */
+size_t server_reply_bytes(void);   /* of answers in pieces that wait for their clients */
+/* Both, and all blobs. For on_head, to refuse what would be too much at a time. */
+size_t server_held_bytes(void);
 /* Closes everything at once, frees everything. Not from inside a handler's function. */
 void server_stop(void);
 

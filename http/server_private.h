@@ -30,8 +30,9 @@
 
 #define CLIENT_MAX_SURPLUS (64u * 1024) /* read beyond a request before its answer */
 #define CLIENT_MAX_DROPPED (1024u * 1024)
-#define REPLY_HIGH (512u * 1024) /* more waits for a client: its source rests */
+#define REPLY_HIGH (512u * 1024) /* more waits for a client: its source rests ... */
 #define REPLY_LOW (128u * 1024)
+#define REPLY_MOST (32u * 1024 * 1024) /* ... or so much, while there is memory */
 
 /* libevhtp's side of a connection. */
 struct gate {
@@ -42,7 +43,13 @@ struct gate {
 	void *arg;                       /* ... and what they take */
 };
 
-enum intake_result { INTAKE_MORE, INTAKE_WHOLE, INTAKE_TOO_LARGE, INTAKE_MALFORMED };
+enum intake_result {
+	INTAKE_MORE,
+	INTAKE_WHOLE,
+	INTAKE_TOO_LARGE,
+	INTAKE_NO_ROOM, /* all bodies together are too much */
+	INTAKE_MALFORMED
+};
 
 /* A body on its way in. Zeroed is valid and empty. */
 struct intake {
@@ -52,7 +59,7 @@ struct intake {
 	bool chunked;
 	struct body chunks;
 	size_t counted; /* in server_body_bytes() */
-	msec since;
+	msec patience;  /* lasts until then */
 };
 
 enum client_state {
@@ -74,7 +81,8 @@ struct client {
 	enum client_state state;
 	struct event readable, writable;
 	struct timer deadline; /* of the state */
-	struct timer stall;    /* output waits and does not move */
+	struct timer stall;    /* output waits ... */
+	msec patience;         /* ... and may until then */
 	struct timer turn;     /* does what was noted */
 
 	struct text in; /* received, not used yet */
@@ -92,6 +100,8 @@ struct client {
 	bool broken;    /* writing has failed, or the handler wants it cut */
 	bool cut;       /* close with a reset: what was sent must not look whole */
 	bool throttled; /* client_send() has returned false */
+	bool pieces;    /* the answer comes in pieces, and so counts: */
+	size_t counted; /* in server_reply_bytes() */
 	enum reply_framing framing;
 	int64_t left; /* of the length promised; -1: none was */
 	struct evbuffer *out;
@@ -104,7 +114,7 @@ struct server {
 	struct client_list clients;
 	unsigned connections;
 	unsigned active;
-	size_t body_bytes;
+	size_t body_bytes, reply_bytes;
 	int port;
 	bool draining;
 };
@@ -113,15 +123,24 @@ extern struct server server;
 
 /* Patience with slow clients; tests shorten it. */
 struct server_patience {
-	msec body;   /* for a body, and 1 s more per 64 KB that have come */
-	msec stall;  /* for output to move */
+	msec body;   /* for a body */
+	msec stall;  /* for an answer to be taken */
 	msec linger; /* for a client to notice that we have shut down */
 };
 
 extern struct server_patience server_patience;
 
+/* Who moves fewer bytes a second than these uses its patience up ... */
+#define SLOWEST_CLIENT (16u * 1024)
+#define SLOWEST_HOLDER (256u * 1024) /* ... while it keeps an instance's connection */
+/* The end of a patience that would have ended at `end`, after so many bytes more: each
+ * byte buys time, but nobody can save up more than `most`. */
+msec server_patience_after(msec end, size_t bytes, size_t slowest, msec most);
+
 /* server.c */
 void server_count(int connections); /* +1, -1: opens and shuts the ports at the limit */
+void server_make_room(void);        /* at the limit, who is idle goes */
+bool server_has_room(size_t more);  /* in memory, for so many bytes */
 void server_out_of_descriptors(void);
 
 /* gate.c */
@@ -139,6 +158,7 @@ void gate_close(struct client *c);       /* likewise, if there is a request */
 void client_open(struct client *c, const struct sockaddr *address);
 void client_request_over(struct client *c);
 void client_turn_soon(struct client *c);
+bool client_is_idle(const struct client *c);
 void client_drain(struct client *c); /* closes it if it is idle */
 void client_close(struct client *c); /* frees it; never from below a handler's function */
 

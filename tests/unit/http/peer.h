@@ -86,6 +86,12 @@ static void on_too_large(const struct request_head *head, struct refusal *out)
 	fill(out, 413);
 }
 
+static void on_no_room(const struct request_head *head, struct refusal *out)
+{
+	note("no-room:%s ", head->target);
+	fill(out, 429);
+}
+
 static void on_malformed(int http, struct refusal *out)
 {
 	note("malformed:%d ", http);
@@ -136,6 +142,7 @@ static void on_drained(void *arg)
 static const struct server_handler handler = {
         .on_head = on_head,
         .on_too_large = on_too_large,
+        .on_no_room = on_no_room,
         .on_malformed = on_malformed,
         .on_request = on_request,
         .on_gone = on_gone,
@@ -178,12 +185,13 @@ static int teardown(void **state)
 	assert_int_equal(server_connections(), 0);
 	assert_int_equal(server_active(), 0);
 	assert_int_equal(server_body_bytes(), 0);
+	assert_int_equal(server_reply_bytes(), 0);
 	blob_unref(&answer);
 	assert_int_equal(blob_total(), 0);
 	text_clear(&trace);
 	waiting = NULL;
 	server_patience =
-	        (struct server_patience){.body = 30000, .stall = 60000, .linger = 2000};
+	        (struct server_patience){.body = 30000, .stall = 30000, .linger = 2000};
 	return 0;
 }
 

@@ -274,19 +274,56 @@ static void above_the_limit_clients_wait_at_the_door(void **state)
 	(void)state;
 	o.max_clients = 3;
 	restart(&o);
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < 6; i++) {
 		fds[i] = dial();
+		if (i < 3)
+			say(fds[i], POST "Content-Length: 9\r\n\r\nhalf");
+	}
 	turns_for(10);
 	assert_int_equal(server_connections(), 3);
 	close(dial()); /* has left before it is let in */
+	for (size_t i = 3; i < 6; i++)
+		say(fds[i], "GET /x HTTP/1.0\r\n\r\n");
 	for (size_t i = 0; i < 3; i++)
 		close(fds[i]);
 	for (size_t i = 3; i < 6; i++) {
-		say(fds[i], "GET /x HTTP/1.0\r\n\r\n");
 		assert_true(starts_with(hear_all(fds[i], &heard), "HTTP/1.1 200"));
 		close(fds[i]);
 	}
 	turn_until(server_connections() == 0);
+}
+
+static void at_the_limit_the_one_idle_longest_goes(void **state)
+{
+	struct server_options o = options();
+	int busy, first, second, third;
+
+	(void)state;
+	o.max_clients = 4; /* the fourth makes somebody go */
+	restart(&o);
+	busy = dial();
+	say(busy, POST "Content-Length: 9\r\n\r\nhalf");
+	turn_until(server_active() == 1);
+	first = dial();
+	turn_until(server_connections() == 2);
+	second = dial();
+	say(first, GET); /* and is idle after the second one */
+	hear(first, &heard);
+	assert_true(starts_with(heard.s, "HTTP/1.1 200"));
+	turn_until(server_connections() == 3);
+	third = dial();
+	say(third, GET);
+	assert_true(starts_with(hear(third, &heard), "HTTP/1.1 200"));
+	assert_string_equal(hear_all(second, &heard), "");
+	assert_false(was_reset);
+	say(first, GET);
+	assert_true(starts_with(hear(first, &heard), "HTTP/1.1 200"));
+	say(busy, " body");
+	assert_true(ends_with(hear(busy, &heard), "half body"));
+	close(busy);
+	close(first);
+	close(second);
+	close(third);
 }
 
 /* ---- too slow ---- */
@@ -351,14 +388,15 @@ static void a_body_that_stops_coming_is_given_up_all_the_same(void **state)
 {
 	char *body = pattern(32 * 1024);
 	int fd = dial();
+	msec start;
 
 	(void)state;
 	server_patience.body = 100;
 	say(fd, POST "Content-Length: 40000\r\n\r\n");
-	assert_true(sayn(fd, body, 32 * 1024)); /* buys half a second */
-	turns_for(200);
-	assert_null(trace.s);
+	assert_true(sayn(fd, body, 32 * 1024)); /* nobody can save patience up */
+	start = clock_ms();
 	assert_true(starts_with(hear_all(fd, &heard), "HTTP/1.1 408 "));
+	assert_true(clock_ms() < start + 1000);
 	free(body);
 	close(fd);
 }
@@ -373,7 +411,7 @@ static void room_for_a_body_is_made_as_it_comes(void **state)
 	turn_until(server_active() == 2);
 	assert_int_equal(TAILQ_FIRST(&server.clients)->intake.room, 9);
 	assert_int_equal(TAILQ_LAST(&server.clients, client_list)->intake.room, 1048576);
-	assert_int_equal(server_body_bytes(), 9000009);
+	assert_int_equal(server_body_bytes(), strlen("half") + strlen("little"));
 	close(small);
 	close(large);
 }
@@ -389,7 +427,7 @@ static void a_body_that_comes_steadily_gets_more_time(void **state)
 	say(fd, POST "Content-Length: 196608\r\n\r\n");
 	for (int i = 0; i < 3; i++) {
 		assert_true(sayn(fd, body, piece));
-		turns_for(100);
+		turns_for(100); /* twice that at the end */
 	}
 	turn_until(trace.s != NULL && strcmp(trace.s, "POST:/x ") == 0);
 	free(body);
@@ -410,9 +448,13 @@ static void who_reads_slowly_holds_its_source_back(void **state)
 {
 	size_t sent = 0, rounds = 0, total = 2u * 1024 * 1024;
 	const int small = 32 * 1024; /* so that what waits drains in small steps */
-	int fd = dial();
+	struct server_options o = options();
+	int fd;
 
 	(void)state;
+	o.max_held = 1; /* memory is short */
+	restart(&o);
+	fd = dial();
 	say(fd, GET_LATER);
 	turn_until(waiting != NULL);
 	setsockopt(waiting->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
@@ -439,6 +481,147 @@ static void who_reads_slowly_holds_its_source_back(void **state)
 	client_end(waiting);
 	hearn(fd, &heard, (size_t)(strstr(heard.s, "\r\n\r\n") + 4 - heard.s) + total);
 	assert_true(rounds > 1);
+	close(fd);
+}
+
+static void what_a_slow_reader_has_not_read_is_kept_for_it(void **state)
+{
+	struct evbuffer *data = bytes_of(16u * 1024 * 1024);
+	int fd = dial();
+
+	(void)state;
+	say(fd, GET_LATER);
+	turn_until(waiting != NULL);
+	client_begin(waiting, 200, NULL, 16 * 1024 * 1024);
+	assert_true(client_send(waiting, data));
+	assert_true(server_reply_bytes() > REPLY_HIGH);
+	assert_int_equal(server_held_bytes(), server_reply_bytes());
+	client_end(waiting);
+	hearn(fd, &heard,
+	      (size_t)(strstr(hearn(fd, &heard, 500), "\r\n\r\n") + 4 - heard.s) +
+	              16u * 1024 * 1024);
+	turn_until(server_reply_bytes() == 0);
+	evbuffer_free(data);
+	close(fd);
+}
+
+static void nobody_has_more_kept_than_is_reasonable(void **state)
+{
+	struct evbuffer *data = bytes_of(REPLY_MOST + 16u * 1024 * 1024);
+	int fd = dial();
+
+	(void)state;
+	say(fd, GET_LATER);
+	turn_until(waiting != NULL);
+	client_begin(waiting, 200, NULL, -1);
+	assert_false(client_send(waiting, data));
+	evbuffer_free(data);
+	close(fd);
+	turn_until(waiting == NULL);
+}
+
+/* A byte now and then is progress, but not enough of it. */
+static void who_reads_a_byte_now_and_then_is_cut_too(void **state)
+{
+	msec start = clock_ms();
+	char byte;
+	int fd = dial();
+
+	(void)state;
+	server_patience.stall = 80;
+	answer = blob_adopt(pattern(32u * 1024 * 1024), 32u * 1024 * 1024);
+	say(fd, "GET /blob HTTP/1.1\r\nHost: h\r\n\r\n");
+	turn_until(server_connections() == 1);
+	while (server_connections() == 1 && clock_ms() < start + PATIENCE) {
+		(void)!recv(fd, &byte, 1, 0);
+		turns_for(5);
+	}
+	assert_int_equal(server_connections(), 0);
+	assert_true(clock_ms() < start + 1500);
+	close(fd);
+}
+
+static void patience_grows_with_what_is_moved_but_is_not_saved_up(void **state)
+{
+	msec now = clock_ms();
+
+	(void)state;
+	assert_true(server_patience_after(now, 1, 16384, 30000) == now);
+	assert_true(server_patience_after(now, 16384, 16384, 30000) == now + 1000);
+	assert_true(server_patience_after(now, 1u << 30, 16384, 30000) <= now + 31000);
+}
+
+/* ---- too much for all together ---- */
+
+static void a_body_announced_takes_no_place_from_others(void **state)
+{
+	struct server_options o = options();
+	int fds[8], small;
+
+	(void)state;
+	o.max_held = 16u * 1024 * 1024;
+	restart(&o);
+	for (int i = 0; i < 8; i++) {
+		fds[i] = dial();
+		say(fds[i], POST "Content-Length: 16000000\r\n\r\n");
+	}
+	turn_until(server_active() == 8);
+	assert_int_equal(server_held_bytes(), 0);
+	small = dial();
+	say(small, POST "Content-Length: 4\r\n\r\nbody");
+	assert_true(ends_with(hear(small, &heard), "body"));
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+	close(small);
+}
+
+/* Four bodies of 1 MB where 2.5 MB fit, all of them half there. */
+static void bodies_that_are_too_much_together_do_not_wait_for_one_another(void **state)
+{
+	static const char *const heads[] = {POST "Content-Length: 1048576\r\n\r\n",
+	                                    POST "Transfer-Encoding: chunked\r\n\r\n"
+	                                         "100000\r\n"};
+	size_t half = 512u * 1024;
+	struct server_options o = options();
+	char *body = pattern(half);
+	int fds[4], whole = 0, refused = 0;
+
+	(void)state;
+	o.max_held = 5 * half;
+	restart(&o);
+	for (int i = 0; i < 4; i++) {
+		fds[i] = dial();
+		say(fds[i], heads[i % 2]);
+		assert_true(sayn(fds[i], body, half));
+	}
+	turn_until(server_body_bytes() == 4 * half);
+	for (int i = 0; i < 4; i++) {
+		sayn(fds[i], body, half);
+		if (i % 2 == 1)
+			sayn(fds[i], "\r\n0\r\n\r\n", 7);
+		hear(fds[i], &heard);
+		whole += starts_with(heard.s, "HTTP/1.1 200 ");
+		refused += starts_with(heard.s, "HTTP/1.1 429 ");
+		close(fds[i]);
+	}
+	assert_true(whole >= 2 && whole + refused == 4);
+	free(body);
+}
+
+static void one_body_alone_always_fits(void **state)
+{
+	struct server_options o = options();
+	char *body = pattern(100000);
+	int fd;
+
+	(void)state;
+	o.max_held = 1000;
+	restart(&o);
+	fd = dial();
+	say(fd, POST "Content-Length: 100000\r\n\r\n");
+	assert_true(sayn(fd, body, 100000));
+	assert_true(starts_with(hear(fd, &heard), "HTTP/1.1 200 "));
+	free(body);
 	close(fd);
 }
 
@@ -507,7 +690,7 @@ static void who_does_not_read_an_answer_in_pieces_is_cut_and_told_gone(void **st
 	say(fd, GET_LATER);
 	turn_until(waiting != NULL);
 	client_begin(waiting, 200, NULL, -1);
-	assert_false(client_send(waiting, data));
+	client_send(waiting, data);
 	turn_until(waiting == NULL);
 	assert_string_equal(trace.s, "GET:/later gone ");
 	evbuffer_free(data);
@@ -826,6 +1009,7 @@ int main(void)
 	        TEST(pipelining_without_end_is_not_read_without_end),
 	        TEST(reading_goes_on_after_a_pause_of_pipelining),
 	        TEST(above_the_limit_clients_wait_at_the_door),
+	        TEST(at_the_limit_the_one_idle_longest_goes),
 	        TEST(an_idle_connection_is_closed_without_a_word),
 	        TEST(a_head_that_trickles_in_is_cut_off_with_408),
 	        TEST(a_body_that_does_not_come_is_given_up_with_408),
@@ -833,6 +1017,13 @@ int main(void)
 	        TEST(room_for_a_body_is_made_as_it_comes),
 	        TEST(a_body_that_comes_steadily_gets_more_time),
 	        TEST(who_reads_slowly_holds_its_source_back),
+	        TEST(what_a_slow_reader_has_not_read_is_kept_for_it),
+	        TEST(nobody_has_more_kept_than_is_reasonable),
+	        TEST(who_reads_a_byte_now_and_then_is_cut_too),
+	        TEST(patience_grows_with_what_is_moved_but_is_not_saved_up),
+	        TEST(a_body_announced_takes_no_place_from_others),
+	        TEST(bodies_that_are_too_much_together_do_not_wait_for_one_another),
+	        TEST(one_body_alone_always_fits),
 	        TEST(who_has_read_everything_at_last_is_left_alone),
 	        TEST(who_does_not_read_at_all_is_cut),
 	        TEST(a_busy_source_does_not_help_who_does_not_read),
