@@ -130,16 +130,57 @@ static int read_version(struct line word, int *minor)
 	return 0;
 }
 
+/* The length of a dot, plain or escaped, at the start of a segment's rest; 0: it is none.
+ */
+static size_t dot_length(const char *at, size_t len)
+{
+	if (len > 0 && at[0] == '.')
+		return 1;
+	return len >= 3 && (memcmp(at, "%2e", 3) == 0 || memcmp(at, "%2E", 3) == 0) ? 3
+	                                                                            : 0;
+}
+
+/* A segment that is `.` or `..`: who resolves it arrives elsewhere than who does not. */
+static bool is_dots(const char *segment, size_t len)
+{
+	size_t first = dot_length(segment, len);
+	size_t second = dot_length(segment + first, len - first);
+
+	return first > 0 && first + second == len;
+}
+
+static bool has_dots(struct line path)
+{
+	const char *at = path.at, *end = path.at + path.len;
+
+	while (at < end) {
+		const char *from = at + 1;
+		const char *slash = memchr(from, '/', (size_t)(end - from));
+		const char *stop = slash != NULL ? slash : end;
+
+		if (is_dots(from, (size_t)(stop - from)))
+			return true;
+		at = stop;
+	}
+	return false;
+}
+
 /* Origin-form in visible ASCII. A fragment has no place in it, and those who get one
  * nevertheless cut it off or do not. */
 static bool is_target(struct line word)
 {
+	struct line path = word;
+	const char *query;
+
 	if (word.len == 0 || word.at[0] != '/')
 		return false;
 	for (size_t i = 0; i < word.len; i++)
 		if (word.at[i] < 0x21 || word.at[i] > 0x7e || word.at[i] == '#')
 			return false;
-	return true;
+	query = memchr(word.at, '?', word.len);
+	if (query != NULL)
+		path.len = (size_t)(query - word.at);
+	return !has_dots(path);
 }
 
 static int read_request_line(struct line line, struct request_head *head)

@@ -310,8 +310,23 @@ static void targets_are_origin_form_in_visible_ascii(void **state)
 	expect_request(400, BYTES("GET /a\tb HTTP/1.1\r\nHost: h\r\n\r\n"));
 	expect_request(400, BYTES("GET /a\x7f HTTP/1.1\r\nHost: h\r\n\r\n"));
 	expect_request(400, BYTES("GET /a\xc3\xa9 HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(0, BYTES("GET /%zz//%2F?\"<>|\\^`{} HTTP/1.1\r\nHost: h\r\n\r\n"));
+}
+
+static void a_segment_of_dots_is_refused(void **state)
+{
+	(void)state;
+	expect_request(400, BYTES("GET /.. HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(400, BYTES("GET /. HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(400, BYTES("GET /a/../b HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(400, BYTES("GET /a/.?b HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(400, BYTES("GET /a/%2e%2E HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(400, BYTES("GET /a/.%2e/ HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(400, BYTES("GET /%2E/a HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(0, BYTES("GET /... HTTP/1.1\r\nHost: h\r\n\r\n"));
 	expect_request(0,
-	               BYTES("GET /../%zz//%2F?\"<>|\\^`{} HTTP/1.1\r\nHost: h\r\n\r\n"));
+	               BYTES("GET /..a/b../.c/%2e%2e%2e/%2 HTTP/1.1\r\nHost: h\r\n\r\n"));
+	expect_request(0, BYTES("GET /a?/../b HTTP/1.1\r\nHost: h\r\n\r\n"));
 }
 
 static void host_is_there_once(void **state)
@@ -745,6 +760,7 @@ int main(void)
 	        cmocka_unit_test(request_lines_that_are_none),
 	        cmocka_unit_test(versions_but_1_0_and_1_1_are_not_spoken),
 	        cmocka_unit_test(targets_are_origin_form_in_visible_ascii),
+	        cmocka_unit_test(a_segment_of_dots_is_refused),
 	        cmocka_unit_test(host_is_there_once),
 	        cmocka_unit_test(fields_that_are_none),
 	        cmocka_unit_test(a_nul_is_refused_anywhere),
