@@ -14,6 +14,8 @@
 
 #include "core/json_skip.h"
 
+#define FEW_NUMBERS 3
+
 /* ---- the first scan: is the structure sound? ---- */
 
 enum expect {
@@ -83,18 +85,34 @@ static bool scan_word(struct scan *s, const char *word)
 	return move_to(s, s->at + len, WHAT_FOLLOWS);
 }
 
+static const char *skip_number(const char *at, const char *end)
+{
+	while (at < end && json_is_of_number(*at))
+		at++;
+	return at;
+}
+
+/* In a list more numbers follow, as a rule: few of them, as in a list of pairs, are
+ * walked here, many are skipped. */
+static bool scan_numbers(struct scan *s)
+{
+	const char *at = skip_number(s->at, s->end);
+
+	for (int i = 0; i < FEW_NUMBERS && s->end - at > 1 && at[0] == ','; i++) {
+		if (at[1] != '-' && !json_is_digit(at[1]))
+			break;
+		at = skip_number(at + 1, s->end);
+	}
+	if (at == s->end || *at != ',')
+		return move_to(s, at, WHAT_FOLLOWS);
+	return move_to(s, json_skip_numbers(at + 1, s->end), A_VALUE);
+}
+
 static bool scan_number(struct scan *s)
 {
-	const char *at = s->at;
-
-	if (s->depth > 0 && !in_map(s)) {
-		at = json_skip_numbers(at, s->end);
-		if (at > s->at)
-			return move_to(s, at, A_VALUE);
-	}
-	while (at < s->end && json_is_of_number(*at))
-		at++;
-	return move_to(s, at, WHAT_FOLLOWS);
+	if (s->depth > 0 && !in_map(s))
+		return scan_numbers(s);
+	return move_to(s, skip_number(s->at, s->end), WHAT_FOLLOWS);
 }
 
 static bool scan_value(struct scan *s, char c)
