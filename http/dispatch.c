@@ -112,6 +112,8 @@ static const struct {
         [ROUTE_WAL_STATUS] = {operator_answer, false, false},
         [ROUTE_MAPPINGS] = {operator_answer, true, false},
         [ROUTE_METRICS] = {operator_answer, false, false},
+        [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
+        [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)
@@ -132,6 +134,22 @@ static void identity(struct exchange *ex)
 	              "\",\"databases\":[\"" DATABASE_DEFAULT "\"]}");
 }
 
+static void begin(struct exchange *ex)
+{
+	answer_fn *answer = answers[ex->route.kind].answer;
+
+	if (answers[ex->route.kind].writes && repeat_named(ex))
+		repeat_begin(ex, answer);
+	else
+		answer(ex);
+}
+
+/* With a key the word speaks of the write, which may have been logged before. */
+static const char *outcome_unlogged(const struct exchange *ex)
+{
+	return answers[ex->route.kind].writes && repeat_named(ex) ? "unknown" : "none";
+}
+
 /* The catalogue is loaded, and for a write the log can take it. While another proxy's
  * lease runs out the request is held, as long as PostgreSQL is there. */
 void dispatch(struct exchange *ex)
@@ -149,9 +167,9 @@ void dispatch(struct exchange *ex)
 		exchange_error(ex, 400, "InvalidArgumentError", "%s", killer);
 	} else if (ready) {
 		ex->hold_until = 0;
-		answers[kind].answer(ex);
+		begin(ex);
 	} else if (!wal_connected() ||
 	           !exchange_hold(ex, exchange_conf->write_wait, dispatch)) {
-		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, "none");
+		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, outcome_unlogged(ex));
 	}
 }

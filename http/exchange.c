@@ -68,6 +68,7 @@ void exchange_finish(struct exchange *ex)
 	relay_stop(ex);
 	op_cancel(&ex->pending);
 	timer_stop(&ex->timer);
+	repeat_end(ex);
 	if (ex->client != NULL) {
 		client_abort(ex->client);
 		ex->http = 0;

@@ -18,6 +18,7 @@
 #include "wal/wal.h"
 
 struct relay;
+struct repeat;
 
 #define RETRY_AFTER "1" /* seconds, in our own errors */
 /* A read for which no instance is current waits this long ... */
@@ -38,6 +39,7 @@ struct exchange {
 	struct collection *collection; /* held */
 	struct database *database;     /* held */
 	struct relay *relay;
+	struct repeat *repeat; /* NULL: no Idempotency-Key */
 	unsigned tried;     /* instances, by bit */
 	unsigned rounds;    /* of instances tried for a read */
 	unsigned conflicts; /* appends refused because a name was taken meanwhile */
@@ -108,6 +110,7 @@ struct relay_plan {
 	const char *method;
 	struct blob *body; /* the caller's; referenced for as long as it takes */
 	bool read;         /* may be tried on another instance after any failure */
+	bool exists;       /* what is asked about exists: a 404 is that instance's loss */
 	bool whole;        /* gather the answer whatever its size, for `edit` or `take` */
 	/* The target at that instance. */
 	void (*aim)(struct exchange *ex, struct instance *in, struct text *target);
@@ -149,6 +152,8 @@ void create_database(struct exchange *ex);
 void delete_database(struct exchange *ex);
 void create_tenant(struct exchange *ex);
 void reset(struct exchange *ex);
+void quarantine_retry(struct exchange *ex); /* quarantine_page.c */
+void quarantine_skip(struct exchange *ex);
 void operator_answer(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 
@@ -165,5 +170,26 @@ const char *killer_in(const struct exchange *ex);
 /* --- write.c ----------------------------------------------------------------------- */
 void write_log(struct exchange *ex, const struct wal_write *w,
                void (*conflict)(struct exchange *ex));
+/* True if it waits for an earlier record of the same write now (wal_join). */
+bool write_joins(struct exchange *ex, const struct wal_write *w);
+void write_appended(void *arg, wal_seq seq);
+void write_answer(struct exchange *ex, const struct wal_outcome *outcome);
+struct json_slice write_body(const struct exchange *ex);
+/* Can this body be a write at all? */
+bool write_takes_part(const struct exchange *ex);
+char *write_text(const struct exchange *ex, const char *key); /* NULL: no such text */
+/* Nothing that Chroma could take for a create. */
+bool write_cannot_create(const struct exchange *ex);
+void write_no_sense(struct exchange *ex); /* 422 */
+
+/* --- repeat.c: Idempotency-Key ----------------------------------------------------- */
+bool repeat_named(const struct exchange *ex); /* it has a key */
+/* The answer its key has already, or `answer`. */
+void repeat_begin(struct exchange *ex, void (*answer)(struct exchange *ex));
+void repeat_again(struct exchange *ex); /* its key may have been used meanwhile */
+const struct wal_key *repeat_key(const struct exchange *ex); /* NULL: none */
+/* It is known what becomes of its key: the next one with the same key may look. */
+void repeat_settled(struct exchange *ex);
+void repeat_end(struct exchange *ex);
 
 #endif

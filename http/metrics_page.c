@@ -272,6 +272,11 @@ static void add_applied(struct sheet *s)
 	}
 }
 
+static double quarantined(const struct sheet *s, unsigned i)
+{
+	return if_led(s, s->wal.instances[i].quarantined);
+}
+
 static void add_wal(struct sheet *s)
 {
 	add_appends(s);
@@ -285,6 +290,8 @@ static void add_wal(struct sheet *s)
 	per_instance(s, "chromatid_wal_oldest_pending_timestamp_seconds", "gauge",
 	             "When the oldest of those was logged; 0: there is none.",
 	             oldest_owed);
+	per_instance(s, "chromatid_quarantined_entries", "gauge",
+	             "Collections whose lane there cannot go on.", quarantined);
 	per_instance(s, "chromatid_wal_executions_in_flight", "gauge",
 	             "Writes it is at work on.", in_flight);
 }

@@ -75,7 +75,7 @@ static struct instance *least_behind(struct exchange *ex)
 		struct instance *in = health_instance(i);
 
 		if (!instance_up(in) || !relay_untried(ex, in) ||
-		    uuid_none(&ex->collection->local[i]))
+		    !wal_readable(in, ex->collection))
 			continue;
 		behind = wal_behind(in, ex->collection);
 		if (behind < least) {
@@ -108,6 +108,7 @@ static void next_round(struct exchange *ex)
 }
 
 static const struct relay_plan items_plan = {.read = true,
+                                             .exists = true,
                                              .aim = aim,
                                              .edit = edit,
                                              .choose = choose_current,
@@ -115,6 +116,7 @@ static const struct relay_plan items_plan = {.read = true,
 
 static const struct relay_plan collection_plan = {.method = "GET",
                                                   .read = true,
+                                                  .exists = true,
                                                   .whole = true,
                                                   .aim = aim,
                                                   .edit = edit,

@@ -199,7 +199,8 @@ static void on_data(void *arg, struct evbuffer *data)
 
 static bool another_may_do_better(const struct relay *rl)
 {
-	return rl->plan->read && rl->http >= 500 && rl->http != 501;
+	return (rl->plan->read && rl->http >= 500 && rl->http != 501) ||
+	       (rl->plan->exists && rl->http == 404);
 }
 
 static void on_end(void *arg, const struct reply *reply)

@@ -86,6 +86,8 @@ static const struct row {
         {"GET", "/wal/status", ROUTE_WAL_STATUS, VERB_NONE, "wal_status"},
         {"GET", "/collection/mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
         {"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
+        {"POST", "/admin/wal/{c}/retry", ROUTE_WAL_RETRY, VERB_NONE, "wal_retry"},
+        {"POST", "/admin/wal/{c}/skip", ROUTE_WAL_SKIP, VERB_NONE, "wal_skip"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
@@ -132,6 +134,8 @@ const char *route_kind_text(enum route_kind kind)
 	case ROUTE_WAL_STATUS:
 	case ROUTE_MAPPINGS:
 	case ROUTE_METRICS:
+	case ROUTE_WAL_RETRY:
+	case ROUTE_WAL_SKIP:
 		return "ours";
 	default:
 		return "logged, then executed on every instance";

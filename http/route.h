@@ -41,6 +41,8 @@ enum route_kind {
 	ROUTE_WAL_STATUS,
 	ROUTE_MAPPINGS,
 	ROUTE_METRICS,
+	ROUTE_WAL_RETRY,
+	ROUTE_WAL_SKIP,
 };
 
 enum route_verb {

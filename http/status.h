@@ -31,6 +31,9 @@ json_t *status_rounded(double value); /* to thousandths; not negative */
 /* The value (taken over), or null while this proxy does not lead. */
 json_t *status_if_led(const struct status_facts *k, json_t *value);
 
+/* --- quarantine_page.c ------------------------------------------------------------- */
+json_t *status_quarantine(void);
+
 /* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);
 json_t *status_performance(const struct status_facts *k);

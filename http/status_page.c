@@ -115,7 +115,7 @@ static json_t *wal_object(const struct status_facts *k)
 	           status_if_led(k, status_time(k->wal.oldest_wall_ms)));
 	status_set(o, "total_replayed", status_count(k->wal.replayed));
 	status_set(o, "failed_replays", status_count(k->wal.failures));
-	status_set(o, "quarantined", json_integer(0));
+	status_set(o, "quarantined", status_if_led(k, status_count(wal_quarantined())));
 	status_set(o, "last_seq", status_if_led(k, status_count((uint64_t)k->wal.seq)));
 	status_set(o, "undecided", status_if_led(k, status_count(k->wal.undecided)));
 	status_set(o, "appended", status_count(k->wal.appended));
@@ -238,7 +238,7 @@ static void set_log(json_t *o, const struct status_facts *k)
 	status_set(o, "postgres", postgres_object(k));
 	status_set(o, "collections", collections_object(k));
 	status_set(o, "resync", json_array());
-	status_set(o, "quarantine", json_array());
+	status_set(o, "quarantine", status_if_led(k, status_quarantine()));
 }
 
 void status_page(struct exchange *ex)

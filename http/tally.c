@@ -38,6 +38,8 @@ static bool asks_an_instance(enum route_kind kind)
 	case ROUTE_WAL_STATUS:
 	case ROUTE_MAPPINGS:
 	case ROUTE_METRICS:
+	case ROUTE_WAL_RETRY:
+	case ROUTE_WAL_SKIP:
 		return false;
 	default:
 		return true;

@@ -1,4 +1,5 @@
-/* http/write.c - a client's write, from its body to its answer.
+/* http/write.c - a client's write, from its body to its answer. What is done to
+ * collections, databases and tenants is told in collections.c.
  *
  * The happy path:
  *   write_items, create_collection, ...  what is meant, by the catalogue
@@ -10,6 +11,8 @@
  *   - no instance can take it: after WRITE_WAIT the client hears that it is pending; it
  *     stays in the log and is executed once, in order, when an instance returns
  *   - it takes longer than REQUEST_TIMEOUT: outcome unknown, with its seq
+ *   - it is sent again while the first is pending: it waits for that one (wal/join.c); or
+ *     with an Idempotency-Key, at any time (repeat.c)
  *   - the client leaves: the write goes on, only the answer is dropped
  *   - what it would do is refused by the catalogue (the name is taken, nothing has that
  *     name): answered in Chroma's words, after an instance has had its say about the body
@@ -17,13 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/failpoint.h"
 #include "core/mem.h"
 #include "http/exchange.h"
 
 #define LOOK_MS 250u
 #define CONFLICTS_MOST 5u
-#define NAME_MOST 512u /* Chroma's rule for collections and databases */
-#define TENANT_NAME_MOST 1024u
 
 /* --- the log ----------------------------------------------------------------------- */
 
@@ -47,35 +49,21 @@ static void on_append_late(void *arg)
 	exchange_fail(arg, STATUS_UNKNOWN, "unknown");
 }
 
-static void on_appended(void *arg, wal_seq seq)
+void write_appended(void *arg, wal_seq seq)
 {
 	struct exchange *ex = arg;
 
 	ex->seq = seq;
+	repeat_settled(ex);
 	ex->hold_until = clock_ms() + exchange_conf->write_wait;
 	timer_start(&ex->timer, exchange_conf->write_wait, on_wait_over, ex);
 }
 
-static struct blob *with_public_id(const struct exchange *ex,
-                                   const struct wal_outcome *outcome)
-{
-	const struct collection *c = ex->collection;
-	size_t len = blob_len(outcome->body);
-	char *bytes;
-
-	if (outcome->body == NULL)
-		return blob_create("{}", 2);
-	if (outcome->http < 400 || c == NULL || outcome->by == NULL)
-		return blob_ref(outcome->body);
-	bytes = mem_copy(blob_bytes(outcome->body), len);
-	rewrite_id(bytes, len, &c->local[instance_index(outcome->by)], &c->public_id);
-	return blob_adopt(bytes, len);
-}
-
-static void answer(struct exchange *ex, const struct wal_outcome *outcome)
+void write_answer(struct exchange *ex, const struct wal_outcome *outcome)
 {
 	struct headers h = {0};
-	struct blob *body = with_public_id(ex, outcome);
+	struct blob *body =
+	        outcome->body != NULL ? blob_ref(outcome->body) : blob_create("{}", 2);
 
 	if (outcome->by != NULL) {
 		ex->instance = instance_name(outcome->by);
@@ -87,6 +75,7 @@ static void answer(struct exchange *ex, const struct wal_outcome *outcome)
 	if (outcome->http >= 500 && outcome->http != 501)
 		headers_add(&h, "x-chromatid-outcome", "unknown");
 	exchange_reply(ex, outcome->http, &h, body);
+	FAILPOINT("client_answered");
 	headers_clear(&h);
 	blob_unref(&body);
 }
@@ -98,14 +87,16 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 	timer_stop(&ex->timer);
 	switch (s) {
 	case STATUS_OK:
-		answer(ex, outcome);
+		write_answer(ex, outcome);
 		break;
 	case STATUS_CONFLICT:
 	case STATUS_NOT_FOUND:
-		if (ex->conflicts++ < CONFLICTS_MOST)
-			ex->again(ex); /* the catalogue has changed meanwhile */
-		else
+		if (ex->conflicts++ >= CONFLICTS_MOST)
 			exchange_fail(ex, s, "none");
+		else if (ex->repeat != NULL)
+			repeat_again(ex); /* perhaps its key was used meanwhile */
+		else
+			ex->again(ex); /* the catalogue has changed meanwhile */
 		break;
 	case STATUS_DEPOSED:
 	case STATUS_UNKNOWN:
@@ -123,16 +114,33 @@ static msec left_ms(const struct exchange *ex)
 	return ex->deadline > now ? ex->deadline - now : 1;
 }
 
+static bool is_rejected(void)
+{
+	return exchange_conf->both_down == BOTH_DOWN_REJECT && health_up_count() == 0;
+}
+
 void write_log(struct exchange *ex, const struct wal_write *w,
                void (*conflict)(struct exchange *ex))
 {
-	if (exchange_conf->both_down == BOTH_DOWN_REJECT && health_up_count() == 0) {
+	struct wal_write with = *w;
+
+	if (is_rejected()) {
 		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
 		return;
 	}
+	with.key = repeat_key(ex);
 	ex->again = conflict;
 	timer_start(&ex->timer, left_ms(ex), on_append_late, ex);
-	wal_write(w, on_appended, on_decided, ex, &ex->pending);
+	wal_write(&with, write_appended, on_decided, ex, &ex->pending);
+}
+
+bool write_joins(struct exchange *ex, const struct wal_write *w)
+{
+	struct wal_write with = *w;
+
+	with.key = repeat_key(ex);
+	return !is_rejected() &&
+	       wal_join(&with, write_appended, on_decided, ex, &ex->pending);
 }
 
 /* --- bodies ------------------------------------------------------------------------ */
@@ -150,7 +158,7 @@ static bool is_json_type(const struct exchange *ex)
 	       strncasecmp(type + len - 5, "+json", 5) == 0;
 }
 
-static struct json_slice whole_body(const struct exchange *ex)
+struct json_slice write_body(const struct exchange *ex)
 {
 	return json_whole(blob_bytes(ex->body), blob_len(ex->body));
 }
@@ -158,14 +166,14 @@ static struct json_slice whole_body(const struct exchange *ex)
 /* Only an object that we understand wholly can be a write. Chroma also takes an array for
  * one, field by field, and things nested deeper than we look; nobody sends that, and it
  * would carry names past us. */
-static bool takes_part(const struct exchange *ex)
+bool write_takes_part(const struct exchange *ex)
 {
-	return is_json_type(ex) && json_kind(whole_body(ex)) == JSON_MAP;
+	return is_json_type(ex) && json_kind(write_body(ex)) == JSON_MAP;
 }
 
-static char *text_member(struct json_slice object, const char *key)
+char *write_text(const struct exchange *ex, const char *key)
 {
-	return json_text(json_member(object, key), NULL);
+	return json_text(json_member(write_body(ex), key), NULL);
 }
 
 static bool is_text(struct json_slice v)
@@ -183,9 +191,9 @@ static bool begins_with_text(struct json_slice list)
 /* Nothing that Chroma could take for a create of that kind (by name, or as an array field
  * by field): it may be asked to refuse it. A text shorter than our depth cannot be too
  * deep: it is broken. */
-static bool cannot_create(const struct exchange *ex)
+bool write_cannot_create(const struct exchange *ex)
 {
-	struct json_slice whole = whole_body(ex);
+	struct json_slice whole = write_body(ex);
 
 	if (!is_json_type(ex))
 		return true;
@@ -194,21 +202,10 @@ static bool cannot_create(const struct exchange *ex)
 	return !is_text(json_member(whole, "name")) && !begins_with_text(whole);
 }
 
-static void no_sense(struct exchange *ex)
+void write_no_sense(struct exchange *ex)
 {
 	exchange_error(ex, 422, "ChromaError",
 	               "Failed to deserialize the JSON body into the target type");
-}
-
-static bool is_reserved(const char *name)
-{
-	return strncmp(name, RESERVED_PREFIX, strlen(RESERVED_PREFIX)) == 0;
-}
-
-static void refuse_reserved(struct exchange *ex)
-{
-	exchange_error(ex, 400, "InvalidArgumentError",
-	               "Names beginning with \"" RESERVED_PREFIX "\" are reserved");
 }
 
 /* --- items ------------------------------------------------------------------------- */
@@ -220,7 +217,7 @@ static bool is_given(struct json_slice v)
 
 static enum record_kind delete_kind(const struct exchange *ex)
 {
-	struct json_slice whole = whole_body(ex);
+	struct json_slice whole = write_body(ex);
 	bool filter = is_given(json_member(whole, "where")) ||
 	              is_given(json_member(whole, "where_document"));
 
@@ -249,7 +246,7 @@ static bool carries_embeddings(const struct exchange *ex)
 
 	if (ex->collection->dimension_known || ex->route.verb == VERB_DELETE)
 		return false;
-	list = json_member(whole_body(ex), "embeddings");
+	list = json_member(write_body(ex), "embeddings");
 	w = json_walk(list);
 	while (json_step(&w))
 		if (is_given(w.value))
@@ -273,242 +270,8 @@ void write_items(struct exchange *ex)
 
 	if (f == FOUND_UNDECIDED)
 		exchange_wait_collection(ex, ex->collection, write_items);
-	else if (f == FOUND && takes_part(ex))
+	else if (f == FOUND && write_takes_part(ex))
 		log_items(ex);
 	else
-		refusal_ask(ex, f == FOUND ? no_sense : exchange_no_collection);
-}
-
-/* --- collections ------------------------------------------------------------------- */
-
-/* What is executed never says get_or_create: whether it exists was decided by the log. */
-static struct blob *create_body(const struct exchange *ex)
-{
-	const char *body = blob_bytes(ex->body);
-	struct json_slice flag = json_member(whole_body(ex), "get_or_create");
-	struct text out = {0};
-	size_t len;
-
-	if (!json_flag(flag))
-		return blob_ref(ex->body);
-	text_add(&out, body, (size_t)(flag.at - body));
-	text_adds(&out, "false");
-	text_add(&out, flag.at + flag.len,
-	         blob_len(ex->body) - (size_t)(flag.at - body) - flag.len);
-	len = out.len;
-	return blob_adopt(text_detach(&out), len);
-}
-
-static void no_database(struct exchange *ex)
-{
-	exchange_error(ex, 400, "InvalidArgumentError", "Database [%s] does not exist",
-	               ex->route.database);
-}
-
-/* Its body is sound. get_or_create: as if it had been asked for by name. */
-static void name_taken(struct exchange *ex)
-{
-	char *name = text_member(whole_body(ex), "name");
-
-	if (catalogue_named(ex->database, name) == NULL) { /* gone meanwhile */
-		free(name);
-		create_collection(ex);
-		return;
-	}
-	if (json_flag(json_member(whole_body(ex), "get_or_create"))) {
-		free(ex->route.item);
-		ex->route.item = name;
-		ex->route.kind = ROUTE_GET_COLLECTION;
-		ex->route.tail = "";
-		blob_unref(&ex->body);
-		read_collection(ex);
-		return;
-	}
-	exchange_error(ex, 409, "ChromaError", "Collection [%s] already exists", name);
-	free(name);
-}
-
-static void log_create(struct exchange *ex, const char *name)
-{
-	struct wal_write w = {.kind = RECORD_CREATE_COLLECTION,
-	                      .database = ex->database,
-	                      .name = name,
-	                      .body = create_body(ex)};
-
-	write_log(ex, &w, create_collection);
-	blob_unref(&w.body);
-}
-
-static void create_named(struct exchange *ex, const char *name)
-{
-	struct collection *c = catalogue_named(ex->database, name);
-
-	if (is_reserved(name))
-		refuse_reserved(ex);
-	else if (strlen(name) > NAME_MOST)
-		refusal_ask(ex, no_sense);
-	else if (c == NULL)
-		log_create(ex, name);
-	else if (c->life == LIFE_CREATING || strcmp(c->name, name) != 0 ||
-	         c->next_name != NULL)
-		exchange_wait_collection(ex, c, create_collection);
-	else
-		refusal_ask(ex, name_taken);
-}
-
-void create_collection(struct exchange *ex)
-{
-	enum found f = find_database(ex);
-	char *name = takes_part(ex) ? text_member(whole_body(ex), "name") : NULL;
-
-	if (f == FOUND_UNDECIDED)
-		exchange_wait_database(ex, ex->database, create_collection);
-	else if (f == FOUND_NOTHING || name == NULL)
-		refusal_ask(ex, f == FOUND_NOTHING ? no_database : no_sense);
-	else
-		create_named(ex, name);
-	free(name);
-}
-
-static void taken_by_another(struct exchange *ex)
-{
-	exchange_error(
-	        ex, 500, "InternalError",
-	        "Database error: error returned from database: (code: 2067) UNIQUE "
-	        "constraint failed: collections.name, collections.database_id");
-}
-
-static void log_modify(struct exchange *ex, const char *name)
-{
-	struct collection *c = ex->collection, *other = NULL;
-	struct wal_write w = {.kind = RECORD_MODIFY_COLLECTION,
-	                      .collection = c,
-	                      .name = name,
-	                      .body = ex->body};
-
-	if (name != NULL && strcmp(name, c->name) == 0)
-		w.name = NULL;
-	if (w.name != NULL)
-		other = catalogue_named(c->db, w.name);
-	if (c->next_name != NULL)
-		exchange_wait_collection(ex, c, modify_collection);
-	else if (other != NULL &&
-	         (other->life == LIFE_CREATING || other->next_name != NULL))
-		exchange_wait_collection(ex, other, modify_collection);
-	else if (other != NULL)
-		refusal_ask(ex, taken_by_another);
-	else if (w.name != NULL && is_reserved(w.name))
-		refuse_reserved(ex);
-	else if (w.name != NULL && strlen(w.name) > NAME_MOST)
-		refusal_ask(ex, no_sense);
-	else
-		write_log(ex, &w, modify_collection);
-}
-
-void modify_collection(struct exchange *ex)
-{
-	enum found f = find_by_id(ex);
-	char *name = NULL;
-
-	if (f == FOUND && takes_part(ex)) {
-		name = text_member(whole_body(ex), "new_name");
-		log_modify(ex, name);
-	} else {
-		refusal_ask(ex, f == FOUND ? no_sense : exchange_no_collection);
-	}
-	free(name);
-}
-
-void delete_collection(struct exchange *ex)
-{
-	struct wal_write w = {.kind = RECORD_DELETE_COLLECTION};
-	enum found f = find_by_name(ex);
-
-	w.collection = ex->collection;
-	if (f == FOUND_UNDECIDED || (f == FOUND && w.collection->next_name != NULL))
-		exchange_wait_collection(ex, w.collection, delete_collection);
-	else if (f == FOUND)
-		write_log(ex, &w, delete_collection);
-	else
-		exchange_error(ex, 404, "NotFoundError", "Collection [%s] does not exist",
-		               ex->route.item);
-}
-
-/* --- databases and tenants --------------------------------------------------------- */
-
-static void log_create_database(struct exchange *ex, const char *name)
-{
-	struct wal_write w = {.kind = RECORD_CREATE_DATABASE,
-	                      .tenant = ex->route.tenant,
-	                      .name = name,
-	                      .body = ex->body};
-	struct database *db = catalogue_database(ex->route.tenant, name);
-
-	if (strlen(name) > NAME_MOST)
-		refusal_ask(ex, no_sense);
-	else if (db == NULL)
-		write_log(ex, &w, create_database);
-	else if (db->life == LIFE_CREATING)
-		exchange_wait_database(ex, db, create_database);
-	else
-		exchange_error(ex, 409, "ChromaError", "Database [%s] already exists",
-		               name);
-}
-
-void create_database(struct exchange *ex)
-{
-	char *name = takes_part(ex) ? text_member(whole_body(ex), "name") : NULL;
-
-	if (name != NULL)
-		log_create_database(ex, name);
-	else if (cannot_create(ex))
-		refusal_ask(ex, no_sense);
-	else
-		no_sense(ex);
-	free(name);
-}
-
-void delete_database(struct exchange *ex)
-{
-	struct wal_write w = {.kind = RECORD_DELETE_DATABASE};
-	enum found f = find_database(ex);
-
-	w.database = ex->database;
-	if (f == FOUND_UNDECIDED)
-		exchange_wait_database(ex, w.database, delete_database);
-	else if (f == FOUND)
-		write_log(ex, &w, delete_database);
-	else
-		exchange_error(ex, 404, "NotFoundError", "Database [%s] not found",
-		               ex->route.database);
-}
-
-void create_tenant(struct exchange *ex)
-{
-	char *name = takes_part(ex) ? text_member(whole_body(ex), "name") : NULL;
-	struct wal_write w = {
-	        .kind = RECORD_CREATE_TENANT, .tenant = name, .body = ex->body};
-
-	if (name == NULL && cannot_create(ex))
-		read_any_instance(ex);
-	else if (name == NULL || strlen(name) > TENANT_NAME_MOST)
-		no_sense(ex);
-	else if (catalogue_tenant(name))
-		exchange_error(ex, 409, "ChromaError", "Tenant [%s] already exists",
-		               name);
-	else
-		write_log(ex, &w, create_tenant);
-	free(name);
-}
-
-/* --- everything -------------------------------------------------------------------- */
-
-void reset(struct exchange *ex)
-{
-	struct wal_write w = {.kind = RECORD_RESET};
-
-	if (exchange_conf->allow_reset)
-		write_log(ex, &w, reset);
-	else
-		exchange_error(ex, 403, "ChromaError", "Reset is disabled by config");
+		refusal_ask(ex, f == FOUND ? write_no_sense : exchange_no_collection);
 }

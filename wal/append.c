@@ -15,13 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "wal/wal_private.h"
 
 struct append {
 	struct wal_op *op;      /* whose write it is */
-	struct wal_write write; /* holds what it refers to; tenant and name are copies */
+	struct wal_write write; /* holds what it refers to; its texts are copies */
+	struct wal_key key;     /* what write.key points to, if it has one */
+	struct digest digest;
+	bool digested;
 	struct uuid id, public_id;
 	struct op *pending;
 	uint64_t started_us;
@@ -42,132 +46,6 @@ static struct {
 	uint64_t us_sum;
 	struct metric_histogram seconds;
 } appends;
-
-/* --- the statements ---------------------------------------------------------------- */
-
-/* $1 op, $2 kind, $3 collection, $4 database, $5 name, $6 old name, $7 body, $8 length,
- * $9 embeddings, $10 epoch; 0 stands for no collection or database. */
-#define INTO_LOG                                                                         \
-	" INSERT INTO chromatid.log (seq, op, kind, collection, database, name, "        \
-	"old_name,"                                                                      \
-	" body, body_len, embeddings, epoch) SELECT c.seq, $1::uuid, $2, "
-#define THE_REST " $5::text, $6::text, $7, $8, $9, $10"
-#define GIVEN " nullif($3::bigint, 0), nullif($4::bigint, 0),"
-#define TAKE_SEQ "c AS (UPDATE chromatid.clock SET seq = seq + 1"
-
-static const struct pg_statement append_plain = {
-        "append", "WITH " TAKE_SEQ " RETURNING seq)" INTO_LOG GIVEN THE_REST
-                  " FROM c RETURNING seq"};
-
-static const struct pg_statement append_create_collection = {
-        "append_create_collection",
-        "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.name n"
-        "  WHERE n.database = $4::bigint AND n.name = $5::text)"
-        "  AND EXISTS (SELECT 1 FROM chromatid.database d"
-        "  WHERE d.id = $4::bigint AND d.life = 1) RETURNING seq),"
-        " n AS (INSERT INTO chromatid.name (database, name, collection)"
-        "  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
-        "  RETURNING collection),"
-        " k AS (INSERT INTO chromatid.collection (id, database, name, life)"
-        "  SELECT n.collection, $4::bigint, $5::text, 0 FROM n)" INTO_LOG
-        " c.seq, $4::bigint + $3::bigint * 0," THE_REST
-        " FROM c, n WHERE n.collection = c.seq RETURNING seq"};
-
-static const struct pg_statement append_rename = {
-        "append_rename",
-        "WITH n AS (INSERT INTO chromatid.name (database, name, collection)"
-        "  SELECT $4::bigint, $5::text, k.id FROM chromatid.collection k"
-        "  WHERE k.id = $3::bigint AND k.life = 1 AND k.next_name IS NULL"
-        "  ON CONFLICT DO NOTHING RETURNING collection),"
-        " k AS (UPDATE chromatid.collection SET next_name = $5::text FROM n"
-        "  WHERE id = n.collection RETURNING id), " TAKE_SEQ
-        " WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
-        " FROM c RETURNING seq"};
-
-static const struct pg_statement append_delete_collection = {
-        "append_delete_collection",
-        "WITH k AS (UPDATE chromatid.collection SET life = 2, updated_at = now()"
-        "  WHERE id = $3::bigint AND life = 1 RETURNING id),"
-        " n AS (DELETE FROM chromatid.name USING k WHERE collection = k.id), " TAKE_SEQ
-        " WHERE EXISTS (SELECT 1 FROM k) RETURNING seq)" INTO_LOG GIVEN THE_REST
-        " FROM c RETURNING seq"};
-
-/* $3 is not used as an id here but must have a type. */
-static const struct pg_statement append_create_database = {
-        "append_create_database",
-        "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.database d"
-        "  WHERE d.tenant = $11::text AND d.name = $5::text AND d.life < 2) RETURNING "
-        "seq),"
-        " k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
-        "  SELECT c.seq, $12::uuid, $11::text, $5::text, 0 FROM c"
-        "  ON CONFLICT DO NOTHING RETURNING id)" INTO_LOG
-        " nullif($3::bigint, 0), c.seq + $4::bigint * 0," THE_REST
-        " FROM c, k RETURNING seq"};
-
-static const struct pg_statement append_delete_database = {
-        "append_delete_database",
-        "WITH d AS (UPDATE chromatid.database SET life = 2"
-        "  WHERE id = $4::bigint AND life = 1 RETURNING id),"
-        " k AS (UPDATE chromatid.collection SET life = 2, updated_at = now() FROM d"
-        "  WHERE database = d.id AND life < 2),"
-        " n AS (DELETE FROM chromatid.name USING d WHERE database = d.id), " TAKE_SEQ
-        " WHERE EXISTS (SELECT 1 FROM d) RETURNING seq)" INTO_LOG GIVEN THE_REST
-        " FROM c RETURNING seq"};
-
-static const struct pg_statement append_create_tenant = {
-        "append_create_tenant",
-        "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.tenant t"
-        "  WHERE t.name = $5::text) RETURNING seq),"
-        " k AS (INSERT INTO chromatid.tenant (name, created_seq) SELECT $5::text, c.seq"
-        "  FROM c ON CONFLICT DO NOTHING RETURNING created_seq)" INTO_LOG GIVEN THE_REST
-        " FROM c, k RETURNING seq"};
-
-static const struct pg_statement *statement_for(const struct wal_write *w)
-{
-	switch (w->kind) {
-	case RECORD_CREATE_COLLECTION:
-		return &append_create_collection;
-	case RECORD_MODIFY_COLLECTION:
-		return w->name != NULL ? &append_rename : &append_plain;
-	case RECORD_DELETE_COLLECTION:
-		return &append_delete_collection;
-	case RECORD_CREATE_DATABASE:
-		return &append_create_database;
-	case RECORD_DELETE_DATABASE:
-		return &append_delete_database;
-	case RECORD_CREATE_TENANT:
-		return &append_create_tenant;
-	default:
-		return &append_plain;
-	}
-}
-
-static void add_statement(struct pg_unit *unit, const struct append *a)
-{
-	const struct wal_write *w = &a->write;
-	const struct database *db =
-	        w->collection != NULL ? w->collection->db : w->database;
-	bool rename = w->collection != NULL && w->kind == RECORD_MODIFY_COLLECTION &&
-	              w->name != NULL;
-	int n = w->kind == RECORD_CREATE_DATABASE ? 12 : 10;
-	struct pg_param params[] = {
-	        pg_text(a->id.text),
-	        pg_int4((int)w->kind),
-	        pg_int8(w->collection != NULL ? w->collection->id : 0),
-	        pg_int8(db != NULL ? db->id : 0),
-	        pg_text(w->kind == RECORD_CREATE_TENANT ? w->tenant : w->name),
-	        pg_text(rename ? w->collection->name : NULL),
-	        w->body != NULL ? pg_bytes(blob_bytes(w->body), blob_len(w->body))
-	                        : pg_null(),
-	        pg_int4((int)blob_len(w->body)),
-	        pg_bool(w->embeddings),
-	        pg_int8(lease_epoch()),
-	        pg_text(w->tenant),
-	        pg_text(a->public_id.text),
-	};
-
-	pg_add(unit, statement_for(w), n, params);
-}
 
 /* --- in memory --------------------------------------------------------------------- */
 
@@ -206,6 +84,7 @@ static void append_free(struct append *a)
 	blob_unref(&a->write.body);
 	free((char *)(uintptr_t)a->write.tenant);
 	free((char *)(uintptr_t)a->write.name);
+	free((char *)(uintptr_t)a->key.text);
 	free(a);
 }
 
@@ -219,7 +98,6 @@ static uint64_t counts[RECORD_RESET + 1];
 
 static void appended(struct append *a, wal_seq seq)
 {
-	struct wal_op *op = a->op;
 	struct record *r;
 
 	assert(seq > appends.last);
@@ -227,20 +105,24 @@ static void appended(struct append *a, wal_seq seq)
 	counts[a->write.kind]++;
 	to_catalogue(a, seq);
 	r = record_create(seq, &a->write);
+	r->digest = a->digest;
+	r->digested = a->digested;
 	r->appended_wall_ms = clock_wall_ms();
 	r->log_us = clock_us() - a->started_us;
 	appends.us_sum += r->log_us;
 	metrics_observe(&appends.seconds, (double)r->log_us / 1e6);
-	TAILQ_INSERT_TAIL(&r->watchers, op, link);
-	op->outcome.seq = seq;
-	if (op_wanted(&op->op))
-		op->appended(op->arg, seq);
+	record_watch(r, a->op);
 	engine_add(r);
 	from_catalogue(&a->write);
 	append_free(a);
 }
 
 /* --- the log's answer -------------------------------------------------------------- */
+
+static bool is_refused(enum status s, const struct pg_results *r, const char *sqlstate)
+{
+	return s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), sqlstate) == 0;
+}
 
 static enum status nothing_logged(const struct wal_write *w)
 {
@@ -255,14 +137,17 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 
 	TAILQ_REMOVE(&appends.sent, a, link);
 	if (s == STATUS_OK && pg_rows(results, 1) == 1) {
+		FAILPOINT("append_committed");
 		appended(a, pg_get_int8(results, 1, 0, 0));
 	} else if (s == STATUS_OK) {
 		fail(a, nothing_logged(&a->write));
 	} else if (s == STATUS_DB_LOST) {
 		TAILQ_INSERT_TAIL(&appends.lost, a, link);
-	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(results), "CT001") == 0) {
+	} else if (is_refused(s, results, "CT001")) {
 		wal_deposed("its epoch is over");
 		fail(a, STATUS_LOG_UNAVAILABLE);
+	} else if (a->write.key != NULL && is_refused(s, results, "23505")) {
+		fail(a, STATUS_CONFLICT); /* the key was used meanwhile */
 	} else if (s == STATUS_DB_REFUSED) {
 		log_error("append", "PostgreSQL refused an append: %s",
 		          pg_message(results));
@@ -279,8 +164,12 @@ static void submit(struct append *a)
 	struct pg_unit *unit = pg_unit_create();
 
 	persist_add_fence(unit);
-	add_statement(unit, a);
+	append_sql_add(unit, &a->write, &a->id, &a->public_id,
+	               a->digested ? &a->digest : NULL);
+	if (a->write.key != NULL)
+		key_add(unit, a->write.key, &a->id);
 	TAILQ_INSERT_TAIL(&appends.sent, a, link);
+	FAILPOINT("append_sending");
 	pg_submit(wal_pg(), unit, on_appended, a, &a->pending);
 }
 
@@ -374,7 +263,8 @@ void append_lost_session(int pid)
 
 /* --- the door ---------------------------------------------------------------------- */
 
-static struct append *append_create(const struct wal_write *write, struct wal_op *op)
+static struct append *append_create(const struct wal_write *write,
+                                    const struct digest *digest, struct wal_op *op)
 {
 	struct append *a = mem_new(struct append);
 
@@ -385,15 +275,24 @@ static struct append *append_create(const struct wal_write *write, struct wal_op
 	blob_ref(a->write.body);
 	a->write.tenant = mem_string(write->tenant);
 	a->write.name = mem_string(write->name);
+	if (write->key != NULL) {
+		a->key = *write->key;
+		a->key.text = mem_string(write->key->text);
+		a->write.key = &a->key;
+	}
+	a->digested = digest != NULL;
+	if (a->digested)
+		a->digest = *digest;
 	a->started_us = clock_us();
 	uuid_random(&a->id);
 	uuid_random(&a->public_id);
 	return a;
 }
 
-void append_write(const struct wal_write *write, struct wal_op *op)
+void append_write(const struct wal_write *write, const struct digest *digest,
+                  struct wal_op *op)
 {
-	struct append *a = append_create(write, op);
+	struct append *a = append_create(write, digest, op);
 
 	if (TAILQ_EMPTY(&appends.lost))
 		submit(a);
@@ -401,6 +300,40 @@ void append_write(const struct wal_write *write, struct wal_op *op)
 		TAILQ_INSERT_TAIL(&appends.waiting, a, link);
 	else
 		fail(a, STATUS_LOG_UNAVAILABLE);
+}
+
+static struct append *find_left(struct append_list *list, const struct wal_write *w,
+                                const struct digest *d)
+{
+	struct append *a;
+
+	TAILQ_FOREACH (a, list, link)
+		if (a->digested && !op_wanted(&a->op->op) && join_same(&a->write, w) &&
+		    blob_len(a->write.body) == blob_len(w->body) &&
+		    digest_same(&a->digest, d))
+			return a;
+	return NULL;
+}
+
+/* Its client has left before it was known whether it is in the log, and sends it again:
+ * the same rule as for records, see join.c. */
+bool append_join(const struct wal_write *w, const struct digest *d, struct wal_op *op)
+{
+	struct append_list *lists[] = {&appends.sent, &appends.lost, &appends.waiting};
+	struct append *a = NULL;
+
+	for (unsigned k = 0; k < 3 && a == NULL; k++)
+		a = find_left(lists[k], w, d);
+	if (a == NULL)
+		return false;
+	wal_op_end(a->op, STATUS_STOPPED); /* nobody is told */
+	a->op = op;
+	return true;
+}
+
+bool append_all_known(void)
+{
+	return TAILQ_EMPTY(&appends.lost);
 }
 
 void append_resume(void)

@@ -12,10 +12,15 @@ static void add_database(struct text *path, const struct database *db)
 	rewrite_add_segment(path, db->name);
 }
 
+static void add_local(struct text *path, const struct collection *c, unsigned i)
+{
+	add_database(path, c->db);
+	text_addf(path, "/collections/%s", c->local[i].text);
+}
+
 static void add_collection(struct text *path, const struct record *r, unsigned i)
 {
-	add_database(path, r->collection->db);
-	text_addf(path, "/collections/%s", r->collection->local[i].text);
+	add_local(path, r->collection, i);
 }
 
 static void prepare(struct prepared *p, const char *method, struct blob *body)
@@ -124,6 +129,42 @@ struct blob *resolved_from(const struct blob *answer, size_t *count)
 	text_addc(&out, '}');
 	len = out.len;
 	return blob_adopt(text_detach(&out), len);
+}
+
+static void add_first(struct text *out, struct json_slice list, size_t most)
+{
+	struct json_walk w = json_walk(list);
+
+	text_addc(out, '[');
+	for (size_t n = 0; n < most && json_step(&w); n++) {
+		text_adds(out, n > 0 ? "," : "");
+		text_add(out, w.value.at, w.value.len);
+	}
+	text_addc(out, ']');
+}
+
+struct blob *question_about(const char *body, size_t len, size_t most, size_t embedded)
+{
+	struct json_slice ids = json_member(json_whole(body, len), "ids");
+	struct text out = {0};
+	size_t n = json_count(ids);
+
+	if (json_kind(ids) != JSON_LIST || n == 0)
+		return NULL;
+	text_adds(&out, "{\"ids\":");
+	add_first(&out, ids, most);
+	text_addf(&out, ",\"include\":[\"documents\",\"metadatas\",\"uris\"%s]}",
+	          n <= embedded ? ",\"embeddings\"" : "");
+	len = out.len;
+	return blob_adopt(text_detach(&out), len);
+}
+
+void prepare_get(struct prepared *p, const struct collection *c, unsigned i,
+                 struct blob *question)
+{
+	prepare(p, "POST", question);
+	add_local(&p->target, c, i);
+	text_adds(&p->target, "/get");
 }
 
 void prepare_create(struct prepared *p, const struct record *r)

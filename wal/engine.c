@@ -1,19 +1,17 @@
-/* wal/engine.c - whose turn it is, and what a verdict means.
+/* wal/engine.c - whose turn it is.
  *
  * The happy path of a record:
  *   engine_add        it is in the log: last in its scopes
  *   engine_kick       its turn at the preferred instance: execute it there
- *   engine_executed   applied: decided, its client is told, its position goes to the log
- *                     (decide), the lane moves on (done), the other instances have it
- * next engine_persisted  its position is durable; durable everywhere: forgotten When it
- * does not go well:
- *   - refused: a promise of no effect, durable before the client hears of it; the others
- *     skip it, unless it may have set the dimension of its collection
- *   - not sent, unknown, busy: the turn rests and is tried again in its own place; while
- *     the record is undecided another instance that has everything before it executes it
- *   - 500 again and again on every instance that is up: the record is at fault; its
- *     client gets the 500 and the lanes move on
- *   - an instance answers differently than was decided: its lane stays where it is
+ *   engine_executed   judge.c: applied, so decided; its client is told, its position goes
+ *                     to the log, the lane moves on (engine_done), the other instances
+ *                     have it next
+ *   engine_persisted  its position is durable; durable everywhere: forgotten
+ * When it does not go well (judge.c says what an answer means):
+ *   - its turn rests and comes again in its own place; while the record is undecided
+ *     another instance that has everything before it executes it
+ *   - a lane that cannot go on is parked (quarantine.c), alone
+ *   - the lease has run out: what is under way is cut off, its outcome unknown
  */
 #include <assert.h>
 #include <stdio.h>
@@ -25,19 +23,13 @@
 #include "core/mem.h"
 #include "wal/wal_private.h"
 
-#define REST_FIRST 100u
-#define REST_MOST 30000u
-#define ERRORS_500_MOST 3u
-/* While an instance that is up catches up, each new record waits until that one has done
- * two: otherwise clients could keep the one ahead so busy that the other never gets
- * there. */
-#define PACE_BEHIND 16u
-#define PACE_RECORDS 2u
-#define PACE_LOOK_MS 5u
-#define PACE_MOST_MS 300u
 /* Bodies of records that only wait for a lagging instance are let go above this, and
  * read from the log again when their turn comes. */
 #define BODIES_MOST (48u * 1024u * 1024u)
+/* So many of one run may have been sent with no position durable. */
+#define SENT_MOST 32u
+/* While something else decides whether it may start. */
+#define LOOK_MS 5u
 
 static struct {
 	struct record_list records; /* in seq order; some instance still lacks each */
@@ -47,8 +39,18 @@ static struct {
 	TAILQ_HEAD(turn_list, turn)
 	blocked[CONF_MAX_INSTANCES]; /* wait for one in flight to end */
 	struct wal_instance_figures figures[CONF_MAX_INSTANCES];
-	uint64_t owed, undecided, decided, replayed, failures;
+	struct engine_totals totals;
 } engine;
+
+struct engine_totals *engine_totals(void)
+{
+	return &engine.totals;
+}
+
+struct wal_instance_figures *engine_counts(unsigned i)
+{
+	return &engine.figures[i];
+}
 
 /* --- choosing the turn ------------------------------------------------------------- */
 
@@ -62,6 +64,7 @@ static bool rests(const struct turn *t)
 static void start(struct record *r, unsigned i)
 {
 	r->turns[i].state = TURN_SENT;
+	r->turns[i].broken = false;
 	if (r->decision == DECISION_OPEN)
 		r->executor = (int)i;
 	engine.in_flight[i]++;
@@ -86,53 +89,50 @@ static void unqueue(struct turn *t, unsigned i)
 	t->blocked = false;
 }
 
-static bool must_wait(struct record *r, uint64_t passed)
+/* A refusal is skipped once it is durable; in a lane that is left (its collection is
+ * being deleted) so is everything else that is decided. */
+static bool must_be_passed(const struct record *r, unsigned i)
 {
-	msec now = clock_ms();
+	bool no_effect =
+	        r->decision == DECISION_REJECTED || r->decision == DECISION_GIVEN_UP;
 
-	if (r->pace_until == 0) {
-		r->pace_until = now + PACE_MOST_MS;
-		r->pace_goal = passed + PACE_RECORDS;
-	}
-	return now < r->pace_until && passed < r->pace_goal;
+	return r->decision_durable && (no_effect || quarantine_passes(r, i));
 }
 
-static bool must_be_paced(struct record *r, unsigned i)
+static bool is_open(const struct record *r)
 {
-	uint64_t passed;
+	return r->decision == DECISION_OPEN;
+}
 
-	for (unsigned j = 0; r->decision == DECISION_OPEN && j < health_count(); j++)
-		if (instance_up(health_instance(j)) &&
-		    scope_leaves_behind(r, i, j, PACE_BEHIND, &passed))
-			return must_wait(r, passed);
-	return false;
+static bool may_start(const struct record *r, unsigned i)
+{
+	/* What a decision means for the catalogue is written once, and nothing that
+	 * follows may be written before it. */
+	if (!is_open(r) && !r->decision_durable && !record_is_item(r->kind))
+		return false;
+	if (r->decision == DECISION_REJECTED || r->decision == DECISION_GIVEN_UP)
+		return false; /* passed when it is durable */
+	if (is_open(r) && (r->executor >= 0 || scope_is_held(r)))
+		return false;
+	return !engine.hold && lease_may_send() && instance_writable(health_instance(i));
 }
 
 static void try_turn(struct record *r, unsigned i)
 {
 	if (rests(&r->turns[i]) || !scope_may_execute(r, i))
 		return;
-	if (r->decision == DECISION_REJECTED) {
-		if (r->decision_durable)
-			pass(r, i);
+	if (must_be_passed(r, i)) {
+		pass(r, i);
 		return;
 	}
-	if (r->decision == DECISION_OPEN && r->executor >= 0)
+	if (!may_start(r, i))
 		return;
-	/* What a decision means for the catalogue is written once, and nothing that
-	 * follows may be written before it. */
-	if (r->decision != DECISION_OPEN && !r->decision_durable &&
-	    !record_is_item(r->kind))
-		return;
-	if (engine.hold || !lease_may_send() || !instance_up(health_instance(i)))
-		return;
-	if (engine.in_flight[i] >= engine.max_in_flight) {
+	if (is_open(r) && (suspect_holds(r, i) || pace_holds(r, i)))
+		execution_rest(r, i, LOOK_MS);
+	else if (engine.in_flight[i] >= engine.max_in_flight)
 		block(r, i);
-	} else if (must_be_paced(r, i)) {
-		execution_rest(r, i, PACE_LOOK_MS);
-	} else {
+	else
 		start(r, i);
-	}
 }
 
 void engine_kick(struct record *r)
@@ -153,7 +153,7 @@ static void kick_lane(const struct lane *lane)
 	} while (lane->head != head);
 }
 
-static void kick_heads(const struct scope *s)
+void engine_kick_scope(const struct scope *s)
 {
 	for (unsigned i = 0; i < health_count(); i++)
 		kick_lane(&s->lanes[i]);
@@ -185,21 +185,23 @@ static void unblock(unsigned i)
 static void lane_moves(struct record *r)
 {
 	for (unsigned k = 0; k < r->n_members; k++)
-		kick_heads(r->members[k].scope);
+		engine_kick_scope(r->members[k].scope);
 }
 
 /* Its position is on its way; what stands behind it is kicked by the caller, or when the
  * position is durable. */
 static void pass(struct record *r, unsigned i)
 {
+	execution_cancel(r, i); /* it may rest */
 	unqueue(&r->turns[i], i);
 	r->turns[i].state = TURN_DONE;
 	r->turns[i].doubt = false;
 	scope_done(r, i);
 	persist_turn(r, i, (int)i == r->decided_by && !r->decision_durable);
+	quarantine_moved(r, i);
 }
 
-static void done(struct record *r, unsigned i)
+void engine_done(struct record *r, unsigned i)
 {
 	pass(r, i);
 	lane_moves(r);
@@ -209,11 +211,17 @@ static void forget(struct record *r)
 {
 	TAILQ_REMOVE(&engine.records, r, link);
 	scope_leave(r);
-	engine.owed--;
+	engine.totals.owed--;
 	record_free(r);
 }
 
-static void tell_watchers(struct record *r)
+void engine_let_go(struct record *r)
+{
+	if (blob_total() > BODIES_MOST)
+		blob_unref(&r->body);
+}
+
+void engine_tell(struct record *r)
 {
 	struct wal_op *op;
 
@@ -244,147 +252,27 @@ void engine_persisted(struct record *r, unsigned i)
 	scope_durable(r, i);
 	if (!r->decision_durable && (int)i == r->decided_by) {
 		r->decision_durable = true;
-		tell_watchers(r);
+		engine_tell(r);
 	}
 	lane_moves(r);
 	if (r->unsettled == 0 && r->busy == 0)
 		forget(r);
 }
 
-/* --- decisions --------------------------------------------------------------------- */
-
-static bool must_be_durable_first(const struct record *r)
-{
-	return r->decision != DECISION_ACCEPTED || record_creates(r->kind);
-}
-
-static void decide(struct record *r, unsigned i, enum decision d, int http,
-                   struct blob *answer)
-{
-	r->decision = d;
-	r->decided_by = (int)i;
-	r->executor = -1;
-	r->http = http;
-	r->answer = blob_ref(answer);
-	engine.undecided--;
-	engine.decided++;
-	decision_to_catalogue(r, d == DECISION_ACCEPTED);
-	if (!must_be_durable_first(r))
-		tell_watchers(r);
-	if (blob_total() > BODIES_MOST)
-		blob_unref(&r->body);
-}
-
-static enum decision refusal_of(const struct record *r)
-{
-	const struct collection *c = r->collection;
-
-	return r->embeddings && !c->dimension_known && c->life != LIFE_GONE
-	               ? DECISION_REJECTED_EVERYWHERE
-	               : DECISION_REJECTED;
-}
-
-static void applied(struct record *r, unsigned i, const struct execution_result *result)
-{
-	engine.figures[i].executed++;
-	if (r->kind == RECORD_CREATE_COLLECTION)
-		collection_bind(r->collection, i, &r->turns[i].local);
-	if (r->decision == DECISION_OPEN) {
-		decide(r, i, DECISION_ACCEPTED, result->http, result->body);
-	} else {
-		engine.replayed++;
-	}
-	done(r, i);
-}
-
-static void rest(struct record *r, unsigned i, const char *why)
-{
-	struct turn *t = &r->turns[i];
-	unsigned n = t->failures++;
-	msec wait = n < 9 ? (msec)REST_FIRST << n : REST_MOST;
-
-	snprintf(engine.figures[i].last_error, sizeof(engine.figures[i].last_error),
-	         "seq %lld (%s): %s", (long long)r->seq, record_kind_name(r->kind), why);
-	log_warn("turn", "record %lld (%s) at %s: %s; again in %llu ms",
-	         (long long)r->seq, record_kind_name(r->kind),
-	         instance_name(health_instance(i)), why, (unsigned long long)wait);
-	execution_rest(r, i, wait < REST_MOST ? wait : REST_MOST);
-}
-
-static void refused(struct record *r, unsigned i, const struct execution_result *result)
-{
-	engine.figures[i].refused++;
-	if (r->decision == DECISION_OPEN) {
-		decide(r, i, refusal_of(r), result->http, result->body);
-		done(r, i);
-	} else if (r->decision == DECISION_REJECTED_EVERYWHERE) {
-		done(r, i);
-	} else {
-		engine.failures++;
-		rest(r, i, "refused here, accepted elsewhere");
-	}
-}
-
-/* --- no verdict -------------------------------------------------------------------- */
-
-/* Every instance has answered 500 to it, several times. */
-static bool at_fault(const struct record *r)
-{
-	for (unsigned i = 0; i < health_count(); i++)
-		if (r->turns[i].errors_500 < ERRORS_500_MOST)
-			return false;
-	return true;
-}
-
-/* "Busy" said by something in front of the instance, which may have had it by then. */
-static bool may_have_begun(const struct execution_result *result)
-{
-	return result->verdict == VERDICT_BUSY &&
-	       (result->http == 408 || result->http == 503);
-}
-
-static void no_verdict(struct record *r, unsigned i,
-                       const struct execution_result *result)
-{
-	struct turn *t = &r->turns[i];
-	const char *why = result->detail[0] != '\0' ? result->detail
-	                                            : verdict_name(result->verdict);
-
-	engine.failures++;
-	engine.figures[i].unknown += result->verdict == VERDICT_UNKNOWN;
-	if (result->verdict == VERDICT_UNKNOWN || may_have_begun(result))
-		t->doubt = true;
-	t->errors_500 += result->http == 500;
-	if (r->executor == (int)i)
-		r->executor = -1;
-	if (r->decision == DECISION_OPEN && at_fault(r)) {
-		log_error("record",
-		          "record %lld (%s): every instance answers 500; given up",
-		          (long long)r->seq, record_kind_name(r->kind));
-		decide(r, i, DECISION_REJECTED, result->http, result->body);
-		done(r, i);
-		return;
-	}
-	rest(r, i, why);
-	engine_kick(r);
-}
-
 void engine_executed(struct record *r, unsigned i, const struct execution_result *result)
 {
 	engine.in_flight[i]--;
 	r->turns[i].state = TURN_QUEUED;
-	if (result->verdict == VERDICT_APPLIED)
-		applied(r, i, result);
-	else if (result->verdict == VERDICT_REFUSED)
-		refused(r, i, result);
-	else
-		no_verdict(r, i, result);
+	judge_executed(r, i, result);
 	unblock(i);
 }
 
+/* --- the lease has run out ---------------------------------------------------------- */
+
 void engine_abandon(const char *why)
 {
-	const struct execution_result unknown = {VERDICT_UNKNOWN, 0, NULL, why};
+	const struct execution_result unknown = {.verdict = VERDICT_UNKNOWN,
+	                                         .detail = why};
 	struct record *r;
 
 	TAILQ_FOREACH (r, &engine.records, link)
@@ -407,11 +295,18 @@ static void was_durable(struct record *r, unsigned i)
 	scope_durable(r, i);
 }
 
+/* A former process may have sent it. Far behind in a lane it cannot have. */
+static void loaded_in_doubt(struct record *r, unsigned i)
+{
+	scope_sent(r, i);
+	r->turns[i].late_look = r->members[0].scope->lanes[i].behind <= SENT_MOST;
+}
+
 void engine_add(struct record *r)
 {
 	TAILQ_INSERT_TAIL(&engine.records, r, link);
-	engine.owed++;
-	engine.undecided += r->decision == DECISION_OPEN;
+	engine.totals.owed++;
+	engine.totals.undecided += r->decision == DECISION_OPEN;
 	scope_enter(r);
 	for (unsigned i = 0; i < health_count(); i++) {
 		if (r->turns[i].state == TURN_DURABLE) {
@@ -421,10 +316,11 @@ void engine_add(struct record *r)
 		engine.figures[i].owed++;
 		engine.figures[i].owed_bytes += r->body_len;
 		if (r->turns[i].doubt)
-			scope_sent(r, i);
+			loaded_in_doubt(r, i);
 	}
 	if (blob_total() > BODIES_MOST && health_up_count() == 0)
 		blob_unref(&r->body); /* nobody takes it soon */
+	quarantine_gone(r);
 	engine_kick(r);
 }
 
@@ -466,10 +362,14 @@ unsigned engine_in_flight(void)
 
 static void on_health(struct instance *in, enum health was, void *arg)
 {
+	struct record *r;
+
 	(void)was;
 	(void)arg;
-	if (instance_up(in))
-		engine_kick_all();
+	if (!instance_up(in))
+		TAILQ_FOREACH (r, &engine.records, link)
+			judge_down(r, instance_index(in));
+	engine_kick_all();
 }
 
 void engine_start(const struct conf *conf)
@@ -488,6 +388,8 @@ void engine_clear(void)
 	struct wal_op *op;
 
 	persist_clear();
+	quarantine_clear();
+	doubt_clear();
 	while ((r = TAILQ_FIRST(&engine.records)) != NULL) {
 		while ((op = TAILQ_FIRST(&r->watchers)) != NULL) {
 			TAILQ_REMOVE(&r->watchers, op, link);
@@ -503,7 +405,7 @@ void engine_clear(void)
 	engine.hold = true;
 	memset(engine.in_flight, 0, sizeof(engine.in_flight));
 	memset(engine.figures, 0, sizeof(engine.figures));
-	engine.owed = engine.undecided = 0;
+	engine.totals.owed = engine.totals.undecided = 0;
 }
 
 void engine_stop(void)
@@ -525,23 +427,24 @@ static int64_t oldest_owed_by(unsigned i)
 
 uint64_t engine_owed(void)
 {
-	return engine.owed;
+	return engine.totals.owed;
 }
 
 void engine_figures(struct wal_figures *out)
 {
 	const struct record *r;
 
-	out->owed = engine.owed;
-	out->undecided = engine.undecided;
-	out->decided = engine.decided;
-	out->replayed = engine.replayed;
-	out->failures = engine.failures;
+	out->owed = engine.totals.owed;
+	out->undecided = engine.totals.undecided;
+	out->decided = engine.totals.decided;
+	out->replayed = engine.totals.replayed;
+	out->failures = engine.totals.failures;
 	r = TAILQ_FIRST(&engine.records);
 	out->oldest_wall_ms = r != NULL ? r->appended_wall_ms : 0;
 	for (unsigned i = 0; i < health_count(); i++) {
 		out->instances[i] = engine.figures[i];
 		out->instances[i].in_flight = engine.in_flight[i];
+		out->instances[i].quarantined = quarantine_count(i);
 		out->instances[i].oldest_wall_ms = oldest_owed_by(i);
 		out->instances[i].replaying =
 		        engine.figures[i].owed > 0 && instance_up(health_instance(i));

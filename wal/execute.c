@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/failpoint.h"
 #include "core/json_scan.h"
 #include "core/mem.h"
 #include "wal/wal_private.h"
@@ -38,6 +39,7 @@ struct execution {
 	struct op *pending;
 	struct timer rest;
 	uint64_t started_us;
+	bool broken; /* how its last call has ended */
 };
 
 #define TIMEOUT_LEAST 5000u
@@ -59,7 +61,11 @@ static msec time_limit(const struct blob *body)
 static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
                      const char *detail)
 {
-	struct execution_result result = {v, http, body, detail};
+	struct execution_result result = {.verdict = v,
+	                                  .broken = e->broken,
+	                                  .http = http,
+	                                  .body = body,
+	                                  .detail = detail};
 	struct record *r = e->record;
 	unsigned i = e->instance;
 
@@ -120,6 +126,7 @@ static void on_ids_stored(void *arg, enum status s, const struct pg_results *res
 		not_sent(e, "the resolved ids could not be stored");
 		return;
 	}
+	FAILPOINT("filter_stored");
 	take_step(e);
 }
 
@@ -128,6 +135,7 @@ static void store_resolved(struct execution *e, struct blob *ids, size_t count)
 	struct record *r = e->record;
 	struct pg_unit *unit = pg_unit_create();
 
+	FAILPOINT("filter_resolved");
 	r->resolved = ids;
 	e->step = STEP_STORE_IDS;
 	persist_add_fence(unit);
@@ -187,6 +195,7 @@ static bool learn_id(struct execution *e, const struct blob *answer)
 
 static void created(struct execution *e, const struct reply *reply)
 {
+	FAILPOINT("create_executed");
 	if (!learn_id(e, reply->body))
 		conclude(e, VERDICT_UNKNOWN, 0, NULL,
 		         "created, but its id was not understood");
@@ -227,6 +236,7 @@ static void on_sent(struct execution *e, const struct reply *reply, enum verdict
 {
 	const struct record *r = e->record;
 
+	FAILPOINT("execution_answered");
 	if (overtaken(r, v) && !is_delete(r))
 		conclude_overtaken(e, reply);
 	else if (record_creates(r->kind) && reply->http == 409)
@@ -255,6 +265,7 @@ static void on_reply(void *arg, const struct reply *reply)
 	struct execution *e = arg;
 	enum verdict v = verdict_of(reply);
 
+	e->broken = reply->status == STATUS_BROKEN;
 	health_report(health_instance(e->instance), health_signal_of(reply),
 	              reply->detail);
 	switch (e->step) {
@@ -263,6 +274,7 @@ static void on_reply(void *arg, const struct reply *reply)
 		return;
 	case STEP_SET_ASIDE:
 		if (v == VERDICT_APPLIED || v == VERDICT_LOST) {
+			FAILPOINT("set_aside_done");
 			e->step = STEP_SEND;
 			take_step(e);
 			return;
@@ -291,6 +303,7 @@ static void issue(struct execution *e, struct prepared *p)
 
 	if (p->body != NULL)
 		headers_add(&headers, "content-type", "application/json");
+	FAILPOINT("execution_sending");
 	upstream_call(instance_upstream(health_instance(e->instance)), &call, on_reply, e,
 	              &e->pending);
 	headers_clear(&headers);
@@ -354,6 +367,7 @@ static void take_step(struct execution *e)
 		prepare_find_created(&p, r);
 	} else if (r->kind == RECORD_DELETE_WHERE && r->resolved == NULL) {
 		e->step = STEP_RESOLVE;
+		FAILPOINT("filter_appended");
 		prepare_resolve(&p, r, e->instance);
 	} else if (nothing_to_delete(r)) {
 		struct blob *none = blob_create("{\"deleted\":0}", 13);

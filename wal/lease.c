@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/failpoint.h"
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
@@ -99,6 +100,7 @@ static void on_acquired(void *arg, enum status s, const struct pg_results *r)
 	}
 	lease.told_waiting = false;
 	lease.epoch = pg_get_int8(r, 0, 0, 0);
+	FAILPOINT("lease_acquired");
 	granted();
 	log_info("lease", "leading, epoch %lld", (long long)lease.epoch);
 	job_rest(lease.job, RENEW_MS);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "wal/wal_private.h"
@@ -105,7 +106,10 @@ static void on_persisted(void *arg, enum status s, const struct pg_results *resu
 
 	p->sent = false;
 	if (s == STATUS_OK) {
+		FAILPOINT("persist_done");
 		drop(p);
+		if (r->turns[i].late_look)
+			doubt_noted(r, i);
 		engine_persisted(r, i);
 	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(results), "CT001") == 0) {
 		wal_deposed("its epoch is over");
@@ -117,6 +121,11 @@ static void on_persisted(void *arg, enum status s, const struct pg_results *resu
 		/* connected again before we heard of the loss */
 		timer_start(&retry, RETRY_MS, on_retry, NULL);
 	}
+}
+
+static int64_t scope_of_position(const struct record *r, unsigned i)
+{
+	return r->turns[i].apart ? r->collection->id : r->members[0].scope->id;
 }
 
 static void submit(struct persist *p)
@@ -134,9 +143,10 @@ static void submit(struct persist *p)
 		store_add_binding(unit, r->collection, p->instance, &t->local);
 	pg_add(unit, &position, 4,
 	       (struct pg_param[]){pg_int4(store_instance_id(p->instance)),
-	                           pg_int8(r->members[0].scope->id), pg_int8(r->seq),
+	                           pg_int8(scope_of_position(r, p->instance)), pg_int8(r->seq),
 	                           pg_int8(lease_epoch())});
 	p->sent = true;
+	FAILPOINT("persist_sending");
 	pg_submit(wal_pg(), unit, on_persisted, p, &p->pending);
 }
 

@@ -1,5 +1,53 @@
-/* wal/quarantine.c - lanes that cannot go on. */
+/* wal/quarantine.c - lanes that cannot go on.
+ *
+ * What an instance makes of a collection is not what the log says, or it cannot digest a
+ * record: its lane for that collection is parked. It is not read there, its records wait
+ * (scope.c), everything else goes on.
+ *
+ *   quarantine_begin    found out: park, make the row durable, say so
+ *   on_retry, wal_retry try again: the lane moves, and its row goes when nothing of it
+ *                       stands apart any more; or it is parked again
+ *   wal_skip            an operator: leave this record out here, and go on
+ *   quarantine_gone     the collection is deleted: what waits is passed, nothing to heal
+ *
+ * A row that cannot be written is written when PostgreSQL is back, before any position
+ * that relies on it. At a restart the rows park their lanes before anything is executed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/mem.h"
 #include "wal/wal_private.h"
+
+#define RETRY_FIRST_MS 60000u
+#define RETRY_LATER_MS 600000u
+#define WRITE_AGAIN_MS 1000u
+
+enum quarantine_state {
+	STATE_PARKED,
+	STATE_TRYING,  /* the lane moves again; has it healed? */
+	STATE_LEAVING, /* the collection is deleted: the lane is only passed */
+	STATE_ENDED,   /* its row is being removed */
+};
+
+struct quarantine {
+	struct collection *collection; /* held */
+	unsigned instance;
+	enum quarantine_state state;
+	wal_seq seq;
+	enum quarantine_cause cause;
+	int http;
+	char *error;
+	unsigned attempts;
+	int64_t since_wall_ms;
+	struct timer retry, again;
+	msec retry_at; /* 0: not by itself */
+	struct op *pending;
+	TAILQ_ENTRY(quarantine) link;
+};
+
+static TAILQ_HEAD(quarantine_list, quarantine) all = TAILQ_HEAD_INITIALIZER(all);
 
 const char *quarantine_cause_name(enum quarantine_cause cause)
 {
@@ -9,25 +57,385 @@ const char *quarantine_cause_name(enum quarantine_cause cause)
 	return names[cause];
 }
 
+static struct quarantine *find(const struct collection *c, unsigned i)
+{
+	struct quarantine *q;
+
+	TAILQ_FOREACH (q, &all, link)
+		if (q->collection == c && q->instance == i)
+			return q;
+	return NULL;
+}
+
+static void drop(struct quarantine *q)
+{
+	TAILQ_REMOVE(&all, q, link);
+	timer_stop(&q->retry);
+	timer_stop(&q->again);
+	op_cancel(&q->pending);
+	collection_release(&q->collection);
+	free(q->error);
+	free(q);
+}
+
+/* --- its row ----------------------------------------------------------------------- */
+
+static const struct pg_statement keep = {
+        "quarantine",
+        "INSERT INTO chromatid.quarantine (instance, collection, seq, cause, http, error,"
+        " attempts) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        " ON CONFLICT (instance, collection) DO UPDATE SET seq = excluded.seq,"
+        " cause = excluded.cause, http = excluded.http, error = excluded.error,"
+        " attempts = excluded.attempts"};
+
+static const struct pg_statement discard = {
+        "quarantine_end",
+        "DELETE FROM chromatid.quarantine WHERE instance = $1 AND collection = $2"};
+
+static void write_row(void *arg);
+
+static void on_written(void *arg, enum status s, const struct pg_results *r)
+{
+	struct quarantine *q = arg;
+
+	if (s == STATUS_OK && q->state == STATE_ENDED) {
+		drop(q);
+	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0) {
+		wal_deposed("its epoch is over");
+	} else if (s != STATUS_OK) {
+		timer_start(&q->again, WRITE_AGAIN_MS, write_row, q);
+	}
+}
+
+static void write_row(void *arg)
+{
+	struct quarantine *q = arg;
+	struct pg_unit *unit = pg_unit_create();
+	int id = store_instance_id(q->instance);
+
+	op_cancel(&q->pending);
+	timer_stop(&q->again);
+	persist_add_fence(unit);
+	if (q->state == STATE_ENDED)
+		pg_add(unit, &discard, 2,
+		       (struct pg_param[]){pg_int4(id), pg_int8(q->collection->id)});
+	else
+		pg_add(unit, &keep, 7,
+		       (struct pg_param[]){pg_int4(id), pg_int8(q->collection->id),
+		                           pg_int8(q->seq), pg_int4((int)q->cause),
+		                           pg_int4(q->http), pg_text(q->error),
+		                           pg_int4((int)q->attempts)});
+	pg_submit(wal_pg(), unit, on_written, q, &q->pending);
+}
+
+void quarantine_resume(void)
+{
+	struct quarantine *q, *next;
+
+	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, link);
+		if (timer_running(&q->again))
+			write_row(q);
+	}
+}
+
+/* --- trying again ------------------------------------------------------------------ */
+
+static void set_free(struct quarantine *q, enum quarantine_state state)
+{
+	q->state = state;
+	q->retry_at = 0;
+	timer_stop(&q->retry);
+	scope_unpark(q->collection->scope, q->instance);
+}
+
+static void end_if_nothing_is_apart(struct quarantine *q)
+{
+	if (scope_has_apart(q->collection->scope, q->instance))
+		return;
+	log_info("quarantine", "collection %s at %s: the lane goes on",
+	         q->collection->public_id.text,
+	         instance_name(health_instance(q->instance)));
+	q->state = STATE_ENDED;
+	write_row(q);
+}
+
+static bool is_about_content(const struct quarantine *q)
+{
+	return q->cause == QUARANTINE_ACCEPTED || q->cause == QUARANTINE_DIFFERS;
+}
+
+static void try_again(struct quarantine *q)
+{
+	log_info("quarantine", "collection %s at %s: trying again from record %lld on",
+	         q->collection->public_id.text,
+	         instance_name(health_instance(q->instance)), (long long)q->seq);
+	set_free(q, STATE_TRYING);
+	if (is_about_content(q)) /* nothing in the lane tells whether it is healed */
+		end_if_nothing_is_apart(q);
+	engine_kick_scope(q->collection->scope);
+}
+
+static void on_retry(void *arg)
+{
+	try_again(arg);
+}
+
+/* What differs does not become equal by waiting. */
+static void plan_retry(struct quarantine *q)
+{
+	msec wait = q->attempts <= 1 ? RETRY_FIRST_MS : RETRY_LATER_MS;
+
+	if (is_about_content(q))
+		return;
+	q->retry_at = clock_ms() + wait;
+	timer_start(&q->retry, wait, on_retry, q);
+}
+
+/* --- begin ------------------------------------------------------------------------- */
+
+static struct quarantine *create(struct collection *c, unsigned i)
+{
+	struct quarantine *q = mem_new(struct quarantine);
+
+	q->collection = collection_hold(c);
+	q->instance = i;
+	q->since_wall_ms = clock_wall_ms();
+	TAILQ_INSERT_TAIL(&all, q, link);
+	return q;
+}
+
+static void park(struct quarantine *q)
+{
+	q->state = STATE_PARKED;
+	scope_park(scope_of_collection(q->collection), q->instance);
+	plan_retry(q);
+}
+
+void quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
+                      enum quarantine_cause cause, int http, const char *error)
+{
+	struct quarantine *q = find(c, i);
+
+	if (c->life == LIFE_GONE)
+		return;
+	if (q == NULL)
+		q = create(c, i);
+	q->seq = seq;
+	q->cause = cause;
+	q->http = http;
+	free(q->error);
+	q->error = mem_string(error);
+	q->attempts++;
+	log_error("quarantine", "collection %s at %s: record %lld: %s (%s, HTTP %d)",
+	          c->public_id.text, instance_name(health_instance(i)), (long long)seq,
+	          error, quarantine_cause_name(cause), http);
+	park(q);
+	write_row(q);
+	/* What stood behind it in the lanes it has left may go on. */
+	if (c->db->scope != NULL)
+		engine_kick_scope(c->db->scope);
+}
+
+/* --- the end ----------------------------------------------------------------------- */
+
+void quarantine_moved(struct record *r, unsigned i)
+{
+	struct quarantine *q = r->collection != NULL ? find(r->collection, i) : NULL;
+
+	if (q != NULL && (q->state == STATE_TRYING || q->state == STATE_LEAVING))
+		end_if_nothing_is_apart(q);
+}
+
+bool quarantine_passes(const struct record *r, unsigned i)
+{
+	const struct quarantine *q;
+
+	if (TAILQ_EMPTY(&all) || r->collection == NULL ||
+	    r->kind == RECORD_DELETE_COLLECTION)
+		return false;
+	q = find(r->collection, i);
+	return q != NULL && q->state == STATE_LEAVING;
+}
+
+static bool deletes(const struct record *r, const struct collection *c)
+{
+	if (r->kind == RECORD_DELETE_COLLECTION)
+		return r->collection == c;
+	if (r->kind == RECORD_DELETE_DATABASE)
+		return r->database == c->db;
+	return r->kind == RECORD_RESET && c->life == LIFE_GONE;
+}
+
+void quarantine_gone(const struct record *r)
+{
+	struct quarantine *q, *next;
+
+	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, link);
+		if (q->state == STATE_ENDED || q->state == STATE_LEAVING ||
+		    !deletes(r, q->collection))
+			continue;
+		set_free(q, STATE_LEAVING);
+		engine_kick_scope(q->collection->scope);
+	}
+}
+
+void quarantine_clear(void)
+{
+	struct quarantine *q;
+
+	while ((q = TAILQ_FIRST(&all)) != NULL)
+		drop(q);
+}
+
+/* --- after a restart --------------------------------------------------------------- */
+
+static const struct pg_statement load = {
+        "load_quarantine",
+        "SELECT instance, collection, seq, cause, http, error, attempts,"
+        " (extract(epoch FROM since) * 1000)::bigint FROM chromatid.quarantine"};
+
+static const struct pg_statement sweep = {
+        "sweep_quarantine",
+        "DELETE FROM chromatid.quarantine q WHERE NOT EXISTS (SELECT 1 FROM"
+        " chromatid.collection c WHERE c.id = q.collection AND c.life < 2)"
+        " AND NOT EXISTS (SELECT 1 FROM chromatid.log l WHERE"
+        " l.collection = q.collection)"};
+
+void quarantine_add_load(struct pg_unit *unit)
+{
+	pg_add(unit, &sweep, 0, NULL);
+	pg_add(unit, &load, 0, NULL);
+}
+
+void quarantine_loaded(const struct store_load *found, const struct pg_results *r, int at)
+{
+	for (int row = 0; row < pg_rows(r, at + 1); row++) {
+		int i = store_instance_index(pg_get_int8(r, at + 1, row, 0));
+		struct collection *c =
+		        table_get(&found->collections, pg_get_text(r, at + 1, row, 1));
+		struct quarantine *q;
+
+		if (i < 0 || c == NULL)
+			continue;
+		q = create(c, (unsigned)i);
+		q->seq = pg_get_int8(r, at + 1, row, 2);
+		q->cause = (enum quarantine_cause)pg_get_int8(r, at + 1, row, 3);
+		q->http = (int)pg_get_int8(r, at + 1, row, 4);
+		q->error = mem_string(pg_get_text(r, at + 1, row, 5));
+		q->attempts = (unsigned)pg_get_int8(r, at + 1, row, 6);
+		q->since_wall_ms = pg_get_int8(r, at + 1, row, 7);
+		park(q);
+		if (c->life == LIFE_GONE)
+			set_free(q, STATE_LEAVING);
+	}
+}
+
+bool quarantine_covers(const struct record *r, unsigned i)
+{
+	const struct quarantine *q;
+
+	if (r->kind != RECORD_CREATE_COLLECTION && r->kind != RECORD_MODIFY_COLLECTION)
+		return false;
+	q = find(r->collection, i);
+	return q != NULL && r->seq >= q->seq;
+}
+
+/* --- operators --------------------------------------------------------------------- */
+
+static bool is_active(const struct quarantine *q)
+{
+	return q->state == STATE_PARKED || q->state == STATE_TRYING;
+}
+
 void wal_each_quarantine(wal_quarantine_fn *fn, void *arg)
 {
-	(void)fn;
-	(void)arg;
+	int64_t wall = clock_wall_ms();
+	msec now = clock_ms();
+	const struct quarantine *q;
+
+	TAILQ_FOREACH (q, &all, link) {
+		struct wal_quarantine each = {
+		        .in = health_instance(q->instance),
+		        .collection = q->collection,
+		        .seq = q->seq,
+		        .cause = q->cause,
+		        .http = q->http,
+		        .error = q->error,
+		        .attempts = q->attempts,
+		        .owed = q->collection->scope->lanes[q->instance].behind,
+		        .since_wall_ms = q->since_wall_ms,
+		};
+
+		if (q->retry_at > now)
+			each.retry_wall_ms = wall + (int64_t)(q->retry_at - now);
+		if (is_active(q))
+			fn(arg, &each);
+	}
+}
+
+unsigned quarantine_count(unsigned i)
+{
+	const struct quarantine *q;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (q, &all, link)
+		n += is_active(q) && q->instance == i;
+	return n;
 }
 
 unsigned wal_quarantined(void)
 {
-	return 0;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < health_count(); i++)
+		n += quarantine_count(i);
+	return n;
 }
 
 enum status wal_retry(wal_seq seq)
 {
-	(void)seq;
-	return STATUS_NOT_FOUND;
+	enum status found = STATUS_NOT_FOUND;
+	struct quarantine *q, *next;
+
+	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, link);
+		if (q->state != STATE_PARKED || q->seq != seq)
+			continue;
+		try_again(q);
+		found = STATUS_OK;
+	}
+	return found;
+}
+
+static void skip(struct quarantine *q)
+{
+	struct member *head = q->collection->scope->lanes[q->instance].head;
+	bool stands = head != NULL && head->record->seq == q->seq;
+
+	log_warn("quarantine", "collection %s at %s: record %lld is skipped there",
+	         q->collection->public_id.text,
+	         instance_name(health_instance(q->instance)), (long long)q->seq);
+	set_free(q, STATE_TRYING);
+	if (stands && head->record->decision != DECISION_OPEN)
+		engine_done(head->record, q->instance);
+	else if (!stands)
+		end_if_nothing_is_apart(q);
+	engine_kick_scope(q->collection->scope);
 }
 
 enum status wal_skip(wal_seq seq)
 {
-	(void)seq;
-	return STATUS_NOT_FOUND;
+	enum status found = STATUS_NOT_FOUND;
+	struct quarantine *q, *next;
+
+	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, link);
+		if (q->state != STATE_PARKED || q->seq != seq)
+			continue;
+		skip(q);
+		found = STATUS_OK;
+	}
+	return found;
 }

@@ -79,6 +79,29 @@ struct record *record_create(wal_seq seq, const struct wal_write *write)
 	return r;
 }
 
+/* Those who have left first go: a client may come back often. */
+static void drop_unwanted(struct record *r)
+{
+	struct wal_op *op, *next;
+
+	for (op = TAILQ_FIRST(&r->watchers); op != NULL; op = next) {
+		next = TAILQ_NEXT(op, link);
+		if (op_wanted(&op->op))
+			continue;
+		TAILQ_REMOVE(&r->watchers, op, link);
+		wal_op_end(op, STATUS_STOPPED);
+	}
+}
+
+void record_watch(struct record *r, struct wal_op *op)
+{
+	drop_unwanted(r);
+	TAILQ_INSERT_TAIL(&r->watchers, op, link);
+	op->collection = collection_hold(r->collection);
+	if (op_wanted(&op->op))
+		op->appended(op->arg, r->seq);
+}
+
 void record_free(struct record *r)
 {
 	assert(TAILQ_EMPTY(&r->watchers) && r->busy == 0);

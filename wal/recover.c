@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "wal/wal_private.h"
@@ -119,14 +120,15 @@ enum {
 	DECISION,
 	HTTP,
 	INSTANCE,
-	IDS
+	IDS,
+	DIGEST
 };
 
 static const struct pg_statement load_log = {
         "load_log",
         "SELECT l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"
         " l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, o.decision, o.http,"
-        " o.instance, r.ids FROM chromatid.log l"
+        " o.instance, r.ids, l.digest FROM chromatid.log l"
         " LEFT JOIN chromatid.outcome o ON o.seq = l.seq"
         " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND o.decision IS DISTINCT "
         "FROM 2"
@@ -157,6 +159,19 @@ static void load_decision(struct record *rec, const struct pg_results *r, int at
 	}
 }
 
+static void load_digest(struct record *rec, const struct pg_results *r, int at, int row)
+{
+	const void *digest;
+	size_t len;
+
+	if (pg_is_null(r, at, row, DIGEST))
+		return;
+	digest = pg_get_bytes(r, at, row, DIGEST, &len);
+	rec->digested = len == DIGEST_LEN;
+	if (rec->digested)
+		memcpy(rec->digest.bytes, digest, len);
+}
+
 static struct record *load_record(const struct store_load *load,
                                   const struct pg_results *r, int at, int row)
 {
@@ -177,6 +192,7 @@ static struct record *load_record(const struct store_load *load,
 		rec->old_name = mem_string(pg_get_text(r, at, row, OLD_NAME));
 	}
 	rec->body_len = (size_t)pg_get_int8(r, at, row, BODY_LEN);
+	load_digest(rec, r, at, row);
 	rec->appended_wall_ms = pg_get_int8(r, at, row, AT);
 	load_decision(rec, r, at, row);
 	return rec;
@@ -189,13 +205,24 @@ static int64_t primary_scope(const struct record *r)
 	return r->collection != NULL ? r->collection->db->id : 0;
 }
 
+/* Of what changes a collection the position is that of its database, or, where it stood
+ * apart, of the collection: which cannot be past it before it is done. */
+static bool is_durable(const struct record *r, const struct positions *p, unsigned i)
+{
+	bool own = r->collection != NULL &&
+	           position_of(p, i, r->collection->id) >= r->seq;
+
+	return own || (!quarantine_covers(r, i) &&
+	               position_of(p, i, primary_scope(r)) >= r->seq);
+}
+
 /* Its turns that are durable already; true if that is all of them. */
 static bool settled(struct record *r, const struct positions *p)
 {
 	bool all = true;
 
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (position_of(p, i, primary_scope(r)) >= r->seq) {
+		if (is_durable(r, p, i)) {
 			r->turns[i].state = TURN_DURABLE;
 		} else {
 			r->turns[i].doubt = true;
@@ -260,6 +287,9 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	store_loaded(&load, r, 2);
 	positions_load(&positions, r, 2 + STORE_LOAD_STATEMENTS);
 	create_scopes(&load);
+	quarantine_loaded(&load, r, 4 + STORE_LOAD_STATEMENTS);
+	doubt_loaded(&load, r, 6 + STORE_LOAD_STATEMENTS);
+	FAILPOINT("recovery_loaded");
 	n = load_records(&load, &positions, r, 3 + STORE_LOAD_STATEMENTS);
 	positions_clear(&positions);
 	store_load_clear(&load);
@@ -279,6 +309,8 @@ static void load_everything(struct recovery *rec, wal_seq floor)
 	store_add_load(unit, floor);
 	pg_add(unit, &load_positions, 0, NULL);
 	pg_add(unit, &load_log, 1, (struct pg_param[]){pg_int8(floor)});
+	quarantine_add_load(unit);
+	doubt_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

@@ -7,7 +7,12 @@
  * The next record of a lane is sent only when the position of the one before is durable,
  * so that after a crash at most one is in doubt, and re-executing one record in its own
  * place is harmless. A run of one kind of item write is re-executable as a whole (nothing
- * in it can flip whether an item exists) and need not wait. */
+ * in it can flip whether an item exists) and need not wait.
+ *
+ * A collection's lane may be parked at an instance (quarantine.c): nothing of it is
+ * executed there. What changes the collection then stands apart: it keeps its place in
+ * the collection's lane only, so that the rest of the database does not wait for it. A
+ * delete never stands apart: the next collection of that name must come behind it. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -62,6 +67,77 @@ struct scope *scope_of_database(struct database *db)
 		db->scope = scope_create(db->id, db->id);
 	return db->scope;
 }
+
+/* --- standing apart ----------------------------------------------------------------- */
+
+static bool is_own(const struct record *r, const struct scope *s)
+{
+	return r->collection != NULL && r->collection->scope == s;
+}
+
+static bool waits_in(const struct member *m, unsigned i)
+{
+	return !m->record->turns[i].apart || is_own(m->record, m->scope);
+}
+
+/* The first from here on whose turn in this lane is to come. */
+static struct member *next_waiting(struct member *m, unsigned i)
+{
+	while (m != NULL && !waits_in(m, i))
+		m = TAILQ_NEXT(m, link);
+	return m;
+}
+
+static bool may_stand_apart(const struct record *r)
+{
+	return r->kind == RECORD_CREATE_COLLECTION || r->kind == RECORD_MODIFY_COLLECTION;
+}
+
+static void stand_apart(struct record *r, unsigned i)
+{
+	if (!may_stand_apart(r) || r->turns[i].apart)
+		return;
+	r->turns[i].apart = true;
+	for (unsigned k = 0; k < r->n_members; k++) {
+		struct lane *lane = &r->members[k].scope->lanes[i];
+
+		if (is_own(r, r->members[k].scope))
+			continue;
+		lane->behind--;
+		if (lane->head == &r->members[k])
+			lane->head = next_waiting(lane->head, i);
+	}
+}
+
+void scope_park(struct scope *s, unsigned i)
+{
+	s->lanes[i].parked = true;
+	for (struct member *m = s->lanes[i].head; m != NULL; m = TAILQ_NEXT(m, link))
+		stand_apart(m->record, i);
+}
+
+void scope_unpark(struct scope *s, unsigned i)
+{
+	s->lanes[i].parked = false;
+}
+
+bool scope_is_held(const struct record *r)
+{
+	for (unsigned k = 0; k < r->n_members; k++)
+		if (r->members[k].scope->held)
+			return true;
+	return false;
+}
+
+bool scope_has_apart(const struct scope *s, unsigned i)
+{
+	for (struct member *m = s->lanes[i].head; m != NULL; m = TAILQ_NEXT(m, link))
+		if (m->record->turns[i].apart)
+			return true;
+	return false;
+}
+
+/* --- members ------------------------------------------------------------------------ */
 
 static void enter(struct record *r, struct scope *s)
 {
@@ -136,6 +212,9 @@ void scope_enter(struct record *r)
 	} else if (r->collection != NULL) {
 		enter(r, scope_of_database(r->collection->db));
 		enter(r, scope_of_collection(r->collection));
+		for (unsigned i = 0; i < health_count(); i++)
+			if (r->collection->scope->lanes[i].parked)
+				stand_apart(r, i);
 	} else {
 		enter(r, scope_all());
 		if (r->database != NULL)
@@ -152,9 +231,10 @@ static void leave(struct member *m)
 	struct scope *s = m->scope;
 
 	for (unsigned i = 0; i < health_count(); i++) {
-		s->lanes[i].behind -= m->record->turns[i].state < TURN_DONE;
+		if (waits_in(m, i))
+			s->lanes[i].behind -= m->record->turns[i].state < TURN_DONE;
 		if (s->lanes[i].head == m)
-			s->lanes[i].head = TAILQ_NEXT(m, link);
+			s->lanes[i].head = next_waiting(TAILQ_NEXT(m, link), i);
 	}
 	TAILQ_REMOVE(&s->members, m, link);
 	if (s->orphan && TAILQ_EMPTY(&s->members))
@@ -178,7 +258,10 @@ bool scope_may_execute(const struct record *r, unsigned i)
 	for (unsigned k = 0; k < r->n_members; k++) {
 		const struct lane *lane = &r->members[k].scope->lanes[i];
 
-		if (lane->head != &r->members[k] || !position_allows(r, lane))
+		if (!waits_in(&r->members[k], i))
+			continue;
+		if (lane->head != &r->members[k] || lane->parked ||
+		    !position_allows(r, lane))
 			return false;
 	}
 	return true;
@@ -199,8 +282,10 @@ void scope_done(struct record *r, unsigned i)
 	for (unsigned k = 0; k < r->n_members; k++) {
 		struct lane *lane = &r->members[k].scope->lanes[i];
 
+		if (!waits_in(&r->members[k], i))
+			continue;
 		assert(lane->head == &r->members[k]);
-		lane->head = TAILQ_NEXT(&r->members[k], link);
+		lane->head = next_waiting(TAILQ_NEXT(&r->members[k], link), i);
 		lane->done = r->seq;
 		lane->behind--;
 		lane->passed++;
@@ -214,7 +299,8 @@ void scope_done(struct record *r, unsigned i)
 void scope_durable(struct record *r, unsigned i)
 {
 	for (unsigned k = 0; k < r->n_members; k++)
-		r->members[k].scope->lanes[i].undurable--;
+		if (waits_in(&r->members[k], i))
+			r->members[k].scope->lanes[i].undurable--;
 }
 
 bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most,
@@ -224,7 +310,8 @@ bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigne
 	const struct member *head = lanes[j].head;
 
 	*passed = lanes[j].passed;
-	return lanes[j].behind > lanes[i].behind + most &&
+	return head != NULL && !lanes[j].parked &&
+	       lanes[j].behind > lanes[i].behind + most &&
 	       head->record->turns[j].failures == 0;
 }
 
@@ -233,6 +320,8 @@ bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigne
  * be done here. What is under way here only may show or not; it will not vanish again. */
 bool scope_current(const struct scope *s, unsigned i)
 {
+	if (s != NULL && s->lanes[i].parked)
+		return false;
 	for (unsigned j = 0; s != NULL && j < health_count(); j++)
 		if (j != i && s->lanes[i].done < s->lanes[j].sent)
 			return false;

@@ -1,6 +1,7 @@
 /* wal/upkeep.c - the job that keeps the log short: it notes for each instance up to where
  * nothing is owed, and removes, a little at a time, what is below all of them and older
- * than the retention. */
+ * than the retention. The keys of records go first: a key without its record would have
+ * no answer. */
 #include "core/job.h"
 #include "core/log.h"
 #include "wal/wal_private.h"
@@ -15,6 +16,13 @@ static msec retention;
 static const struct pg_statement set_floor = {
         "set_floor",
         "UPDATE chromatid.instance SET floor = greatest(floor, $2) WHERE id = $1"};
+
+static const struct pg_statement trim_keys = {
+        "trim_keys",
+        "DELETE FROM chromatid.idempotency WHERE key IN"
+        " (SELECT key FROM chromatid.idempotency WHERE seq <="
+        "  (SELECT min(floor) FROM chromatid.instance)"
+        "  AND at < now() - $1::bigint * interval '1 ms' ORDER BY at LIMIT " AT_ONCE ")"};
 
 static const struct pg_statement trim = {
         "trim",
@@ -50,6 +58,7 @@ static void run(struct job *self, void *arg)
 		pg_add(unit, &set_floor, 2,
 		       (struct pg_param[]){pg_int4(store_instance_id(i)),
 		                           pg_int8(engine_floor(i))});
+	pg_add(unit, &trim_keys, 1, (struct pg_param[]){pg_int8((int64_t)retention)});
 	pg_add(unit, &trim, 1, (struct pg_param[]){pg_int8((int64_t)retention)});
 	pg_submit(wal_pg(), unit, on_kept, NULL, &pending);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/timer.h"
@@ -71,6 +72,7 @@ static void on_change(void *arg, enum pg_state now, const char *why)
 		log_info("postgres", "%s session up", name);
 		if (pg == wal.log) {
 			append_resume();
+			quarantine_resume();
 			persist_resume();
 		}
 		begin();
@@ -89,6 +91,7 @@ void wal_start(const struct conf *conf)
 	engine_start(conf);
 	lease_start();
 	upkeep_start(conf->wal_retention);
+	doubt_start(conf->late_check);
 	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
 	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
 	pg_start(wal.log);
@@ -108,6 +111,7 @@ static void forget_everything(enum status s)
 	wal.leads = false;
 	lease_lost();
 	append_clear(s);
+	key_clear(s);
 	engine_clear();
 	catalogue_clear();
 }
@@ -155,6 +159,7 @@ static void on_drain_look(void *arg)
 		timer_start(&wal.drain, DRAIN_LOOK_MS, on_drain_look, NULL);
 		return;
 	}
+	FAILPOINT("shutdown_drained");
 	if (lease_epoch() > 0 && pg_state(wal.control) == PG_UP)
 		lease_release(wal.drained, wal.drained_arg);
 	else
@@ -176,6 +181,7 @@ void wal_stop(void)
 	timer_stop(&wal.drain);
 	op_cancel(&wal.migrating);
 	upkeep_stop();
+	doubt_stop();
 	lease_stop();
 	pg_destroy(&wal.log);
 	pg_destroy(&wal.control);
@@ -186,10 +192,34 @@ void wal_stop(void)
 
 /* --- writes ------------------------------------------------------------------------ */
 
+void wal_public_ids(struct blob **answer, const struct uuid *local,
+                    const struct uuid *public_id)
+{
+	size_t len = blob_len(*answer);
+	char *bytes;
+
+	if (len == 0 || uuid_none(local) || uuid_none(public_id))
+		return;
+	bytes = mem_copy(blob_bytes(*answer), len);
+	rewrite_id(bytes, len, local, public_id);
+	blob_unref(answer);
+	*answer = blob_adopt(bytes, len);
+}
+
+static void with_public_ids(struct wal_op *w)
+{
+	const struct collection *c = w->collection;
+	struct wal_outcome *o = &w->outcome;
+
+	if (c != NULL && o->by != NULL && o->http >= 400)
+		wal_public_ids(&o->body, &c->local[instance_index(o->by)], &c->public_id);
+}
+
 static void deliver(struct op *op)
 {
 	struct wal_op *w = (struct wal_op *)op;
 
+	with_public_ids(w);
 	w->decided(w->arg, w->status, &w->outcome);
 }
 
@@ -198,6 +228,7 @@ static void release(struct op *op)
 	struct wal_op *w = (struct wal_op *)op;
 
 	blob_unref(&w->outcome.body);
+	collection_release(&w->collection);
 	free(w);
 }
 
@@ -207,8 +238,8 @@ void wal_op_end(struct wal_op *op, enum status s)
 	op_end(&op->op);
 }
 
-void wal_write(const struct wal_write *write, wal_appended_fn *appended,
-               wal_decided_fn *decided, void *arg, struct op **slot)
+static struct wal_op *begin_op(wal_appended_fn *appended, wal_decided_fn *decided,
+                               void *arg, struct op **slot)
 {
 	struct wal_op *w = mem_new(struct wal_op);
 
@@ -218,8 +249,54 @@ void wal_write(const struct wal_write *write, wal_appended_fn *appended,
 	w->decided = decided;
 	w->arg = arg;
 	op_begin(&w->op, slot);
+	return w;
+}
+
+static void write_once(const struct wal_write *write, struct wal_op *w)
+{
+	struct digest d;
+	bool digested = join_digest(write, &d);
+	struct record *earlier = digested ? join_find(write, &d) : NULL;
+
+	if (earlier != NULL)
+		record_watch(earlier, w);
+	else if (!digested || !append_join(write, &d, w))
+		append_write(write, digested ? &d : NULL, w);
+}
+
+void wal_write(const struct wal_write *write, wal_appended_fn *appended,
+               wal_decided_fn *decided, void *arg, struct op **slot)
+{
+	struct wal_op *w = begin_op(appended, decided, arg, slot);
+
 	if (wal_ready())
-		append_write(write, w);
+		write_once(write, w);
+	else
+		wal_op_end(w, STATUS_LOG_UNAVAILABLE);
+}
+
+bool wal_join(const struct wal_write *write, wal_appended_fn *appended,
+              wal_decided_fn *decided, void *arg, struct op **slot)
+{
+	struct digest d;
+	struct record *earlier;
+
+	if (!wal.leads || !join_digest(write, &d))
+		return false;
+	earlier = join_find(write, &d);
+	if (earlier == NULL)
+		return false;
+	record_watch(earlier, begin_op(appended, decided, arg, slot));
+	return true;
+}
+
+void wal_repeat(const struct wal_key *key, wal_appended_fn *appended,
+                wal_decided_fn *decided, void *arg, struct op **slot)
+{
+	struct wal_op *w = begin_op(appended, decided, arg, slot);
+
+	if (wal_ready())
+		key_look(key, w);
 	else
 		wal_op_end(w, STATUS_LOG_UNAVAILABLE);
 }
@@ -236,11 +313,17 @@ bool wal_executing(wal_seq seq)
 
 /* --- reads ------------------------------------------------------------------------- */
 
-bool wal_current(const struct instance *in, const struct collection *c)
+bool wal_readable(const struct instance *in, const struct collection *c)
 {
 	unsigned i = instance_index(in);
 
-	return !uuid_none(&c->local[i]) && scope_current(c->scope, i);
+	return !uuid_none(&c->local[i]) &&
+	       (c->scope == NULL || !c->scope->lanes[i].parked);
+}
+
+bool wal_current(const struct instance *in, const struct collection *c)
+{
+	return wal_readable(in, c) && scope_current(c->scope, instance_index(in));
 }
 
 bool wal_database_current(const struct instance *in, const struct database *db)

@@ -12,6 +12,7 @@
 
 #include "core/blob.h"
 #include "core/conf.h"
+#include "core/digest.h"
 #include "core/metrics.h"
 #include "core/op.h"
 #include "core/status.h"
@@ -39,6 +40,12 @@ enum record_kind {
 
 const char *record_kind_name(enum record_kind kind);
 
+/* An Idempotency-Key, and a digest of the request it was given to. */
+struct wal_key {
+	const char *text;
+	struct digest fingerprint;
+};
+
 struct wal_write {
 	enum record_kind kind;
 	struct collection *collection; /* item writes, modify, delete collection */
@@ -47,12 +54,13 @@ struct wal_write {
 	const char *name;  /* create *: the name; modify: the new name or NULL */
 	struct blob *body; /* as it is to be sent */
 	bool embeddings;   /* an item write that carries some */
+	const struct wal_key *key; /* NULL: none */
 };
 
 struct wal_outcome {
 	wal_seq seq;
 	int http;
-	struct blob *body;            /* with the ids of the instance that gave it */
+	struct blob *body;            /* as clients may see it; NULL: not kept */
 	struct instance *by;          /* may be NULL after a restart */
 	uint64_t log_us, upstream_us; /* time to durability, time at the instance */
 };
@@ -61,7 +69,7 @@ struct wal_outcome {
 typedef void(wal_appended_fn)(void *arg, wal_seq seq);
 /* How it ended:
  *   STATUS_OK               decided; `outcome` has the answer, 2xx or a refusal
- *   STATUS_CONFLICT         the name is taken: not logged
+ *   STATUS_CONFLICT         the name is taken, or the key: not logged
  *   STATUS_NOT_FOUND        gone meanwhile: not logged
  *   STATUS_LOG_UNAVAILABLE  not logged, nothing has happened
  *   STATUS_BUSY             too many writes wait for the log: not logged
@@ -81,11 +89,26 @@ bool wal_connected(void);
 
 void wal_write(const struct wal_write *write, wal_appended_fn *appended,
                wal_decided_fn *decided, void *arg, struct op **slot);
+/* Only joins: true if an earlier record of the same write, undecided and listened to by
+ * nobody (join.c), is waited for now; its place is told before this returns. For a delete
+ * of a collection that is gone already `database` and its name or id as `name` say which;
+ * of a database, tenant and name. */
+bool wal_join(const struct wal_write *write, wal_appended_fn *appended,
+              wal_decided_fn *decided, void *arg, struct op **slot);
+/* What has become of the write with that key? Ends as wal_write() does, once it is
+ * decided, and if there is none
+ *   STATUS_NOT_FOUND  nothing has that key: make the write
+ *   STATUS_CONFLICT   it was given to another request
+ *   STATUS_UNKNOWN    it is in the log, its outcome is not known any more */
+void wal_repeat(const struct wal_key *key, wal_appended_fn *appended,
+                wal_decided_fn *decided, void *arg, struct op **slot);
 /* Is an instance at work on that record now? */
 bool wal_executing(wal_seq seq);
 
 /* May a read of it go to this instance: has it executed everything sent so far? */
 bool wal_current(const struct instance *in, const struct collection *c);
+/* May it at all, if it is behind: does it have the collection, out of quarantine? */
+bool wal_readable(const struct instance *in, const struct collection *c);
 bool wal_database_current(const struct instance *in, const struct database *db);
 /* Records this instance still lacks of the collection. */
 uint64_t wal_behind(const struct instance *in, const struct collection *c);
@@ -130,6 +153,7 @@ struct wal_instance_figures {
 	int64_t oldest_wall_ms; /* 0: none */
 	uint64_t executed, refused, unknown;
 	unsigned in_flight;
+	unsigned quarantined; /* lanes */
 	bool replaying;       /* up and behind */
 	char last_error[200]; /* "" if none */
 };

@@ -36,9 +36,16 @@ enum turn_state {
 struct turn {
 	enum turn_state state;
 	bool doubt;          /* it may have been executed before: sent, no clear answer */
+	bool late_look;      /* an answer was lost: its ids are looked at again later */
 	bool blocked;        /* too many in flight at the instance */
-	unsigned failures;   /* executions that ended without a verdict */
-	unsigned errors_500; /* of those, answered 500 */
+	bool apart;          /* it stands in its collection's lane only: scope.c */
+	bool broken;         /* the connection broke: has it killed the instance? */
+	unsigned failures;   /* executions that ended without a verdict ... */
+	unsigned errors_500; /* ... of those, answered 500 ... */
+	unsigned unknown;    /* ... or anything else that is no answer ... */
+	unsigned lost;       /* ... or that the collection is not there */
+	unsigned deaths;     /* of the instance, while it was executed there */
+	msec broken_at, troubled_at;
 	struct execution *execution; /* while SENT, or QUEUED and resting */
 	struct uuid local;           /* a create of a collection, DONE: its id there */
 	struct record *record;
@@ -51,6 +58,8 @@ enum decision {
 	DECISION_REJECTED,            /* a refusal: the others skip it ... */
 	DECISION_REJECTED_EVERYWHERE, /* ... or must be refused it too (it may have set
 	                                 the collection's dimension) */
+	DECISION_GIVEN_UP, /* no instance gave a clear answer, or it killed them:
+	                      never sent again */
 };
 
 struct member {
@@ -75,6 +84,8 @@ struct record {
 	char *old_name;    /* of a rename */
 	struct blob *body; /* NULL when it must be fetched from the log first */
 	size_t body_len;
+	struct digest digest;  /* of the body, if it may be joined: join.c */
+	bool digested;
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
 	int64_t appended_wall_ms;
@@ -97,6 +108,7 @@ struct lane {
 	struct member *head;  /* whose turn is next; NULL: caught up */
 	wal_seq done;         /* the last record executed (or passed) here */
 	wal_seq sent;         /* the highest one sent here; may be more than done */
+	bool parked;          /* in quarantine: nothing is executed */
 	unsigned behind;      /* records it has not done ... */
 	uint64_t passed;      /* ... and has done, ever */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
@@ -107,6 +119,7 @@ struct scope {
 	int64_t id;
 	int64_t database;       /* the one it is, or lies in; 0: everything */
 	bool orphan;            /* nobody but its members knows it any more */
+	bool held;              /* new records wait: the lanes are being compared */
 	LIST_ENTRY(scope) link; /* unless orphan */
 	TAILQ_HEAD(member_list, member) members;
 	struct lane lanes[];
@@ -119,15 +132,21 @@ struct wal_op {
 	wal_decided_fn *decided;
 	void *arg;
 	enum status status;
+	struct collection *collection; /* of its record; held; NULL: none */
 	struct wal_outcome outcome;
 	TAILQ_ENTRY(wal_op) link;
 };
 
 void wal_op_end(struct wal_op *op, enum status s);
+/* In a refusal: the instance's id of the collection becomes the one clients know. */
+void wal_public_ids(struct blob **answer, const struct uuid *local,
+                    const struct uuid *public_id);
 
 /* --- record.c ---------------------------------------------------------------------- */
 struct record *record_create(wal_seq seq, const struct wal_write *write);
 void record_free(struct record *r);
+/* From now on `op` waits for the record's outcome; it is told the place at once. */
+void record_watch(struct record *r, struct wal_op *op);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
@@ -146,6 +165,12 @@ void scope_sent(struct record *r, unsigned i);
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
+/* A collection's lane stands still, and what changes the collection stands apart. */
+void scope_park(struct scope *s, unsigned i);
+void scope_unpark(struct scope *s, unsigned i);
+/* A comparison of its lanes is under way. */
+bool scope_is_held(const struct record *r);
+bool scope_has_apart(const struct scope *s, unsigned i);
 /* In the lane of its position, is j further behind than i by more than that, and coming?
  * *passed: the records j has done there, ever. */
 bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most,
@@ -164,7 +189,7 @@ enum verdict {
 enum verdict verdict_of(const struct reply *reply);
 const char *verdict_name(enum verdict v);
 
-/* --- engine.c: whose turn it is, and what a verdict means -------------------------- */
+/* --- engine.c: whose turn it is ---------------------------------------------------- */
 void engine_start(const struct conf *conf);
 void engine_stop(void);
 void engine_clear(void);            /* forget all records (deposed, or stopping) */
@@ -176,9 +201,63 @@ void engine_abandon(const char *why);
 void engine_hold(bool hold); /* no new executions */
 unsigned engine_in_flight(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
+/* The turn is over: its position is on its way, the lanes move on. */
+void engine_done(struct record *r, unsigned i);
+void engine_let_go(struct record *r); /* of its body, when there is much in memory */
+void engine_kick_scope(const struct scope *s); /* the heads of its lanes */
+void engine_tell(struct record *r);            /* how it ended, to those who wait */
+struct engine_totals {
+	uint64_t owed, undecided, decided, replayed, failures;
+};
+struct engine_totals *engine_totals(void);
+struct wal_instance_figures *engine_counts(unsigned i);
 void engine_figures(struct wal_figures *out);
 uint64_t engine_owed(void);
 struct record *engine_find(wal_seq seq);
+
+/* --- judge.c: what a verdict means ---------------------------------------------------
+ */
+struct execution_result;
+void judge_executed(struct record *r, unsigned i, const struct execution_result *result);
+void judge_down(struct record *r, unsigned i); /* instance i is down now */
+
+/* --- pace.c, suspect.c: what a new record waits for ----------------------------------
+ */
+bool pace_holds(struct record *r, unsigned i);
+/* It was in flight at another instance whose connection broke: is that one dead of it? */
+bool suspect_holds(const struct record *r, unsigned i);
+void suspect_broken(struct record *r, unsigned i);
+/* i is down now: counts its death; true if that is one too many. */
+bool suspect_died(struct record *r, unsigned i);
+
+/* --- quarantine.c --------------------------------------------------------------------
+ */
+void quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
+                      enum quarantine_cause cause, int http, const char *error);
+/* The turn of a record in a lane that is tried again, or left, has come to its end. */
+void quarantine_moved(struct record *r, unsigned i);
+unsigned quarantine_count(unsigned i); /* at that instance */
+bool quarantine_passes(const struct record *r, unsigned i);
+void quarantine_gone(const struct record *r); /* it deletes: nothing is left to heal */
+void quarantine_resume(void);                 /* PostgreSQL is back */
+void quarantine_clear(void);
+void quarantine_add_load(struct pg_unit *unit);
+struct store_load;
+void quarantine_loaded(const struct store_load *load, const struct pg_results *r, int at);
+/* Its row says that what stands apart there is counted by the collection's position. */
+bool quarantine_covers(const struct record *r, unsigned i);
+
+/* --- doubt.c: a later look at what was in doubt --------------------------------------
+ */
+void doubt_add(struct pg_unit *unit, const struct record *r, unsigned i);
+void doubt_noted(const struct record *r, unsigned i); /* its row is durable */
+void doubt_add_load(struct pg_unit *unit);
+void doubt_loaded(const struct store_load *load, const struct pg_results *r, int at);
+void doubt_start(msec after);
+void doubt_clear(void);
+void doubt_stop(void);
+/* compare.c, pure: two answers to the same `get`. */
+bool compare_items(const struct blob *a, const struct blob *b);
 
 /* --- decision.c -------------------------------------------------------------------- */
 void decision_to_catalogue(struct record *r, bool accepted);
@@ -186,6 +265,7 @@ void decision_to_catalogue(struct record *r, bool accepted);
 /* --- execute.c: one record at one instance ----------------------------------------- */
 struct execution_result {
 	enum verdict verdict;
+	bool broken; /* the connection broke under it */
 	int http;
 	struct blob *body;
 	const char *detail;
@@ -210,6 +290,11 @@ void prepare_modify(struct prepared *p, const struct record *r, unsigned i);
 void prepare_set_aside(struct prepared *p, const struct record *r, unsigned i);
 void prepare_delete(struct prepared *p, const struct record *r, unsigned i);
 void prepare_reset(struct prepared *p);
+/* A `get` of what a write has named: the first `most` of its ids, with their embeddings
+ * if they are no more than `embedded`. NULL: it names none. */
+struct blob *question_about(const char *body, size_t len, size_t most, size_t embedded);
+void prepare_get(struct prepared *p, const struct collection *c, unsigned i,
+                 struct blob *question);
 void prepared_clear(struct prepared *p);
 /* {"ids":[...]} out of the answer to prepare_resolve(); NULL: not understood */
 struct blob *resolved_from(const struct blob *answer, size_t *count);
@@ -226,13 +311,32 @@ void persist_add_fence(struct pg_unit *unit);
 /* --- append.c ---------------------------------------------------------------------- */
 void append_start(void);
 void append_lost_session(int pid); /* the session whose commits may be unknown */
-void append_write(const struct wal_write *write, struct wal_op *op);
+/* `digest` NULL: it is not to be joined. */
+void append_write(const struct wal_write *write, const struct digest *digest,
+                  struct wal_op *op);
+/* The same write is on its way to the log, and nobody waits for it: `op` does now. */
+bool append_join(const struct wal_write *w, const struct digest *d, struct wal_op *op);
+bool append_all_known(void); /* of no append is it unknown whether it is in the log */
 void append_resume(void); /* PostgreSQL is back: find out about lost appends */
 void append_clear(enum status s);
 wal_seq append_last_seq(void);
 void append_loaded(wal_seq last);
 uint64_t append_us_sum(void);
 const struct metric_histogram *append_seconds(void);
+
+/* --- join.c, pure; key.c: the same write, sent again ------------------------------- */
+bool join_digest(const struct wal_write *w, struct digest *out); /* false: none */
+bool join_same(const struct wal_write *earlier, const struct wal_write *w);
+struct record *join_find(const struct wal_write *w, const struct digest *d);
+void key_add(struct pg_unit *unit, const struct wal_key *key, const struct uuid *op);
+void key_look(const struct wal_key *key, struct wal_op *op);
+void key_clear(enum status s);
+
+/* --- append_sql.c: what is appended, with its own id (op), the public id of a database
+ * that is created, and its digest (NULL: none); the bytes stay the caller's. */
+void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
+                    const struct uuid *op, const struct uuid *public_id,
+                    const struct digest *digest);
 
 /* --- lease.c, recover.c, schema.c, upkeep.c ---------------------------------------- */
 void lease_start(void);

@@ -29,11 +29,18 @@ def shared_world(postgres, tmp_path_factory):
         yield world
 
 
+@pytest.fixture(scope="module")
+def relayed_world(postgres, tmp_path_factory):
+    with World(postgres, tmp_path_factory.mktemp("relayed"), relays=True) as world:
+        yield world
+
+
 @pytest.fixture(autouse=True)
 def revive(request):
     """A test that failed half way leaves no dead server to the next one in its module."""
-    if "shared_world" in request.fixturenames:
-        request.getfixturevalue("shared_world").revive()
+    for name in ("shared_world", "relayed_world"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).revive()
 
 
 @pytest.fixture
@@ -56,7 +63,7 @@ def pytest_runtest_makereport(item):
     """What the proxy said last is part of the report of a failed test."""
     report = (yield).get_result()
     if report.failed:
-        for name in ("world", "shared_world"):
+        for name in ("world", "shared_world", "relayed_world"):
             if name in item.funcargs:
                 log = item.funcargs[name].proxy.log().splitlines()
                 told = [line for line in log if '"op":"status"' not in line]

@@ -199,6 +199,14 @@ static bool is_refused(const struct work *w)
 	return false;
 }
 
+static bool violates(const struct work *w)
+{
+	for (int i = 0; i < w->n; i++)
+		if (fake_tables_violates(&w->parts[i]))
+			return true;
+	return false;
+}
+
 static int end_session(int pid)
 {
 	struct lingering *l, *next;
@@ -224,6 +232,8 @@ static const char *execute(const struct work *w, struct pg_results *r)
 
 	if (is_refused(w))
 		return "53100";
+	if (violates(w))
+		return "23505";
 	r->n = w->n;
 	r->sets = mem_array((size_t)w->n + 1, sizeof(struct fake_set));
 	for (int i = 0; i < w->n && state[0] == '\0'; i++) {

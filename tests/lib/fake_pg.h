@@ -35,13 +35,16 @@ struct fake_log {
 	char op[40];
 	char *name, *old_name, *body;
 	int body_len;
-	bool no_body, embeddings;
+	bool no_body, embeddings, no_digest;
+	unsigned char digest[16];
 	int decision, http, instance; /* decision 0: none yet */
 	char *ids;                    /* resolved; NULL: none */
+	char *answer;
 };
 unsigned fake_pg_log_count(void);
 const struct fake_log *fake_pg_log(unsigned k); /* in order of seq */
 const struct fake_log *fake_pg_log_seq(int64_t seq);
+unsigned fake_pg_keys(void); /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
 bool fake_pg_database_gone(int64_t id);
 void fake_pg_database(int64_t id, const char **tenant, const char **name);

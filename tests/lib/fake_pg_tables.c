@@ -47,6 +47,22 @@ struct position_row {
 	int64_t instance, scope, seq;
 };
 
+struct key_row {
+	char *key;
+	unsigned char fingerprint[16];
+	int64_t seq, at_ms;
+};
+
+struct quarantine_row {
+	int64_t instance, collection, seq, cause, http, attempts, since_ms;
+	char *error;
+};
+
+struct doubt_row {
+	int64_t seq, instance, collection, looks;
+	msec due;
+};
+
 #define rows_of(type)                                                                    \
 	struct {                                                                         \
 		struct type *at;                                                         \
@@ -70,6 +86,9 @@ static struct {
 	rows_of(binding_row) bindings;
 	rows_of(instance_row) instances;
 	rows_of(position_row) positions;
+	rows_of(key_row) keys;
+	rows_of(quarantine_row) quarantines;
+	rows_of(doubt_row) doubts;
 } db;
 
 /* --- results --------------------------------------------------------------------------
@@ -293,6 +312,9 @@ static void append(struct fake_set *set, int64_t collection, int64_t database)
 	};
 
 	snprintf(l.op, sizeof(l.op), "%s", text(1));
+	l.no_digest = now.params[10].kind == PG_NULL;
+	if (!l.no_digest)
+		memcpy(l.digest, now.params[10].bytes, sizeof(l.digest));
 	add_row(&db.log, l);
 	fake_set_number(set, db.clock);
 }
@@ -344,12 +366,12 @@ static void append_create_database(struct fake_set *set)
 {
 	const struct database_row *d;
 
-	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(11)) == 0 &&
+	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(12)) == 0 &&
 	                               strcmp(d->name, text(5)) == 0) return;
 	db.clock++;
 	add_row(&db.databases, (struct database_row){.id = db.clock,
-	                                             .public_id = mem_string(text(12)),
-	                                             .tenant = mem_string(text(11)),
+	                                             .public_id = mem_string(text(13)),
+	                                             .tenant = mem_string(text(12)),
 	                                             .name = mem_string(text(5))});
 	append(set, number(3), db.clock);
 }
@@ -384,6 +406,77 @@ static void find_op(struct fake_set *set)
 	        fake_set_number(set, l->seq);
 }
 
+/* --- keys
+ * --------------------------------------------------------------------------------- */
+
+static const struct key_row *key_of(const char *key)
+{
+	const struct key_row *k;
+
+	each_row(k, &db.keys) if (strcmp(k->key, key) == 0) return k;
+	return NULL;
+}
+
+static void note_key(struct fake_set *set)
+{
+	struct key_row row = {.at_ms = clock_wall_ms()};
+	const struct fake_log *l;
+
+	(void)set;
+	each_row(l, &db.log) if (strcmp(l->op, text(3)) == 0) row.seq = l->seq;
+	if (row.seq == 0)
+		return;
+	row.key = mem_string(text(1));
+	memcpy(row.fingerprint, now.params[1].bytes, sizeof(row.fingerprint));
+	add_row(&db.keys, row);
+}
+
+bool fake_tables_violates(const struct fake_part *part)
+{
+	return part->name != NULL && strcmp(part->name, "note_key") == 0 &&
+	       key_of(part->params[0].text) != NULL;
+}
+
+static void find_key(struct fake_set *set)
+{
+	const struct key_row *k = key_of(text(1));
+	const struct fake_log *l = k != NULL ? log_of(k->seq) : NULL;
+
+	if (k == NULL)
+		return;
+	put_number(set, k->seq);
+	put_len(set, (const char *)k->fingerprint, sizeof(k->fingerprint));
+	put_number_or_null(set, l != NULL ? l->http : 0);
+	put(set, l != NULL ? l->answer : NULL);
+	put_number_or_null(set, l != NULL ? l->instance : 0);
+	put(set, NULL);
+	put(set, NULL);
+	end_row(set);
+}
+
+static void trim_keys(struct fake_set *set)
+{
+	const struct instance_row *i;
+	int64_t floor = INT64_MAX;
+
+	(void)set;
+	each_row(i, &db.instances) floor = i->floor < floor ? i->floor : floor;
+	for (size_t n = 0; n < db.keys.n; n++) {
+		struct key_row *k = &db.keys.at[n];
+
+		if (k->seq > floor || k->at_ms >= clock_wall_ms() - number(1))
+			continue;
+		free(k->key);
+		*k = db.keys.at[--db.keys.n];
+		n--;
+	}
+}
+
+unsigned fake_pg_keys(void)
+{
+	return (unsigned)db.keys.n;
+}
+
 static void fetch(struct fake_set *set)
 {
 	const struct fake_log *l = log_of(number(1));
@@ -412,12 +505,13 @@ static void outcome(struct fake_set *set)
 	struct fake_log *l = log_of(number(1));
 
 	(void)set;
-	assert(l != NULL && number(2) >= 1 && number(2) <= 3);
+	assert(l != NULL && number(2) >= 1 && number(2) <= 4);
 	if (l->decision != 0)
 		return;
 	l->decision = (int)number(2);
 	l->http = (int)number(3);
 	l->instance = (int)number(5);
+	l->answer = bytes_copy(4);
 }
 
 static void position(struct fake_set *set)
@@ -758,8 +852,131 @@ static void load_log(struct fake_set *set)
 		put_number_or_null(set, l->http);
 		put_number_or_null(set, l->instance);
 		put(set, l->decision == 2 ? NULL : l->ids);
+		put_len(set, l->no_digest ? NULL : (const char *)l->digest,
+		        sizeof(l->digest));
 		end_row(set);
 	}
+}
+
+/* --- quarantine and doubt
+ * ------------------------------------------------------------------ */
+
+static struct quarantine_row *quarantine_of(int64_t instance, int64_t collection)
+{
+	struct quarantine_row *q;
+
+	each_row(q, &db.quarantines) if (q->instance == instance &&
+	                                 q->collection == collection) return q;
+	return NULL;
+}
+
+static void quarantine(struct fake_set *set)
+{
+	struct quarantine_row *q = quarantine_of(number(1), number(2));
+
+	(void)set;
+	if (q == NULL)
+		q = add_row(&db.quarantines, (struct quarantine_row){
+		                                     .instance = number(1),
+		                                     .collection = number(2),
+		                                     .since_ms = clock_wall_ms()});
+	q->seq = number(3);
+	q->cause = number(4);
+	q->http = number(5);
+	q->attempts = number(7);
+	replace(&q->error, text(6));
+}
+
+static void quarantine_end(struct fake_set *set)
+{
+	struct quarantine_row *q = quarantine_of(number(1), number(2));
+
+	(void)set;
+	if (q == NULL)
+		return;
+	free(q->error);
+	*q = db.quarantines.at[--db.quarantines.n];
+}
+
+static void load_quarantine(struct fake_set *set)
+{
+	const struct quarantine_row *q;
+
+	each_row(q, &db.quarantines)
+	{
+		put_number(set, q->instance);
+		put_number(set, q->collection);
+		put_number(set, q->seq);
+		put_number(set, q->cause);
+		put_number(set, q->http);
+		put(set, q->error);
+		put_number(set, q->attempts);
+		put_number(set, q->since_ms);
+		end_row(set);
+	}
+}
+
+static struct doubt_row *doubt_of(int64_t seq, int64_t instance)
+{
+	struct doubt_row *d;
+
+	each_row(d, &db.doubts) if (d->seq == seq && d->instance == instance) return d;
+	return NULL;
+}
+
+static void doubt_note(struct fake_set *set)
+{
+	(void)set;
+	if (doubt_of(number(1), number(2)) == NULL)
+		add_row(&db.doubts,
+		        (struct doubt_row){number(1), number(2), number(3), 0,
+		                           clock_ms() + (msec)number(4)});
+}
+
+static void doubt_looked(struct fake_set *set)
+{
+	struct doubt_row *d = doubt_of(number(1), number(2));
+
+	(void)set;
+	if (d == NULL)
+		return;
+	d->looks++;
+	d->due = clock_ms() + (msec)number(3);
+}
+
+static void doubt_settled(struct fake_set *set)
+{
+	struct doubt_row *d = doubt_of(number(1), number(2));
+
+	(void)set;
+	if (d != NULL)
+		*d = db.doubts.at[--db.doubts.n];
+}
+
+static void load_doubt(struct fake_set *set)
+{
+	const struct doubt_row *d;
+
+	each_row(d, &db.doubts)
+	{
+		put_number(set, d->seq);
+		put_number(set, d->instance);
+		put_number(set, d->collection);
+		put_number(set, d->looks);
+		put_number(set, d->due > clock_ms() ? (int64_t)(d->due - clock_ms()) : 0);
+		end_row(set);
+	}
+}
+
+static void doubt_find(struct fake_set *set)
+{
+	const struct fake_log *l = log_of(number(1));
+
+	if (l == NULL)
+		return;
+	put_len(set, l->ids != NULL ? l->ids : l->body,
+	        l->ids != NULL ? strlen(l->ids) : (size_t)l->body_len);
+	end_row(set);
 }
 
 /* --- upkeep
@@ -780,6 +997,7 @@ static void log_row_clear(struct fake_log *l)
 	free(l->old_name);
 	free(l->body);
 	free(l->ids);
+	free(l->answer);
 }
 
 static void trim(struct fake_set *set)
@@ -817,6 +1035,9 @@ static const struct {
         {"append_delete_database", append_delete_database},
         {"append_create_tenant", append_create_tenant},
         {"find_op", find_op},
+        {"note_key", note_key},
+        {"find_key", find_key},
+        {"trim_keys", trim_keys},
         {"fetch", fetch},
         {"store_ids", store_ids},
         {"outcome", outcome},
@@ -844,6 +1065,16 @@ static const struct {
         {"load_bindings", load_bindings},
         {"load_positions", load_positions},
         {"load_log", load_log},
+        {"quarantine", quarantine},
+        {"quarantine_end", quarantine_end},
+        {"sweep_quarantine", nothing},
+        {"load_quarantine", load_quarantine},
+        {"doubt_note", doubt_note},
+        {"doubt_looked", doubt_looked},
+        {"doubt_settled", doubt_settled},
+        {"doubt_find", doubt_find},
+        {"sweep_doubt", nothing},
+        {"load_doubt", load_doubt},
         {"set_floor", set_floor},
         {"trim", trim},
 };
@@ -898,7 +1129,11 @@ void fake_tables_stop(void)
 	struct name_row *n;
 	struct binding_row *b;
 	struct instance_row *i;
+	struct quarantine_row *q;
 
+	each_row(q, &db.quarantines) free(q->error);
+	free(db.quarantines.at);
+	free(db.doubts.at);
 	each_row(l, &db.log) log_row_clear(l);
 	each_row(t, &db.tenants) free(t->name);
 	each_row(d, &db.databases)
@@ -924,6 +1159,9 @@ void fake_tables_stop(void)
 	free(db.bindings.at);
 	free(db.instances.at);
 	free(db.positions.at);
+	for (size_t k = 0; k < db.keys.n; k++)
+		free(db.keys.at[k].key);
+	free(db.keys.at);
 	free(db.holder);
 	free(db.holder_name);
 	memset(&db, 0, sizeof(db));

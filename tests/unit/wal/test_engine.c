@@ -330,10 +330,14 @@ static void a_record_that_every_instance_answers_500_is_given_up(void **state)
 	(void)state;
 	world_start();
 	made("docs");
-	model_fault(PRIMARY, FAULT_500_BEFORE, 3);
-	model_fault(REPLICA, FAULT_500_BEFORE, 3);
+	model_fault(PRIMARY, FAULT_500_BEFORE, 100);
+	model_fault(REPLICA, FAULT_500_BEFORE, 100);
 	w = add("docs", "a");
 	next = add("docs", "b");
+	for (unsigned k = 0; k < 1000 && !w->ended; k++)
+		pass_ms(10);
+	model_fault(PRIMARY, FAULT_NONE, 0);
+	model_fault(REPLICA, FAULT_NONE, 0);
 	world_settle();
 	assert_decided(w, 500);
 	assert_decided(next, 201);
@@ -443,7 +447,8 @@ static void a_rename_holds_both_names_until_it_is_decided(void **state)
 	world_start();
 	c = made("docs");
 	w = rename_to("docs", "notes");
-	pass_ms(3);
+	while (!w->appended)
+		pass_ms(1);
 	assert_ptr_equal(named("docs"), c);
 	assert_ptr_equal(named("notes"), c);
 	other = create("notes");

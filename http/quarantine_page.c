@@ -1,0 +1,116 @@
+/* http/quarantine_page.c - the lanes that cannot go on, and an operator's word on them.
+ *
+ *	GET  /status                  "quarantine": a list
+ *	POST /admin/wal/{seq}/retry   try again what stands at that record
+ *	POST /admin/wal/{seq}/skip    leave the record out there: {"reason": "..."}
+ *
+ * Both change what is executed, so they are taken from this machine only, and as JSON: a
+ * page in somebody's browser can send neither. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/events.h"
+#include "core/json_scan.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include "http/status.h"
+
+/* --- the list ---------------------------------------------------------------------- */
+
+static void add_entry(void *arg, const struct wal_quarantine *q)
+{
+	json_t *list = arg, *o = json_object();
+
+	status_set(o, "instance", json_string(instance_name(q->in)));
+	status_set(o, "collection", status_text_value(q->collection->name));
+	status_set(o, "collection_id", json_string(q->collection->public_id.text));
+	status_set(o, "tenant", status_text_value(q->collection->db->tenant));
+	status_set(o, "database", status_text_value(q->collection->db->name));
+	status_set(o, "seq", status_count((uint64_t)q->seq));
+	status_set(o, "cause", json_string(quarantine_cause_name(q->cause)));
+	status_set(o, "http", q->http > 0 ? json_integer(q->http) : json_null());
+	status_set(o, "error", status_text_value(q->error));
+	status_set(o, "attempts", json_integer(q->attempts));
+	status_set(o, "pending_writes", status_count(q->owed));
+	status_set(o, "since", status_time(q->since_wall_ms));
+	status_set(o, "next_try", status_time(q->retry_wall_ms));
+	json_array_append_new(list, o);
+}
+
+json_t *status_quarantine(void)
+{
+	json_t *list = json_array();
+
+	wal_each_quarantine(add_entry, list);
+	return list;
+}
+
+/* --- an operator's word ------------------------------------------------------------ */
+
+static bool is_allowed(struct exchange *ex)
+{
+	const char *type = headers_get(&ex->head->headers, "content-type");
+
+	if (!client_is_loopback(ex->client))
+		exchange_error(ex, 403, "AuthorizationError",
+		               "Only from the machine the proxy runs on");
+	else if (type == NULL || strncmp(type, "application/json", 16) != 0)
+		exchange_error(ex, 415, "InvalidArgumentError",
+		               "Content-Type must be application/json");
+	else
+		return true;
+	return false;
+}
+
+static wal_seq seq_of(const struct exchange *ex)
+{
+	size_t len = strlen(ex->route.item);
+
+	return json_int64((struct json_slice){ex->route.item, len}, -1);
+}
+
+static void answer(struct exchange *ex, enum status s, const char *verb)
+{
+	if (s == STATUS_OK)
+		exchange_json(ex, 200,
+		              "{\"success\":true,\"seq\":%lld,\"action\":\"%s\"}",
+		              (long long)seq_of(ex), verb);
+	else
+		exchange_error(ex, 404, "NotFoundError",
+		               "No lane is in quarantine at this record");
+}
+
+void quarantine_retry(struct exchange *ex)
+{
+	if (!is_allowed(ex))
+		return;
+	log_info("operator", "retry of record %s, by %s", ex->route.item,
+	         client_address(ex->client));
+	answer(ex, wal_retry(seq_of(ex)), "retry");
+}
+
+static char *reason_in(const struct exchange *ex)
+{
+	struct json_slice whole = json_whole(blob_bytes(ex->body), blob_len(ex->body));
+
+	return json_text(json_member(whole, "reason"), NULL);
+}
+
+/* The instance will lack it, for good: who says so must say why. */
+void quarantine_skip(struct exchange *ex)
+{
+	char *reason;
+
+	if (!is_allowed(ex))
+		return;
+	reason = reason_in(ex);
+	if (reason == NULL || reason[0] == '\0') {
+		exchange_error(ex, 400, "InvalidArgumentError",
+		               "A reason is needed: {\"reason\": \"...\"}");
+	} else {
+		log_warn("operator", "skip of record %s, by %s: %.200s", ex->route.item,
+		         client_address(ex->client), reason);
+		answer(ex, wal_skip(seq_of(ex)), "skip");
+	}
+	free(reason);
+}

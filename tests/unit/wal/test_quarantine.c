@@ -1,0 +1,396 @@
+/* Stories of lanes that cannot go on: wal/quarantine.c, and of later looks: wal/doubt.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/world.h"
+
+#define PRIMARY world_model(A)
+#define REPLICA world_model(B)
+
+struct seen {
+	unsigned n;
+	struct wal_quarantine last;
+};
+
+static void see(void *arg, const struct wal_quarantine *q)
+{
+	struct seen *seen = arg;
+
+	seen->n++;
+	seen->last = *q;
+}
+
+static struct seen quarantines(void)
+{
+	struct seen seen = {0};
+
+	wal_each_quarantine(see, &seen);
+	return seen;
+}
+
+static void finish(void)
+{
+	world_settle();
+	assert_int_equal(wal_quarantined(), 0);
+	world_check();
+	world_stop();
+}
+
+/* The replica refuses the next item write to "docs", which the primary takes. */
+static struct write *diverge(void)
+{
+	struct write *w;
+
+	world_start();
+	made("docs");
+	made("notes");
+	model_refuse_ids(REPLICA, true);
+	w = add("docs", "a");
+	pass_ms(50);
+	model_refuse_ids(REPLICA, false);
+	assert_decided(w, 201);
+	return w;
+}
+
+/* --- begin and what it means -------------------------------------------------------- */
+
+static void an_instance_that_refuses_what_another_took_is_parked(void **state)
+{
+	struct write *w = diverge();
+	struct seen seen = quarantines();
+
+	(void)state;
+	assert_int_equal(seen.n, 1);
+	assert_ptr_equal(seen.last.in, health_instance(B));
+	assert_int_equal(seen.last.seq, w->seq);
+	assert_int_equal(seen.last.cause, QUARANTINE_REFUSED);
+	assert_int_equal(seen.last.http, 400);
+	assert_false(wal_current(health_instance(B), named("docs")));
+	assert_true(wal_current(health_instance(A), named("docs")));
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	finish();
+}
+
+static void everything_else_goes_on(void **state)
+{
+	struct write *w = diverge(), *more, *other, *rename, *born;
+
+	(void)state;
+	more = add("docs", "b");
+	other = add("notes", "a");
+	rename = rename_to("docs", "papers");
+	born = create("mail");
+	pass_ms(200);
+	assert_decided(more, 201);
+	assert_decided(other, 201);
+	assert_decided(rename, 200);
+	assert_decided(born, 200);
+	assert_string_equal(model_items(REPLICA, "notes"), "a");
+	assert_non_null(model_collection_id(REPLICA, "mail"));
+	assert_null(model_collection_id(REPLICA, "papers"));
+	assert_int_equal(quarantines().last.owed, 3);
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	world_settle();
+	assert_string_equal(model_items(REPLICA, "papers"), "a,b");
+	finish();
+}
+
+static void it_is_tried_again_by_itself(void **state)
+{
+	(void)state;
+	diverge();
+	pass_ms(50000);
+	assert_int_equal(quarantines().n, 1);
+	pass_ms(15000);
+	assert_int_equal(quarantines().n, 0);
+	finish();
+}
+
+static void a_retry_that_fails_parks_it_again(void **state)
+{
+	struct write *w = diverge();
+
+	(void)state;
+	model_refuse_ids(REPLICA, true);
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	pass_ms(50);
+	model_refuse_ids(REPLICA, false);
+	assert_int_equal(quarantines().n, 1);
+	assert_int_equal(quarantines().last.attempts, 2);
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	finish();
+}
+
+static void an_unknown_seq_is_not_found(void **state)
+{
+	struct write *w = diverge();
+
+	(void)state;
+	assert_int_equal(wal_retry(w->seq + 1), STATUS_NOT_FOUND);
+	assert_int_equal(wal_skip(w->seq + 1), STATUS_NOT_FOUND);
+	wal_retry(w->seq);
+	finish();
+}
+
+static void a_skipped_record_is_left_out_there(void **state)
+{
+	struct write *w = diverge();
+
+	(void)state;
+	add("docs", "b");
+	pass_ms(20);
+	assert_int_equal(wal_skip(w->seq), STATUS_OK);
+	world_settle();
+	assert_int_equal(wal_quarantined(), 0);
+	assert_string_equal(model_items(PRIMARY, "docs"), "a,b");
+	assert_string_equal(model_items(REPLICA, "docs"), "b");
+	world_stop();
+}
+
+/* --- deletes ------------------------------------------------------------------------ */
+
+static void a_deleted_collection_needs_no_healing(void **state)
+{
+	struct write *gone, *born;
+
+	(void)state;
+	diverge();
+	rename_to("docs", "papers");
+	add("docs", "b");
+	pass_ms(50);
+	gone = drop("papers");
+	born = create("docs");
+	world_settle();
+	assert_decided(gone, 200);
+	assert_decided(born, 200);
+	finish();
+}
+
+static void nor_does_one_whose_database_is_deleted(void **state)
+{
+	struct database *db;
+	struct collection *c;
+
+	(void)state;
+	world_start();
+	create_database("east");
+	world_settle();
+	db = catalogue_database(TENANT_DEFAULT, "east");
+	create_in(db, "docs");
+	world_settle();
+	c = catalogue_named(db, "docs");
+	model_refuse_ids(REPLICA, true);
+	items(RECORD_ADD, c, "a", 0, false);
+	pass_ms(50);
+	model_refuse_ids(REPLICA, false);
+	assert_int_equal(wal_quarantined(), 1);
+	drop_database("east");
+	finish();
+}
+
+static void nor_what_a_reset_takes_away(void **state)
+{
+	(void)state;
+	diverge();
+	reset();
+	finish();
+}
+
+/* --- restarts ----------------------------------------------------------------------- */
+
+static void it_survives_a_restart(void **state)
+{
+	struct write *w = diverge();
+
+	(void)state;
+	add("docs", "b");
+	rename_to("docs", "papers");
+	create("mail"); /* moves the database's lane past the rename */
+	pass_ms(200);
+	world_crash();
+	world_boot();
+	world_lead(10000);
+	pass_ms(200);
+	assert_int_equal(quarantines().n, 1);
+	assert_int_equal(quarantines().last.seq, w->seq);
+	assert_int_equal(quarantines().last.owed, 3);
+	assert_string_equal(model_items(REPLICA, "docs"), "");
+	add("mail", "c");
+	pass_ms(100);
+	assert_string_equal(model_items(REPLICA, "mail"), "c");
+	wal_retry(w->seq);
+	world_settle();
+	assert_string_equal(model_items(REPLICA, "papers"), "a,b");
+	finish();
+}
+
+static void what_stood_apart_is_not_done_twice_after_a_restart(void **state)
+{
+	struct write *w = diverge();
+
+	(void)state;
+	rename_to("docs", "papers");
+	create("docs");
+	pass_ms(100);
+	wal_retry(w->seq);
+	pass_ms(100);
+	world_crash();
+	world_boot();
+	world_lead(10000);
+	world_settle();
+	finish();
+}
+
+static void a_row_that_cannot_be_written_is_written_later(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_refuse_ids(REPLICA, true);
+	w = add("docs", "a");
+	fake_pg_refuse("quarantine", 2);
+	pass_ms(50);
+	model_refuse_ids(REPLICA, false);
+	pass_ms(5000);
+	world_crash();
+	world_boot();
+	world_lead(10000);
+	assert_int_equal(quarantines().n, 1);
+	wal_retry(w->seq);
+	finish();
+}
+
+/* --- other causes ------------------------------------------------------------------- */
+
+static void one_that_fails_while_others_go_on_is_parked(void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	made("notes");
+	model_fault(REPLICA, FAULT_500_BEFORE, 100);
+	add("docs", "a");
+	pass_ms(10000);
+	model_fault(REPLICA, FAULT_NONE, 0);
+	assert_int_equal(quarantines().n, 1);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_FAILING);
+	add("notes", "b");
+	pass_ms(100);
+	assert_string_equal(model_items(REPLICA, "notes"), "b");
+	wal_retry(quarantines().last.seq);
+	finish();
+}
+
+static void a_refusal_that_one_instance_takes_is_a_divergence(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_refuse_ids(PRIMARY, true);
+	w = add_embedded("docs", "a", 2, false);
+	pass_ms(100);
+	model_refuse_ids(PRIMARY, false);
+	assert_decided(w, 400);
+	assert_int_equal(quarantines().n, 1);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_ACCEPTED);
+	assert_ptr_equal(quarantines().last.in, health_instance(B));
+	pass_ms(3600000);
+	assert_int_equal(quarantines().n, 1); /* no waiting makes it equal */
+	world_stop();
+}
+
+/* --- later looks -------------------------------------------------------------------- */
+
+static void what_was_in_doubt_is_looked_at_later_and_is_well(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_LOST_AFTER, 1);
+	add("docs", "a");
+	world_settle();
+	before = model_calls(PRIMARY);
+	pass_ms(65000);
+	assert_int_equal(model_calls(PRIMARY), before + 1);
+	pass_ms(640000);
+	assert_int_equal(model_calls(PRIMARY), before + 2);
+	pass_ms(2000000);
+	assert_int_equal(model_calls(PRIMARY), before + 2);
+	finish();
+}
+
+static void what_arrived_late_is_found(void **state)
+{
+	const struct seen *seen;
+	struct seen now;
+	char target[256];
+	static const char body[] = "{\"ids\":[\"a\"],\"metadatas\":[{\"late\":\"yes\"}]}";
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_LOST_BEFORE, 1);
+	add("docs", "a");
+	world_settle();
+	take_out("docs", "a");
+	world_settle();
+	snprintf(target, sizeof(target),
+	         "/api/v2/tenants/default_tenant/databases/default_database/collections/"
+	         "%s/add",
+	         model_collection_id(PRIMARY, "docs"));
+	model_execute(PRIMARY, "POST", target, body, sizeof(body) - 1, NULL);
+	pass_ms(65000);
+	now = quarantines();
+	seen = &now;
+	assert_int_equal(seen->n, 1);
+	assert_ptr_equal(seen->last.in, health_instance(A));
+	assert_int_equal(seen->last.cause, QUARANTINE_DIFFERS);
+	assert_false(wal_current(health_instance(A), named("docs")));
+	assert_true(wal_current(health_instance(B), named("docs")));
+	world_stop();
+}
+
+static int clean_up(void **state)
+{
+	(void)state;
+	world_clean_up();
+	return 0;
+}
+
+#define story(f) cmocka_unit_test_teardown(f, clean_up)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        story(an_instance_that_refuses_what_another_took_is_parked),
+	        story(everything_else_goes_on),
+	        story(it_is_tried_again_by_itself),
+	        story(a_retry_that_fails_parks_it_again),
+	        story(an_unknown_seq_is_not_found),
+	        story(a_skipped_record_is_left_out_there),
+	        story(a_deleted_collection_needs_no_healing),
+	        story(nor_does_one_whose_database_is_deleted),
+	        story(nor_what_a_reset_takes_away),
+	        story(it_survives_a_restart),
+	        story(what_stood_apart_is_not_done_twice_after_a_restart),
+	        story(a_row_that_cannot_be_written_is_written_later),
+	        story(one_that_fails_while_others_go_on_is_parked),
+	        story(a_refusal_that_one_instance_takes_is_a_divergence),
+	        story(what_was_in_doubt_is_looked_at_later_and_is_well),
+	        story(what_arrived_late_is_found),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,269 @@
+/* wal/judge.c - what an instance's verdict means for the record, its client and the lane.
+ *
+ * The happy path:
+ *   applied   the first one decides the record: its client is told; later ones follow
+ *   refused   a promise of no effect, durable before the client hears of it; the others
+ *             skip it, unless it may have set the dimension of its collection
+ * When it does not go well:
+ *   - not sent, unknown, busy: the turn rests and is tried again in its own place;
+ *     another instance may decide the record meanwhile
+ *   - refused here, accepted elsewhere; or the other way round; or the collection is not
+ *     there; or nothing but failure while the instance takes other writes: the lane goes
+ *     into quarantine, alone
+ *   - nothing but failure on every instance, or instance after instance dies of it: the
+ *     record is given up. Its client hears 500; some instance may have kept some of it,
+ *     so its ids are compared later (doubt.c)
+ */
+#include <stdio.h>
+
+#include "core/log.h"
+#include "wal/wal_private.h"
+
+#define REST_FIRST 100u
+#define REST_MOST 30000u
+/* How often, and how long, before a failure is the record's own. The canary of an
+ * instance (health) tells within a second that it fails all writes. */
+#define ERRORS_500_MOST 3u
+#define ERRORS_500_FOR_MS 1500u
+#define UNKNOWN_MOST 4u
+#define UNKNOWN_FOR_MS 10000u
+#define LOST_MOST 2u
+
+static bool is_open(const struct record *r)
+{
+	return r->decision == DECISION_OPEN;
+}
+
+static bool must_be_durable_first(const struct record *r)
+{
+	return r->decision != DECISION_ACCEPTED || record_creates(r->kind);
+}
+
+static void decide(struct record *r, unsigned i, enum decision d, int http,
+                   struct blob *answer)
+{
+	r->decision = d;
+	r->decided_by = (int)i;
+	r->executor = -1;
+	r->http = http;
+	r->answer = blob_ref(answer);
+	engine_totals()->undecided--;
+	engine_totals()->decided++;
+	decision_to_catalogue(r, d == DECISION_ACCEPTED);
+	quarantine_gone(r);
+	if (!must_be_durable_first(r))
+		engine_tell(r);
+	engine_let_go(r);
+}
+
+/* --- a clear answer ---------------------------------------------------------------- */
+
+static void applied(struct record *r, unsigned i, const struct execution_result *result)
+{
+	engine_counts(i)->executed++;
+	if (r->kind == RECORD_CREATE_COLLECTION)
+		collection_bind(r->collection, i, &r->turns[i].local);
+	if (is_open(r))
+		decide(r, i, DECISION_ACCEPTED, result->http, result->body);
+	else
+		engine_totals()->replayed++;
+	if (r->decision == DECISION_REJECTED_EVERYWHERE)
+		quarantine_begin(r->collection, i, r->seq, QUARANTINE_ACCEPTED,
+		                 result->http, "accepted here, refused elsewhere");
+	engine_done(r, i);
+}
+
+static enum decision refusal_of(const struct record *r)
+{
+	const struct collection *c = r->collection;
+
+	return r->embeddings && !c->dimension_known && c->life != LIFE_GONE
+	               ? DECISION_REJECTED_EVERYWHERE
+	               : DECISION_REJECTED;
+}
+
+static void rest(struct record *r, unsigned i, const char *why)
+{
+	struct wal_instance_figures *counts = engine_counts(i);
+	struct turn *t = &r->turns[i];
+	unsigned n = t->failures++;
+	msec wait = n < 9 ? (msec)REST_FIRST << n : REST_MOST;
+
+	if (t->troubled_at == 0)
+		t->troubled_at = clock_ms();
+	snprintf(counts->last_error, sizeof(counts->last_error), "seq %lld (%s): %s",
+	         (long long)r->seq, record_kind_name(r->kind), why);
+	log_warn("turn", "record %lld (%s) at %s: %s; again in %llu ms",
+	         (long long)r->seq, record_kind_name(r->kind),
+	         instance_name(health_instance(i)), why, (unsigned long long)wait);
+	execution_rest(r, i, wait < REST_MOST ? wait : REST_MOST);
+}
+
+static void refused(struct record *r, unsigned i, const struct execution_result *result)
+{
+	engine_counts(i)->refused++;
+	if (is_open(r)) {
+		decide(r, i, refusal_of(r), result->http, result->body);
+		engine_done(r, i);
+	} else if (r->decision == DECISION_REJECTED_EVERYWHERE ||
+	           (r->collection != NULL && r->collection->life == LIFE_GONE)) {
+		engine_done(r, i);
+	} else if (r->collection != NULL) {
+		engine_totals()->failures++;
+		quarantine_begin(r->collection, i, r->seq, QUARANTINE_REFUSED,
+		                 result->http, "refused here, accepted elsewhere");
+	} else {
+		engine_totals()->failures++;
+		rest(r, i, "refused here, accepted elsewhere");
+	}
+}
+
+/* --- no verdict -------------------------------------------------------------------- */
+
+static bool for_so_long(const struct turn *t, msec least)
+{
+	return t->troubled_at != 0 && clock_ms() - t->troubled_at >= least;
+}
+
+/* The instance takes other writes, and this one fails again and again. */
+static bool fails_here(const struct record *r, unsigned i)
+{
+	const struct turn *t = &r->turns[i];
+
+	if (!instance_writable(health_instance(i)))
+		return false;
+	return (t->errors_500 >= ERRORS_500_MOST && for_so_long(t, ERRORS_500_FOR_MS)) ||
+	       (t->unknown >= UNKNOWN_MOST && for_so_long(t, UNKNOWN_FOR_MS));
+}
+
+static bool fails_everywhere(const struct record *r)
+{
+	for (unsigned i = 0; i < health_count(); i++)
+		if (!fails_here(r, i))
+			return false;
+	return true;
+}
+
+static bool lost_everywhere(const struct record *r)
+{
+	for (unsigned i = 0; i < health_count(); i++)
+		if (r->turns[i].lost < LOST_MOST)
+			return false;
+	return true;
+}
+
+static void give_up(struct record *r, unsigned i, int http, struct blob *answer,
+                    const char *why)
+{
+	log_error("record", "record %lld (%s) is given up: %s", (long long)r->seq,
+	          record_kind_name(r->kind), why);
+	for (unsigned j = 0; j < health_count(); j++)
+		r->turns[j].late_look |= r->turns[j].doubt;
+	decide(r, i, DECISION_GIVEN_UP, http, answer);
+	engine_done(r, i);
+}
+
+static void gave_no_answer(struct record *r, unsigned i,
+                           const struct execution_result *result)
+{
+	struct turn *t = &r->turns[i];
+
+	engine_counts(i)->unknown++;
+	t->doubt = t->late_look = true;
+	t->unknown++;
+	t->errors_500 += result->http == 500;
+	if (result->broken)
+		suspect_broken(r, i);
+}
+
+/* "Busy" said by something in front of the instance, which may have had it by then. */
+static bool may_have_begun(const struct execution_result *result)
+{
+	return result->verdict == VERDICT_BUSY &&
+	       (result->http == 408 || result->http == 503);
+}
+
+/* What can be said of it by now; false: nothing yet, try again. */
+static bool has_come_to_its_end(struct record *r, unsigned i,
+                                const struct execution_result *result)
+{
+	bool lost = r->turns[i].lost >= LOST_MOST;
+
+	if (is_open(r) && lost_everywhere(r)) {
+		decide(r, i, DECISION_REJECTED, result->http, result->body);
+		engine_done(r, i);
+	} else if (is_open(r) && fails_everywhere(r)) {
+		give_up(r, i, 500, result->body, "no instance gives a clear answer");
+	} else if (!is_open(r) && r->collection != NULL && (lost || fails_here(r, i))) {
+		quarantine_begin(r->collection, i, r->seq,
+		                 lost ? QUARANTINE_LOST : QUARANTINE_FAILING,
+		                 result->http,
+		                 lost ? "the collection is not there any more"
+		                      : "no clear answer, again and again");
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void no_verdict(struct record *r, unsigned i,
+                       const struct execution_result *result)
+{
+	struct turn *t = &r->turns[i];
+
+	engine_totals()->failures++;
+	if (r->executor == (int)i)
+		r->executor = -1;
+	if (result->verdict == VERDICT_UNKNOWN)
+		gave_no_answer(r, i, result);
+	else if (may_have_begun(result))
+		t->doubt = t->late_look = true;
+	t->lost += result->verdict == VERDICT_LOST;
+	if (has_come_to_its_end(r, i, result))
+		return;
+	rest(r, i,
+	     result->detail[0] != '\0' ? result->detail : verdict_name(result->verdict));
+	engine_kick(r);
+}
+
+void judge_executed(struct record *r, unsigned i, const struct execution_result *result)
+{
+	if (result->verdict == VERDICT_APPLIED)
+		applied(r, i, result);
+	else if (result->verdict == VERDICT_REFUSED)
+		refused(r, i, result);
+	else
+		no_verdict(r, i, result);
+}
+
+/* --- an instance is down ----------------------------------------------------------- */
+
+static void too_many_deaths(struct record *r, unsigned i)
+{
+	static const char text[] = "{\"error\":\"InternalError\",\"message\":"
+	                           "\"The servers died while they executed this write\"}";
+	struct blob *body;
+
+	if (!is_open(r)) {
+		quarantine_begin(r->collection, i, r->seq, QUARANTINE_FAILING, 0,
+		                 "the instance dies of it");
+		return;
+	}
+	body = blob_create(text, sizeof(text) - 1);
+	give_up(r, i, 500, body, "instances die of it");
+	blob_unref(&body);
+}
+
+void judge_down(struct record *r, unsigned i)
+{
+	struct turn *t = &r->turns[i];
+	bool died = suspect_died(r, i);
+
+	if (t->state != TURN_QUEUED)
+		return;
+	/* What failed while it was going down says nothing about the record. */
+	t->unknown = t->errors_500 = t->lost = 0;
+	t->troubled_at = 0;
+	if (died && r->executor < 0 && (is_open(r) || r->collection != NULL))
+		too_many_deaths(r, i);
+}

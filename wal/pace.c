@@ -1,0 +1,30 @@
+/* wal/pace.c - while an instance that is up catches up with a lane, each new record there
+ * waits until that one has done two: otherwise clients could keep the one ahead so busy
+ * that the other never gets there. Not long: a client waits. */
+#include "wal/wal_private.h"
+
+#define BEHIND 16u
+#define RECORDS 2u
+#define MOST_MS 300u
+
+static bool must_wait(struct record *r, uint64_t passed)
+{
+	msec now = clock_ms();
+
+	if (r->pace_until == 0) {
+		r->pace_until = now + MOST_MS;
+		r->pace_goal = passed + RECORDS;
+	}
+	return now < r->pace_until && passed < r->pace_goal;
+}
+
+bool pace_holds(struct record *r, unsigned i)
+{
+	uint64_t passed;
+
+	for (unsigned j = 0; j < health_count(); j++)
+		if (instance_writable(health_instance(j)) &&
+		    scope_leaves_behind(r, i, j, BEHIND, &passed))
+			return must_wait(r, passed);
+	return false;
+}
