@@ -5,8 +5,8 @@
  * control bytes, space before the colon, empty or non-token names, several or
  * non-numeric Content-Length, Content-Length with Transfer-Encoding, any
  * Transfer-Encoding but exactly one "chunked" (compared without case), absolute-form
- * and asterisk-form targets, bytes outside 0x21-0x7e in the target, segments that are dots
- * (also as %2e), no or several Host in HTTP/1.1. */
+ * and asterisk-form targets, bytes outside 0x21-0x7e in the target, segments that are
+ * dots (also as %2e), no or several Host in HTTP/1.1. */
 #ifndef CORE_HEAD_H
 #define CORE_HEAD_H
 
