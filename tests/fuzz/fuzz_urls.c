@@ -38,14 +38,25 @@ static void check_address(const struct upstream_address *a)
 	free(plain);
 }
 
+/* The digits behind the last colon that is neither the scheme's nor an address's. */
+static void check_port(const char *url, const struct upstream_address *a)
+{
+	const char *colon = strrchr(url, ':');
+	bool is_port = colon != NULL && colon[1] != '/' && strchr(colon, ']') == NULL;
+
+	must(a->port == (is_port ? strtoul(colon + 1, NULL, 10) : 443));
+}
+
 static void instance(const char *url)
 {
 	struct upstream_address address;
 	char *wrong = upstream_address_parse(&address, url);
 
 	must((wrong == NULL) == (address.host != NULL && address.authority != NULL));
-	if (wrong == NULL)
+	if (wrong == NULL) {
 		check_address(&address);
+		check_port(url, &address);
+	}
 	upstream_address_clear(&address);
 	free(wrong);
 }
