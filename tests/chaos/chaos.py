@@ -108,7 +108,10 @@ def parse():
     parser.add_argument("--rate", type=float, default=150, help="requests a second, of all clients, at most")
     parser.add_argument("--keep", metavar="DIR", help="keep the history there, whatever comes of it")
     parser.add_argument("--check", metavar="DIR", help="only check the history that was kept there")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.keep and Path(options.keep).exists() and any(Path(options.keep).iterdir()):
+        parser.error(f"{options.keep} is not empty")
+    return options
 
 
 def main():

@@ -97,8 +97,10 @@ def targets_of(what, r):
 def relay_options(r, both):
     kinds = [k for k in RELAY if not (both and k.startswith("error"))]
     kind = r.choice(kinds)
-    share = r.choice([0.1, 0.3, 1.0])
-    return {"fault": kind, "share": share, "match": r.choice(list(MATCHES)), **RELAY[kind](r)}
+    share, match = r.choice([0.1, 0.3, 1.0]), r.choice(list(MATCHES))
+    if kind == "refuse":  # who is refused has not said yet what it wants
+        share, match = 1.0, "all"
+    return {"fault": kind, "share": share, "match": match, **RELAY[kind](r)}
 
 
 def errors(fault):

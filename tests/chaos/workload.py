@@ -130,9 +130,11 @@ class Workload:
         client = Client(self.history, self.url, "setup", self.directory)
         for name in SHARED:
             here = {"db": DEFAULT, "name": name}
-            assert client.do({"op": "create", **here, "tag": f"setup-{name}"})["status"] == 200
+            made = client.do({"op": "create", **here, "tag": f"setup-{name}"})
+            assert made["status"] == 200, made
             first = {"op": "add", **here, "ids": ["first"], "docs": True, "emb": True}
-            assert client.do({**first, "tag": f"setup-{name}-first"})["status"] == 201
+            added = client.do({**first, "tag": f"setup-{name}-first"})
+            assert added["status"] == 201, added
         client.close()
 
     def run(self, number):
