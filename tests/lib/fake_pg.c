@@ -58,7 +58,7 @@ static struct {
 	LIST_HEAD(, pg) list;
 	LIST_HEAD(, lingering) lingering;
 	msec delay;
-	bool unreachable, stalled;
+	bool unreachable, stalled, finishes;
 	int last_pid;
 	char *refused;
 	unsigned refusals;
@@ -69,6 +69,8 @@ static struct {
 
 /* --- units ---------------------------------------------------------------------------
  */
+
+static void on_linger(void *arg);
 
 static void work_free(struct work *w)
 {
@@ -207,6 +209,19 @@ static bool violates(const struct work *w)
 	return false;
 }
 
+/* As PostgreSQL ends one: by a signal that what it does may be ahead of. */
+static void end_lingering(struct lingering *l)
+{
+	if (fake.finishes) {
+		timer_start(&l->commit, 1, on_linger, l);
+		return;
+	}
+	LIST_REMOVE(l, link);
+	timer_stop(&l->commit);
+	work_free(l->work);
+	free(l);
+}
+
 static int end_session(int pid)
 {
 	struct lingering *l, *next;
@@ -216,10 +231,7 @@ static int end_session(int pid)
 		next = LIST_NEXT(l, link);
 		if (l->pid != pid)
 			continue;
-		LIST_REMOVE(l, link);
-		timer_stop(&l->commit);
-		work_free(l->work);
-		free(l);
+		end_lingering(l);
 		n = 1;
 	}
 	return n;
@@ -476,8 +488,14 @@ void fake_pg_start(void)
 	fake_tables_start();
 }
 
+void fake_pg_session_finishes(bool yes)
+{
+	fake.finishes = yes;
+}
+
 void fake_pg_stop(void)
 {
+	fake.finishes = false;
 	while (!LIST_EMPTY(&fake.lingering))
 		end_session(LIST_FIRST(&fake.lingering)->pid);
 	free(fake.refused);

@@ -22,6 +22,8 @@ void fake_pg_refuse(const char *statement, unsigned times); /* disk full */
  * committed; nobody hears of it. With `linger` the others go on at the server and commit
  * some time later, unless somebody ends that session there. */
 void fake_pg_cut(const char *session, unsigned commits, bool linger, msec later);
+/* One that somebody ends there may finish what it does all the same. */
+void fake_pg_session_finishes(bool yes);
 /* What becomes of the group that was sent when the proxy dies (pg_destroy). */
 void fake_pg_at_death(unsigned commits, bool linger, msec later);
 unsigned fake_pg_sent(const char *session); /* units in the group under way */

@@ -1,0 +1,165 @@
+"""The mutants: each switches off one rule. Edits are (files, text, replacement); the text
+must be found exactly once in all these files together."""
+
+MUTANTS = []
+
+
+def mutant(name, rule, *edits):
+    MUTANTS.append({"name": name, "rule": rule, "edits": edits})
+
+
+WAL = "wal/*.c"
+
+# --- one order ---------------------------------------------------------------------------
+
+mutant(
+    "any_turn_is_next",
+    "an instance executes a record only when it has everything before it",
+    (WAL, "lane->head != &r->members[k] ||", "s_never() ||"),
+    (WAL, "bool scope_may_execute(", "static bool s_never(void)\n{\n\treturn false;\n}\n\n"
+     "bool scope_may_execute("),
+    (WAL, "assert(lane->head == &r->members[k]);", ""),
+)
+mutant(
+    "position_not_before_next",
+    "the next record is sent only when the position before it is durable",
+    (WAL, "return lane->undurable == 0 ||", "return lane->undurable < 1000 ||"),
+)
+mutant(
+    "wide_records_in_one_lane_only",
+    "a reset or a delete of a database comes behind all that was before it",
+    (WAL, "\t\t\tenter_wide(r);", "\t\t\t;"),
+)
+
+# --- verdicts ----------------------------------------------------------------------------
+
+mutant(
+    "silence_is_done",
+    "no answer is unknown: it is executed again in its own place",
+    (WAL, "return reply->sent ? VERDICT_UNKNOWN :", "return reply->sent ? VERDICT_APPLIED :"),
+)
+mutant(
+    "sent_is_done",
+    "what could not be sent has not been executed",
+    (WAL, ": VERDICT_NOT_SENT;", ": VERDICT_APPLIED;"),
+)
+mutant(
+    "5xx_is_a_refusal",
+    "a Chroma that answers 500 may have stored the write",
+    (WAL, "return reply->http >= 400 && reply->http < 500 ?", "return reply->http >= 400 ?"),
+)
+mutant(
+    "a_404_is_a_refusal",
+    "an instance that does not know a collection it must have has lost it",
+    (WAL, "\t\treturn VERDICT_LOST;", "\t\treturn VERDICT_REFUSED;"),
+)
+mutant(
+    "busy_is_a_refusal",
+    "what says nothing about the write is no verdict",
+    (WAL, "\t\treturn VERDICT_BUSY;", "\t\treturn VERDICT_REFUSED;"),
+)
+
+# --- deletes -----------------------------------------------------------------------------
+
+mutant(
+    "filter_not_resolved",
+    "a delete by filter is executed by the ids it was resolved to",
+    (WAL, "r->kind == RECORD_DELETE_WHERE && r->resolved == NULL)", "false)"),
+)
+mutant(
+    "ids_not_stored",
+    "the ids of a filter are durable before they are deleted",
+    (WAL, "\tpg_add(unit, &store_ids, 3,", "\tif (false)\n\t\tpg_add(unit, &store_ids, 3,"),
+)
+mutant(
+    "deleted_by_name",
+    "a collection is deleted under a name that no other can have",
+    (WAL, "e->step = r->kind == RECORD_DELETE_COLLECTION ? STEP_SET_ASIDE : STEP_SEND;",
+     "e->step = STEP_SEND;"),
+    (WAL, "text_adds(&p->target, \"/collections/\");\n\tadd_aside_name(&p->target, r, i);",
+     "text_adds(&p->target, \"/collections/\");\n"
+     "\trewrite_add_segment(&p->target, r->collection->name);"),
+)
+
+# --- one leader --------------------------------------------------------------------------
+
+mutant(
+    "no_fence_for_positions",
+    "what a former leader writes is refused by its epoch",
+    (WAL, "\tpersist_add_fence(unit);\n\tif (p->with_decision)",
+     "\tif (p->with_decision)"),
+)
+mutant(
+    "no_fence_for_appends",
+    "an append of a former leader is refused by its epoch",
+    (WAL, "\tpersist_add_fence(unit);\n\tappend_sql_add(",
+     "\tpg_add_once(unit, \"SELECT 1\");\n\tappend_sql_add("),
+)
+mutant(
+    "the_lease_never_runs_out",
+    "without a lease that could be renewed nothing is sent",
+    (WAL, "return lease.epoch > 0 && clock_ms() < lease.granted + SEND_FOR_MS;",
+     "return lease.epoch > 0;"),
+)
+mutant(
+    "what_is_under_way_goes_on",
+    "when the lease has run out, what is under way is cut off",
+    (WAL, "engine_abandon(\"the lease has run out\");", ""),
+)
+
+# --- what is told ------------------------------------------------------------------------
+
+mutant(
+    "refusals_told_at_once",
+    "a refusal is durable before its client hears of it",
+    (WAL, "return r->decision != DECISION_ACCEPTED || record_creates(r->kind);",
+     "return record_creates(r->kind);"),
+)
+mutant(
+    "creates_told_at_once",
+    "a create is durable before its client hears of it",
+    (WAL, "return r->decision != DECISION_ACCEPTED || record_creates(r->kind);",
+     "return r->decision != DECISION_ACCEPTED;"),
+)
+mutant(
+    "outcomes_not_stored",
+    "the outcome is durable with the position",
+    (WAL, "\t\tadd_outcome(unit, r);", ""),
+)
+mutant(
+    "lost_appends_never_were",
+    "whether an append is in the log is asked for when its answer is lost",
+    (WAL, "\t\tTAILQ_INSERT_TAIL(&appends.lost, a, link);\n\t}",
+     "\t\tfail(a, STATUS_LOG_UNAVAILABLE);\n\t}"),
+)
+mutant(
+    "asked_while_the_session_lives",
+    "a lost session is ended before the log is asked what it has done",
+    (WAL, "if (pg_get_int8(results, 0, 0, 0) > 0) {", "if (false) {"),
+)
+
+# --- in doubt ----------------------------------------------------------------------------
+
+mutant(
+    "no_doubt_after_a_start",
+    "a former process may have sent any record it had not settled",
+    (WAL, "\t\t\tr->turns[i].doubt = true;", ""),
+)
+mutant(
+    "dimension_not_shared",
+    "a refused write may have set the dimension: the others are refused it too",
+    (WAL, "? DECISION_REJECTED_EVERYWHERE", "? DECISION_REJECTED"),
+)
+
+# --- reads -------------------------------------------------------------------------------
+
+mutant(
+    "reads_by_what_was_answered",
+    "a read goes where everything is that was sent anywhere",
+    (WAL, "s->lanes[i].done < s->lanes[j].sent", "s->lanes[i].done < s->lanes[j].done"),
+)
+mutant(
+    "reads_anywhere",
+    "a read goes where everything is that was sent anywhere",
+    (WAL, "s->lanes[i].done < s->lanes[j].sent", "false"),
+)
