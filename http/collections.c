@@ -207,7 +207,9 @@ static void log_create_database(struct exchange *ex, const char *name)
 	                      .body = ex->body};
 	struct database *db = catalogue_database(ex->route.tenant, name);
 
-	if (strlen(name) > NAME_MOST)
+	if (is_reserved(name) || is_reserved(ex->route.tenant))
+		refuse_reserved(ex);
+	else if (strlen(name) > NAME_MOST)
 		refusal_ask(ex, write_no_sense);
 	else if (db == NULL)
 		write_log(ex, &w, create_database);
@@ -269,6 +271,8 @@ void create_tenant(struct exchange *ex)
 		read_any_instance(ex);
 	else if (name == NULL || strlen(name) > TENANT_NAME_MOST)
 		write_no_sense(ex);
+	else if (is_reserved(name))
+		refuse_reserved(ex);
 	else if (catalogue_tenant(name) && write_joins(ex, &w))
 		; /* its create was undecided */
 	else if (catalogue_tenant(name))

@@ -23,10 +23,17 @@ static void add_collection(struct text *path, const struct record *r, unsigned i
 	add_local(path, r->collection, i);
 }
 
+/* A write is never repeated below the engine, harmless as that would be: it must know of
+ * every answer that was lost. */
 static void prepare(struct prepared *p, const char *method, struct blob *body)
 {
-	*p = (struct prepared){
-	        .method = method, .body = blob_ref(body), .repeatable = true};
+	*p = (struct prepared){.method = method, .body = blob_ref(body)};
+}
+
+static void prepare_question(struct prepared *p, const char *method, struct blob *body)
+{
+	prepare(p, method, body);
+	p->repeatable = true;
 }
 
 void prepared_clear(struct prepared *p)
@@ -108,7 +115,7 @@ static struct blob *as_get(struct blob *body)
 
 void prepare_resolve(struct prepared *p, const struct record *r, unsigned i)
 {
-	prepare(p, "POST", NULL);
+	prepare_question(p, "POST", NULL);
 	p->body = as_get(r->body);
 	add_collection(&p->target, r, i);
 	text_adds(&p->target, "/get");
@@ -162,7 +169,7 @@ struct blob *question_about(const char *body, size_t len, size_t most, size_t em
 void prepare_get(struct prepared *p, const struct collection *c, unsigned i,
                  struct blob *question)
 {
-	prepare(p, "POST", question);
+	prepare_question(p, "POST", question);
 	add_local(&p->target, c, i);
 	text_adds(&p->target, "/get");
 }
@@ -170,7 +177,6 @@ void prepare_get(struct prepared *p, const struct collection *c, unsigned i,
 void prepare_create(struct prepared *p, const struct record *r)
 {
 	prepare(p, "POST", r->body);
-	p->repeatable = false; /* a repeat would meet its own first attempt: 409 */
 	if (r->kind == RECORD_CREATE_TENANT) {
 		text_adds(&p->target, "/api/v2/tenants");
 	} else if (r->kind == RECORD_CREATE_DATABASE) {
@@ -185,7 +191,7 @@ void prepare_create(struct prepared *p, const struct record *r)
 
 void prepare_find_created(struct prepared *p, const struct record *r)
 {
-	prepare(p, "GET", NULL);
+	prepare_question(p, "GET", NULL);
 	add_database(&p->target, r->collection->db);
 	text_adds(&p->target, "/collections/");
 	rewrite_add_segment(&p->target, r->name);

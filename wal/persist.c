@@ -143,8 +143,10 @@ static void submit(struct persist *p)
 		store_add_binding(unit, r->collection, p->instance, &t->local);
 	pg_add(unit, &position, 4,
 	       (struct pg_param[]){pg_int4(store_instance_id(p->instance)),
-	                           pg_int8(scope_of_position(r, p->instance)), pg_int8(r->seq),
-	                           pg_int8(lease_epoch())});
+	                           pg_int8(scope_of_position(r, p->instance)),
+	                           pg_int8(r->seq), pg_int8(lease_epoch())});
+	if (t->late_look)
+		doubt_add(unit, r, p->instance);
 	p->sent = true;
 	FAILPOINT("persist_sending");
 	pg_submit(wal_pg(), unit, on_persisted, p, &p->pending);

@@ -67,6 +67,11 @@ def test_its_names_are_refused(shared_world):
     world = shared_world
     ids = wait_canaries(world)
     requests = [
+        ("POST", "/api/v2/tenants", {"name": "ctd-chromatid"}),
+        ("POST", "/api/v2/tenants", {"name": "ctd-mine"}),
+        ("POST", "/api/v2/tenants/default_tenant/databases", {"name": "ctd-canary"}),
+        ("POST", TENANT + "/databases", {"name": "ctd-canary"}),
+        ("POST", TENANT + "/databases", {"name": "mine"}),
         ("POST", COLLECTIONS, {"name": "ctd-canary"}),
         ("POST", PATH, {"name": "ctd-canary", "get_or_create": True}),
         ("POST", PATH, {"name": "mine", "get_or_create": True}),

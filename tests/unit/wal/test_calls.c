@@ -62,7 +62,7 @@ static void items_go_to_the_id_the_collection_has_there(void **state)
 		struct record r = record_of(cases[k].kind, "{\"ids\":[\"a\"]}");
 
 		prepare_item(&p, &r, 1);
-		assert_true(p.repeatable);
+		assert_false(p.repeatable);
 		assert_prepared(&p, "POST", cases[k].target, "{\"ids\":[\"a\"]}");
 		blob_unref(&r.body);
 	}

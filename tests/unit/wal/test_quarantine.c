@@ -331,6 +331,25 @@ static void what_was_in_doubt_is_looked_at_later_and_is_well(void **state)
 	finish();
 }
 
+static void a_doubt_survives_a_restart(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_LOST_AFTER, 1);
+	add("docs", "a");
+	world_settle();
+	world_crash();
+	world_boot();
+	world_lead(10000);
+	before = model_calls(PRIMARY);
+	pass_ms(65000);
+	assert_int_equal(model_calls(PRIMARY), before + 1);
+	finish();
+}
+
 static void what_arrived_late_is_found(void **state)
 {
 	const struct seen *seen;
@@ -389,6 +408,7 @@ int main(void)
 	        story(one_that_fails_while_others_go_on_is_parked),
 	        story(a_refusal_that_one_instance_takes_is_a_divergence),
 	        story(what_was_in_doubt_is_looked_at_later_and_is_well),
+	        story(a_doubt_survives_a_restart),
 	        story(what_arrived_late_is_found),
 	};
 
