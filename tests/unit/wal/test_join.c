@@ -537,6 +537,8 @@ static void one_whose_client_still_waits_for_the_log_is_not(void **state)
 	first = give(item(RECORD_ADD), ADD);
 	second = give(item(RECORD_ADD), ADD);
 	world_settle();
+	assert_int_equal(first->http, 201);
+	assert_int_equal(second->http, 201);
 	assert_true(second->seq > first->seq);
 	finish();
 }
@@ -600,11 +602,14 @@ static void what_is_decided_but_not_yet_durable_is_waited_for(void **state)
 	first = give_with_key(item(RECORD_ADD), "k1", ADD);
 	while (!first->appended)
 		pass_ms(1);
-	fake_pg_stall(true);
+	fake_pg_delay(50);
+	again = look_up("k1", ADD); /* at the log before its outcome is */
 	while (!first->ended)
 		pass_ms(1);
-	again = look_up("k1", ADD);
-	fake_pg_stall(false);
+	assert_false(again->appended);
+	while (!again->appended)
+		pass_ms(1);
+	assert_false(again->ended);
 	world_settle();
 	same_outcome(first, again, 201);
 	finish();
