@@ -51,9 +51,9 @@ struct wal_write {
 	struct collection *collection; /* item writes, modify, delete collection */
 	struct database *database;     /* create collection, delete database */
 	const char *tenant;            /* create database, create tenant */
-	const char *name;  /* create *: the name; modify: the new name or NULL */
-	struct blob *body; /* as it is to be sent */
-	bool embeddings;   /* an item write that carries some */
+	const char *name;          /* create *: the name; modify: the new name or NULL */
+	struct blob *body;         /* as it is to be sent */
+	bool embeddings;           /* an item write that carries some */
 	const struct wal_key *key; /* NULL: none */
 };
 
