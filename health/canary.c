@@ -223,7 +223,7 @@ static void judge(struct instance *in, const struct reply *reply)
 		c->silent_since = 0;
 	if (v == CANARY_GOOD && c->step == CANARY_ITEM)
 		good(in, why);
-	else if (v == CANARY_BAD)
+	else if (v == CANARY_BAD && !in->pardoned)
 		bad(in, why);
 	else if (v != CANARY_NOTHING)
 		answered(in, why);

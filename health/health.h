@@ -44,6 +44,11 @@ bool instance_up(const struct instance *in); /* HEALTH_UP */
 bool instance_writable(const struct instance *in);
 /* Up, but a call to it went wrong and no probe has settled yet what that means. */
 bool instance_doubted(const struct instance *in);
+/* Does it answer its probes, if only with errors? */
+bool instance_answers(const struct instance *in);
+/* While something is done to it that makes it answer with errors for a moment (a reset):
+ * they are not held against it. */
+void instance_pardon(struct instance *in, bool yes);
 struct upstream *instance_upstream(const struct instance *in);
 unsigned health_up_count(void);
 bool health_known(void); /* every instance has had its first verdict */

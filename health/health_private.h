@@ -54,6 +54,8 @@ struct instance {
 	enum health told; /* what the listeners know */
 	bool told_writable;
 	struct timer tell;
+	bool pardoned; /* errors do not count */
+	bool answers;  /* its last probe, with whatever */
 	msec down_since;
 	struct probe probe;
 	struct canary canary;

@@ -225,6 +225,16 @@ bool instance_doubted(const struct instance *in)
 	return instance_up(in) && in->probe.suspect;
 }
 
+bool instance_answers(const struct instance *in)
+{
+	return in->answers;
+}
+
+void instance_pardon(struct instance *in, bool yes)
+{
+	in->pardoned = yes;
+}
+
 struct upstream *instance_upstream(const struct instance *in)
 {
 	return in->up;

@@ -133,9 +133,10 @@ bool probe_is_fresh(const struct instance *in)
 	       clock_ms() - in->probe.ended < CLOSEST_MS;
 }
 
-static bool is_good(const struct reply *reply)
+static bool is_good(const struct instance *in, const struct reply *reply)
 {
-	return reply->status == STATUS_OK && (reply->http == 200 || reply->http == 404);
+	return reply->status == STATUS_OK &&
+	       (reply->http == 200 || reply->http == 404 || in->pardoned);
 }
 
 static void describe(const struct reply *reply, char *why, size_t room)
@@ -171,7 +172,8 @@ static void judge(struct instance *in, const struct reply *reply)
 	char why[sizeof(in->figures.reason)];
 
 	describe(reply, why, sizeof(why));
-	count(in, is_good(reply));
+	in->answers = reply->status == STATUS_OK;
+	count(in, is_good(in, reply));
 	if (reply->status == STATUS_REFUSED)
 		now = HEALTH_DOWN;
 	else

@@ -30,6 +30,7 @@
 #define SENT_MOST 32u
 /* While something else decides whether it may start. */
 #define LOOK_MS 5u
+#define HALF_RESET_LOOK_MS 500u
 
 static struct {
 	struct record_list records; /* in seq order; some instance still lacks each */
@@ -104,6 +105,20 @@ static bool is_open(const struct record *r)
 	return r->decision == DECISION_OPEN;
 }
 
+/* A reset that was cut off half way has left a Chroma without its tables: it answers
+ * nothing but errors then, and only the same reset mends it. */
+static bool is_half_reset(const struct record *r, unsigned i)
+{
+	return r->kind == RECORD_RESET && r->turns[i].doubt;
+}
+
+static bool takes_it(const struct record *r, unsigned i)
+{
+	const struct instance *in = health_instance(i);
+
+	return instance_writable(in) || (is_half_reset(r, i) && instance_answers(in));
+}
+
 static bool may_start(const struct record *r, unsigned i)
 {
 	/* What a decision means for the catalogue is written once, and nothing that
@@ -114,7 +129,7 @@ static bool may_start(const struct record *r, unsigned i)
 		return false; /* passed when it is durable */
 	if (is_open(r) && (r->executor >= 0 || scope_is_held(r)))
 		return false;
-	return !engine.hold && lease_may_send() && instance_writable(health_instance(i));
+	return !engine.hold && lease_may_send() && takes_it(r, i);
 }
 
 static void try_turn(struct record *r, unsigned i)
@@ -125,8 +140,11 @@ static void try_turn(struct record *r, unsigned i)
 		pass(r, i);
 		return;
 	}
-	if (!may_start(r, i))
+	if (!may_start(r, i)) {
+		if (is_half_reset(r, i)) /* nobody tells when it answers again */
+			execution_rest(r, i, HALF_RESET_LOOK_MS);
 		return;
+	}
 	if (is_open(r) && (suspect_holds(r, i) || pace_holds(r, i)))
 		execution_rest(r, i, LOOK_MS);
 	else if (engine.in_flight[i] >= engine.max_in_flight)

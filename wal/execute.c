@@ -57,6 +57,13 @@ static msec time_limit(const struct blob *body)
 
 /* --- the end ----------------------------------------------------------------------- */
 
+/* A Chroma that is being reset answers with errors: no reason to cut the reset off. */
+static void pardon(const struct record *r, unsigned i, bool yes)
+{
+	if (r->kind == RECORD_RESET)
+		instance_pardon(health_instance(i), yes);
+}
+
 /* Frees the execution, then tells the engine. */
 static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
                      const char *detail)
@@ -71,6 +78,7 @@ static void conclude(struct execution *e, enum verdict v, int http, struct blob 
 
 	r->upstream_us = clock_us() - e->started_us;
 	r->turns[i].execution = NULL;
+	pardon(r, i, false);
 	free(e);
 	engine_executed(r, i, &result);
 }
@@ -411,6 +419,7 @@ void execution_start(struct record *r, unsigned i)
 	struct execution *e = execution_of(r, i);
 
 	e->step = r->kind == RECORD_DELETE_COLLECTION ? STEP_SET_ASIDE : STEP_SEND;
+	pardon(r, i, true);
 	timer_start(&e->rest, 0, on_started, e);
 }
 
@@ -438,6 +447,7 @@ void execution_cancel(struct record *r, unsigned i)
 	if (e == NULL)
 		return;
 	r->turns[i].execution = NULL;
+	pardon(r, i, false);
 	op_cancel(&e->pending);
 	timer_stop(&e->rest);
 	free(e);

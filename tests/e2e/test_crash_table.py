@@ -27,6 +27,7 @@ from crash import (
     let_in,
     logged,
     prepare,
+    reset_half,
     resume,
     saw,
     send,
@@ -464,12 +465,6 @@ def test_the_same_name_at_once(shared_world):
 # --- a reset: what it leaves half done, nothing but another reset mends
 
 
-HALF = (
-    "a reset that is cut off leaves a Chroma without tables: its probes are answered 500, so it"
-    " counts as down, and the reset that would mend it is never sent again"
-)
-
-
 @pytest.fixture
 def resetting(make_world):
     world = make_world(ALLOW_RESET="true", WRITE_WAIT="10s")
@@ -478,13 +473,11 @@ def resetting(make_world):
         chroma.http.post("/api/v2/reset")
 
 
-@pytest.mark.xfail(reason=HALF, strict=False)
 def test_around_a_reset(resetting):
     for point in ("append_committed", "execution_sending", "execution_answered", "persist_sending"):
         stop_at(resetting, point, "reset", "broken", "once")
 
 
-@pytest.mark.xfail(reason=HALF, strict=True)
 def test_a_reset_that_was_cut_off_half_way_is_done_again(resetting):
     world = resetting
     story = prepare(world, "reset")

@@ -219,7 +219,7 @@ static void the_first_creates_what_it_needs_and_the_next_only_write(void **state
 	start();
 	pass_ms(100);
 	assert_string_equal(text_string(&w.trace), "tenant database collection item ");
-	pass_ms(30000);
+	pass_ms(25000);
 	assert_string_equal(text_string(&w.trace),
 	                    "tenant database collection item item item ");
 	assert_int_equal(instance_figures(w.a).canaries_good, 3);
