@@ -156,6 +156,16 @@ static void take_flag(struct loading *l, const char *word, const char *value)
 	free(name);
 }
 
+/* What stands behind a "=" may be a secret. */
+static void take_stray(struct loading *l, const char *word)
+{
+	char *shown = mem_substring(word, strcspn(word, "="));
+
+	conf_add_quoted(l->errors, shown);
+	text_adds(l->errors, " is not understood; flags begin with --\n");
+	free(shown);
+}
+
 static void collect_flags(struct loading *l, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -164,8 +174,7 @@ static void collect_flags(struct loading *l, int argc, char **argv)
 		if (is_for_main(argv[i]))
 			continue;
 		if (strncmp(argv[i], "--", 2) != 0) {
-			conf_add_quoted(l->errors, argv[i]);
-			text_adds(l->errors, " is not understood; flags begin with --\n");
+			take_stray(l, argv[i]);
 		} else if (equals != NULL) {
 			take_flag(l, argv[i], equals + 1);
 		} else if (i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0) {

@@ -146,6 +146,15 @@ static bool same_server(const char *a, const char *b)
 }
 
 /* Two names for one server would apply every write to it twice. */
+static void add_same(struct text *errors, const char *a, const char *b)
+{
+	text_adds(errors, "instances ");
+	conf_add_quoted(errors, a);
+	text_adds(errors, " and ");
+	conf_add_quoted(errors, b);
+	text_adds(errors, " are the same server\n");
+}
+
 static void check_different(const struct conf *conf, struct text *errors)
 {
 	for (size_t i = 0; i < conf->n_instances; i++)
@@ -154,9 +163,7 @@ static void check_different(const struct conf *conf, struct text *errors)
 			const struct conf_instance *b = &conf->instances[i];
 
 			if (same_server(a->url, b->url))
-				text_addf(errors,
-				          "instances %s and %s are the same server\n",
-				          a->name, b->name);
+				add_same(errors, a->name, b->name);
 		}
 }
 

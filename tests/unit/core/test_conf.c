@@ -142,7 +142,7 @@ static void every_way_to_name_no_pair_is_explained(void **state)
 	load(DB, PAIR, "INSTANCES=x=h:1");
 	assert_said(&errors, "are both set");
 	load(DB, "PRIMARY_URL=h:8000", "REPLICA_URL=http://H:8000/");
-	assert_said(&errors, "instances primary and replica are the same server");
+	assert_said(&errors, "instances \"primary\" and \"replica\" are the same server");
 	load(DB, "INSTANCES=a=h:1,a=h:2");
 	assert_said(&errors, "\"a\" is there twice");
 	load(DB, "INSTANCES=Big=h:1");
@@ -439,6 +439,23 @@ static void what_is_in_force_is_shown_without_secrets(void **state)
 	text_clear(&out);
 }
 
+static void what_is_refused_is_shown_without_secrets(void **state)
+{
+	(void)state;
+	load_lists(LIST("chromatid", "DATABASE_URL=postgres://u:hunter2@db.test/wal"),
+	           LIST(DB, PAIR));
+	assert_said(&errors, "\"DATABASE_URL\" is not understood");
+	assert_null(strstr(text_string(&errors), "hunter2"));
+}
+
+static void names_that_are_refused_are_shown_with_care(void **state)
+{
+	(void)state;
+	load(DB, "INSTANCES=a\x01=http://x:1,a\x02=http://x:1");
+	assert_null(strchr(text_string(&errors), 1));
+	assert_null(strchr(text_string(&errors), 2));
+}
+
 static void what_is_shown_can_be_read_again(void **state)
 {
 	static const char *const values[] = {"0s", "250ms", "90s", "90m", "36h", "7d"};
@@ -545,6 +562,8 @@ int main(void)
 	        loaded(switches_and_counts_are_read),
 	        loaded(the_distance_between_names_counts_letters),
 	        loaded(what_is_in_force_is_shown_without_secrets),
+	        loaded(what_is_refused_is_shown_without_secrets),
+	        loaded(names_that_are_refused_are_shown_with_care),
 	        loaded(what_is_shown_can_be_read_again),
 	        loaded(help_and_document_have_every_setting),
 	        loaded(every_default_is_within_its_own_limits),
