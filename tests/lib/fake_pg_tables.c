@@ -876,10 +876,10 @@ static void quarantine(struct fake_set *set)
 
 	(void)set;
 	if (q == NULL)
-		q = add_row(&db.quarantines, (struct quarantine_row){
-		                                     .instance = number(1),
-		                                     .collection = number(2),
-		                                     .since_ms = clock_wall_ms()});
+		q = add_row(&db.quarantines,
+		            (struct quarantine_row){.instance = number(1),
+		                                    .collection = number(2),
+		                                    .since_ms = clock_wall_ms()});
 	q->seq = number(3);
 	q->cause = number(4);
 	q->http = number(5);
@@ -928,9 +928,8 @@ static void doubt_note(struct fake_set *set)
 {
 	(void)set;
 	if (doubt_of(number(1), number(2)) == NULL)
-		add_row(&db.doubts,
-		        (struct doubt_row){number(1), number(2), number(3), 0,
-		                           clock_ms() + (msec)number(4)});
+		add_row(&db.doubts, (struct doubt_row){number(1), number(2), number(3), 0,
+		                                       clock_ms() + (msec)number(4)});
 }
 
 static void doubt_looked(struct fake_set *set)

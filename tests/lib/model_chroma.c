@@ -459,6 +459,11 @@ unsigned model_calls(const struct model *m)
 	return m->calls;
 }
 
+char *model_dump_collection(const struct model *m, const char *local)
+{
+	return content_dump_collection(m->content, local);
+}
+
 char *model_dump(const struct model *m)
 {
 	return content_dump(m->content);

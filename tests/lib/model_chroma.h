@@ -78,6 +78,7 @@ int model_execute(struct model *m, const char *method, const char *target,
 /* Everything it holds, as text that is equal when the content is equal. Freed by the
  * caller. */
 char *model_dump(const struct model *m);
+char *model_dump_collection(const struct model *m, const char *local);
 /* The writes it has executed, in order: "create docs; add docs a,b; " */
 const char *model_trace(const struct model *m);
 void model_forget_trace(struct model *m);

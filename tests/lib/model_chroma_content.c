@@ -518,22 +518,105 @@ static bool matches(const struct request *r, const struct item *item)
 	return true;
 }
 
-static int get_ids(struct request *r, const struct bucket *b)
+static bool is_asked_for(const struct request *r, const struct item *item)
 {
-	struct json_walk w = json_walk(json_member(r->body, "where"));
+	struct json_slice ids = json_member(r->body, "ids");
+	struct json_walk w = json_walk(ids);
+
+	if (!given(ids))
+		return true;
+	while (json_step(&w))
+		if (json_text_is(w.value, item->id))
+			return true;
+	return false;
+}
+
+static void say_id(struct text *to, const struct item *item)
+{
+	text_addf(to, "\"%s\"", item->id);
+}
+
+static void say_document(struct text *to, const struct item *item)
+{
+	if (item->document == NULL)
+		text_adds(to, "null");
+	else
+		text_addf(to, "\"%s\"", item->document);
+}
+
+static void say_metadata(struct text *to, const struct item *item)
+{
+	const char *between = "";
+
+	text_addc(to, '{');
+	for (size_t k = 0; k < KEYS; k++)
+		if (item->keys[k] != NULL) {
+			text_addf(to, "%s\"%c\":\"%s\"", between, "ab"[k],
+			          item -> keys[k]);
+			between = ",";
+		}
+	text_addc(to, '}');
+}
+
+static void say_embedding(struct text *to, const struct item *item)
+{
+	if (item->dimension == 0)
+		text_adds(to, "null");
+	for (size_t k = 0; k < item->dimension; k++)
+		text_addf(to, "%s%zu", k == 0 ? "[" : ",", k);
+	if (item->dimension > 0)
+		text_addc(to, ']');
+}
+
+static void say_all(struct request *r, const struct bucket *b,
+                    void (*say)(struct text *to, const struct item *item))
+{
 	const struct item *item;
 	const char *between = "";
+
+	text_addc(r->answer, '[');
+	TAILQ_FOREACH (item, &b->items, link)
+		if (matches(r, item) && is_asked_for(r, item)) {
+			text_adds(r->answer, between);
+			say(r->answer, item);
+			between = ",";
+		}
+	text_addc(r->answer, ']');
+}
+
+static bool is_included(const struct request *r, const char *what)
+{
+	struct json_walk w = json_walk(json_member(r->body, "include"));
+
+	while (json_step(&w))
+		if (json_text_is(w.value, what))
+			return true;
+	return false;
+}
+
+static int get_items(struct request *r, const struct bucket *b)
+{
+	static const struct {
+		const char *name;
+		void (*say)(struct text *to, const struct item *item);
+	} fields[] = {{"documents", say_document},
+	              {"metadatas", say_metadata},
+	              {"embeddings", say_embedding}};
+	struct json_walk w = json_walk(json_member(r->body, "where"));
 
 	while (json_step(&w))
 		if (w.key.at[1] == '$')
 			return refuses(r, 400, "Invalid where clause");
-	text_adds(r->answer, "{\"ids\":[");
-	TAILQ_FOREACH (item, &b->items, link)
-		if (matches(r, item)) {
-			text_addf(r->answer, "%s\"%s\"", between, item->id);
-			between = ",";
-		}
-	text_adds(r->answer, "],\"documents\":null}");
+	text_adds(r->answer, "{\"ids\":");
+	say_all(r, b, say_id);
+	for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++) {
+		text_addf(r->answer, ",\"%s\":", fields[k].name);
+		if (is_included(r, fields[k].name))
+			say_all(r, b, fields[k].say);
+		else
+			text_adds(r->answer, "null");
+	}
+	text_adds(r->answer, ",\"uris\":null}");
 	return 200;
 }
 
@@ -576,7 +659,7 @@ static int on_items(struct request *r)
 	assert(strcmp(b->tenant, r->part[1]) == 0 &&
 	       strcmp(b->database, r->part[3]) == 0);
 	if (strcmp(verb, "get") == 0)
-		return get_ids(r, b);
+		return get_items(r, b);
 	if (is_refused(r->c, b))
 		return refuses(r, r->c->refused_http, "refused by the test");
 	if (strcmp(verb, "delete") == 0)
@@ -755,6 +838,13 @@ static char *dump_bucket(const struct bucket *b)
 		          item->keys[0] != NULL ? item->keys[0] : "-",
 		          item->keys[1] != NULL ? item->keys[1] : "-", item->dimension);
 	return text_detach(&out);
+}
+
+char *content_dump_collection(const struct content *c, const char *local)
+{
+	const struct bucket *b = bucket_id(c, local);
+
+	return b != NULL ? dump_bucket(b) : mem_string("");
 }
 
 char *content_dump(const struct content *c)

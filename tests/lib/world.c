@@ -706,8 +706,8 @@ static char *replayed(void)
 		 * them again says the same. */
 		if (l->decision == 0 && !record_is_item((enum record_kind)l->kind))
 			fail_msg("record %lld is not decided", (long long)l->seq);
-		if (l->decision != DECISION_REJECTED && l->decision != DECISION_GIVEN_UP &&
-		    !without_database(l))
+		if (l->decision != DECISION_REJECTED &&
+		    l->decision != DECISION_GIVEN_UP && !without_database(l))
 			replay_record(&p, l);
 	}
 	dump = model_dump(p.m);

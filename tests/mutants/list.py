@@ -151,6 +151,37 @@ mutant(
     (WAL, "? DECISION_REJECTED_EVERYWHERE", "? DECISION_REJECTED"),
 )
 
+# --- what kills, and what differs -------------------------------------------------------
+
+mutant(
+    "killers_go_round",
+    "what may have killed an instance is not tried on the last one",
+    (WAL, "if (j != i && r->turns[j].broken && holds(r, j))", "if (false)"),
+)
+mutant(
+    "never_given_up",
+    "what has killed three times is not sent again",
+    (WAL, "return (open ? suspect_deaths(r) : t->deaths) >= DEATHS_MOST;", "return false;"),
+)
+mutant(
+    "parked_lanes_go_on",
+    "a lane in quarantine stands still",
+    (WAL, "lane->head != &r->members[k] || lane->parked ||",
+     "lane->head != &r->members[k] ||"),
+)
+mutant(
+    "parked_lanes_are_read",
+    "a lane in quarantine is not read",
+    (WAL, "\tif (s != NULL && s->lanes[i].parked)", "\tif (false)"),
+    (WAL, "(c->scope == NULL || !c->scope->lanes[i].parked);", "true;"),
+)
+mutant(
+    "no_late_look",
+    "what was in doubt is looked at again, later",
+    (WAL, "\tif (t->late_look)\n", "\tif (false)\n"),
+    (WAL, "\t\tif (r->turns[i].late_look)\n", "\t\tif (false)\n"),
+)
+
 # --- reads -------------------------------------------------------------------------------
 
 mutant(

@@ -34,9 +34,11 @@ TESTS = [
     "calls",
     "verdict",
     "engine",
+    "fences",
     "quarantine",
     "join",
     "poison",
+    "late",
     "crashes",
     "simulation",
 ]

@@ -1,0 +1,104 @@
+/* Stories of records that kill the server that executes them, and of servers that do not
+ * take a write. What is killed is started again after a while, as by a supervisor. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/world.h"
+
+#define PRIMARY world_model(A)
+#define REPLICA world_model(B)
+#define KILLER "\"killer\""
+
+static void begin(msec restarts)
+{
+	world_start();
+	made("docs");
+	made("notes");
+	for (unsigned i = 0; i < 2; i++) {
+		model_dies_of(world_model(i), KILLER);
+		model_restarts(world_model(i), restarts);
+	}
+}
+
+static void finish(void)
+{
+	world_settle();
+	world_check();
+	world_stop();
+}
+
+static void a_killer_is_given_up_and_the_other_instance_lives(void **state)
+{
+	struct write *killer, *behind, *elsewhere;
+
+	(void)state;
+	begin(700);
+	killer = add("docs", "killer");
+	behind = add("docs", "a");
+	elsewhere = add("notes", "b");
+	pass_ms(60000);
+	assert_decided(killer, 500);
+	assert_decided(behind, 201);
+	assert_decided(elsewhere, 201);
+	assert_in_range(model_deaths(PRIMARY), 2, 3);
+	assert_in_range(model_deaths(REPLICA), 0, 1);
+	assert_string_equal(model_items(REPLICA, "docs"), "a");
+	finish();
+}
+
+static void one_that_was_under_way_when_an_instance_died_by_chance_is_not_held_long(
+        void **state)
+{
+	struct write *w;
+
+	(void)state;
+	begin(0);
+	w = add("docs", "a");
+	pass_ms(3);
+	model_down(PRIMARY, false);
+	pass_ms(4000);
+	assert_decided(w, 201);
+	assert_string_equal(model_items(REPLICA, "docs"), "a");
+	world_up(A);
+	finish();
+}
+
+static void a_wedged_instance_holds_nobody_up(void **state)
+{
+	struct write *w, *other;
+
+	(void)state;
+	begin(0);
+	model_wedged(PRIMARY, true);
+	w = add("docs", "a");
+	other = create("mail");
+	pass_ms(5000);
+	assert_decided(w, 201);
+	assert_decided(other, 200);
+	model_wedged(PRIMARY, false);
+	finish();
+}
+
+static int clean_up(void **state)
+{
+	(void)state;
+	world_clean_up();
+	return 0;
+}
+
+#define story(f) cmocka_unit_test_teardown(f, clean_up)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        story(a_killer_is_given_up_and_the_other_instance_lives),
+	        story(one_that_was_under_way_when_an_instance_died_by_chance_is_not_held_long),
+	        story(a_wedged_instance_holds_nobody_up),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
