@@ -31,7 +31,8 @@ def shared_world(postgres, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def relayed_world(postgres, tmp_path_factory):
-    with World(postgres, tmp_path_factory.mktemp("relayed"), relays=True) as world:
+    directory = tmp_path_factory.mktemp("relayed")
+    with World(postgres, directory, relays=True, MAX_WORKERS="32") as world:
         yield world
 
 

@@ -52,8 +52,11 @@ def is_canary(path):
 
 def writes(method, path):
     """Whatever changes something for a client."""
-    if is_canary(path):
-        return False
+    return not is_canary(path) and all_writes(method, path)
+
+
+def all_writes(method, path):
+    """... and what the proxy writes to see whether it can be done."""
     return method in ("PUT", "PATCH", "DELETE") or (method == "POST" and bool(CHANGES.search(path)))
 
 

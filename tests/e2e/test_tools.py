@@ -10,7 +10,7 @@ import pytest
 
 from compare import DEFAULT_DATABASE, compare_instances, read_collections
 from load import Load
-from relay import Relay, not_probes, reads, writes
+from relay import Relay, all_writes, not_probes, reads, writes
 from world import COLLECTIONS, DEFAULT, Chroma, wait_until
 
 
@@ -303,3 +303,4 @@ def test_a_relay_hits_whom_it_should(relay):
         for request in requests:
             assert not_probes(*request) and [m for m in (writes, reads) if m(*request)] == [right]
     assert not any(match(*request) for request in own for match in (writes, reads, not_probes))
+    assert [all_writes(*request) for request in own] == [False, True]
