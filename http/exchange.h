@@ -122,6 +122,9 @@ struct relay_plan {
 	/* NULL, or: do something else with a whole answer than pass it on. */
 	void (*take)(struct exchange *ex, struct instance *in, int http,
 	             const struct headers *headers, struct blob *body);
+	/* NULL, or: an instance has answered with an error, and another one that is up was
+	 * not asked, for it is behind; false: pass the error on. */
+	bool (*wait)(struct exchange *ex);
 	/* No instance to try (any more). */
 	void (*none)(struct exchange *ex);
 };

@@ -98,12 +98,28 @@ static const struct relay_plan stale_plan = {.read = true,
 
 static void ask(struct exchange *ex);
 
+/* One that is up and was not asked, for it lacks something: soon it may not. */
+static bool another_comes(struct exchange *ex)
+{
+	if (ex->rounds + 1 >= READ_ROUNDS_MOST)
+		return false;
+	for (unsigned i = 0; i < health_count(); i++) {
+		struct instance *in = health_instance(i);
+
+		if (instance_up(in) && relay_untried(ex, in) &&
+		    wal_readable(in, ex->collection))
+			return true;
+	}
+	return false;
+}
+
 /* All that were current have failed us; one of them may be down by now, and the others be
  * current in a moment. */
 static void next_round(struct exchange *ex)
 {
-	if (++ex->rounds < READ_ROUNDS_MOST)
+	if (!another_comes(ex) && ex->rounds < READ_ROUNDS_MOST)
 		ex->tried = 0;
+	ex->rounds++;
 	ask(ex);
 }
 
@@ -112,6 +128,7 @@ static const struct relay_plan items_plan = {.read = true,
                                              .aim = aim,
                                              .edit = edit,
                                              .choose = choose_current,
+                                             .wait = another_comes,
                                              .none = next_round};
 
 static const struct relay_plan collection_plan = {.method = "GET",
@@ -121,6 +138,7 @@ static const struct relay_plan collection_plan = {.method = "GET",
                                                   .aim = aim,
                                                   .edit = edit,
                                                   .choose = choose_current,
+                                                  .wait = another_comes,
                                                   .none = next_round};
 
 static void ask(struct exchange *ex)
@@ -138,6 +156,8 @@ static void ask(struct exchange *ex)
 		relay_start(ex, item ? &items_plan : &collection_plan, ex->body);
 	else if (exchange_hold(ex, READ_HOLD_MS, ask))
 		return;
+	else if (ex->tried != 0 && ex->rounds < READ_ROUNDS_MOST)
+		next_round(ex); /* the others did not come: those that failed, again */
 	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
 		relay_start(ex, &stale_plan, ex->body);
 	else

@@ -6,8 +6,10 @@
  *   on_data       gather; beyond 1 MB begin to pass it on, no faster than it is taken
  *   on_end        answer with what was gathered, or end what was begun
  * When it does not go well:
- *   - nothing has been passed on yet and the call fails, or a read is answered 5xx: the
- *     next instance; none left: the 5xx as it is, or our own error
+ *   - nothing has been passed on yet and the call fails, or a read is answered 5xx, 408
+ * or 429: the next instance; none left: wait for one that is behind, or pass that answer
+ *     on, or our own error
+ *   - nothing comes of a read for three seconds, and another instance may be asked: it is
  *   - something has been passed on: the client's connection is cut, never ended cleanly
  *   - the client leaves: the call is cancelled with the exchange
  */
@@ -20,6 +22,7 @@
 #include "http/exchange.h"
 
 #define GATHER_MOST (1024u * 1024u)
+#define PATIENCE_MS 3000u
 
 struct relay {
 	const struct relay_plan *plan;
@@ -37,9 +40,19 @@ struct relay {
 	struct headers refused_headers;
 	struct blob *refused_body;
 	uint64_t sent_us;
+	struct timer patience; /* with a read that does not get on */
 };
 
 static void try_next(struct exchange *ex);
+static void on_no_patience(void *arg);
+
+static void be_patient(struct exchange *ex)
+{
+	struct relay *rl = ex->relay;
+
+	if (rl->plan->read)
+		timer_start(&rl->patience, PATIENCE_MS, on_no_patience, ex);
+}
 
 void relay_stop(struct exchange *ex)
 {
@@ -48,6 +61,7 @@ void relay_stop(struct exchange *ex)
 	if (rl == NULL)
 		return;
 	ex->relay = NULL;
+	timer_stop(&rl->patience);
 	op_cancel(&ex->pending);
 	evbuffer_free(rl->data);
 	headers_clear(&rl->headers);
@@ -114,7 +128,10 @@ static void nobody_left(struct exchange *ex)
 	int http = rl->refused_http;
 
 	rl->refused_headers = (struct headers){{0}, 0};
-	if (http > 0) {
+	if (http > 0 && plan->wait != NULL && plan->wait(ex)) {
+		relay_stop(ex);
+		plan->none(ex);
+	} else if (http > 0) {
 		pass_on(ex, http, &headers, body);
 	} else {
 		relay_stop(ex);
@@ -133,6 +150,7 @@ static void begin(struct exchange *ex)
 	exchange_headers(ex, rl->http, &rl->headers);
 	ex->http = rl->http;
 	rl->begun = true;
+	timer_stop(&rl->patience);
 	client_begin(ex->client, rl->http, &rl->headers, rl->length);
 }
 
@@ -170,6 +188,7 @@ static void on_head(void *arg, const struct reply_head *head)
 	const char *name, *value;
 	size_t at = 0;
 
+	be_patient(ex);
 	rl->http = head->http;
 	rl->length = head->framing == FRAMING_LENGTH ? (int64_t)head->content_length : -1;
 	headers_clear(&rl->headers);
@@ -190,6 +209,7 @@ static void on_data(void *arg, struct evbuffer *data)
 			send_on(ex, data);
 		return;
 	}
+	be_patient(ex);
 	evbuffer_add_buffer(rl->data, data);
 	if (rl->plan->whole || evbuffer_get_length(rl->data) <= GATHER_MOST)
 		return;
@@ -199,8 +219,10 @@ static void on_data(void *arg, struct evbuffer *data)
 
 static bool another_may_do_better(const struct relay *rl)
 {
-	return (rl->plan->read && rl->http >= 500 && rl->http != 501) ||
-	       (rl->plan->exists && rl->http == 404);
+	bool failed = (rl->http >= 500 && rl->http != 501) || rl->http == 408 ||
+	              rl->http == 429;
+
+	return (rl->plan->read && failed) || (rl->plan->exists && rl->http == 404);
 }
 
 static void on_end(void *arg, const struct reply *reply)
@@ -210,6 +232,7 @@ static void on_end(void *arg, const struct reply *reply)
 	struct reply judged = *reply;
 	bool ok = reply->status == STATUS_OK;
 
+	timer_stop(&rl->patience);
 	judged.http = rl->http;
 	ex->upstream_us = clock_us() - rl->sent_us;
 	health_report(rl->in, health_signal_of(&judged), reply->detail);
@@ -277,8 +300,34 @@ static void issue(struct exchange *ex)
 	rl->http = 0;
 	rl->sent_us = clock_us();
 	ex->instance = instance_name(rl->in);
+	be_patient(ex);
 	upstream_stream(instance_upstream(rl->in), &call, &receiver, ex, &ex->pending);
 	headers_clear(&headers);
+}
+
+static void go_to(struct exchange *ex, struct instance *in)
+{
+	ex->relay->in = in;
+	ex->tried |= 1u << instance_index(in);
+	issue(ex);
+}
+
+/* It may be at work on a long question, or have lost it: the other one is asked, and if
+ * there is none to ask, this one waited for. */
+static void on_no_patience(void *arg)
+{
+	struct exchange *ex = arg;
+	struct relay *rl = ex->relay;
+	struct instance *in = rl->plan->choose(ex);
+
+	if (in == NULL) {
+		be_patient(ex);
+		return;
+	}
+	health_report(rl->in, SIGNAL_TIMED_OUT, "no answer to a read");
+	op_cancel(&ex->pending);
+	evbuffer_drain(rl->data, evbuffer_get_length(rl->data));
+	go_to(ex, in);
 }
 
 static void try_next(struct exchange *ex)
@@ -295,9 +344,7 @@ static void try_next(struct exchange *ex)
 		nobody_left(ex);
 		return;
 	}
-	rl->in = in;
-	ex->tried |= 1u << instance_index(in);
-	issue(ex);
+	go_to(ex, in);
 }
 
 void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob *body)

@@ -323,6 +323,7 @@ static void loaded_in_doubt(struct record *r, unsigned i)
 void engine_add(struct record *r)
 {
 	TAILQ_INSERT_TAIL(&engine.records, r, link);
+	r->entered = clock_ms();
 	engine.totals.owed++;
 	engine.totals.undecided += r->decision == DECISION_OPEN;
 	scope_enter(r);

@@ -37,14 +37,19 @@ struct execution {
 	unsigned instance;
 	enum step step;
 	struct op *pending;
-	struct timer rest;
-	uint64_t started_us;
-	bool broken; /* how its last call has ended */
+	struct timer rest; /* also: to its start, and until it counts as stalled */
+	uint64_t started_us, sent_us; /* 0: not at the instance */
+	bool broken;                  /* how its last call has ended */
+	LIST_ENTRY(execution) link;   /* those at work */
 };
+
+static LIST_HEAD(execution_list, execution) at_work = LIST_HEAD_INITIALIZER(at_work);
 
 #define TIMEOUT_LEAST 5000u
 #define TIMEOUT_MOST 120000u
+#define TIMEOUT_RESOLVE 30000u /* a filter may look at everything */
 #define TIMEOUT_BYTES_A_MS 100u
+#define STALLED_MS 1500u
 
 static void take_step(struct execution *e);
 
@@ -55,6 +60,38 @@ static msec time_limit(const struct blob *body)
 	return limit < TIMEOUT_MOST ? limit : TIMEOUT_MOST;
 }
 
+/* --- stalled ------------------------------------------------------------------------ */
+
+static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
+                     const char *detail);
+
+static void on_stalled(void *arg)
+{
+	struct execution *e = arg;
+
+	op_cancel(&e->pending);
+	conclude(e, VERDICT_UNKNOWN, 0, NULL, "later writes were answered, this one not");
+}
+
+/* A Chroma executes writes one after the other. One that was sent before another which is
+ * answered by now, and is not answered itself some time after, never will be: something
+ * on the way has lost it. What takes long to receive may be overtaken honestly. */
+static void look_for_stalled(unsigned instance, uint64_t sent_us)
+{
+	uint64_t now = clock_us(), allowed;
+	struct execution *e;
+
+	LIST_FOREACH (e, &at_work, link) {
+		if (e->instance != instance || e->sent_us == 0 || e->sent_us >= sent_us ||
+		    timer_running(&e->rest) || !record_is_item(e->record->kind))
+			continue;
+		allowed = STALLED_MS + e->record->body_len / TIMEOUT_BYTES_A_MS;
+		allowed = e->sent_us + allowed * 1000;
+		timer_start(&e->rest, allowed > now ? (allowed - now) / 1000 : 0,
+		            on_stalled, e);
+	}
+}
+
 /* --- the end ----------------------------------------------------------------------- */
 
 /* A Chroma that is being reset answers with errors: no reason to cut the reset off. */
@@ -62,6 +99,16 @@ static void pardon(const struct record *r, unsigned i, bool yes)
 {
 	if (r->kind == RECORD_RESET)
 		instance_pardon(health_instance(i), yes);
+}
+
+static void execution_free(struct execution *e)
+{
+	e->record->turns[e->instance].execution = NULL;
+	pardon(e->record, e->instance, false);
+	op_cancel(&e->pending);
+	timer_stop(&e->rest);
+	LIST_REMOVE(e, link);
+	free(e);
 }
 
 /* Frees the execution, then tells the engine. */
@@ -77,9 +124,9 @@ static void conclude(struct execution *e, enum verdict v, int http, struct blob 
 	unsigned i = e->instance;
 
 	r->upstream_us = clock_us() - e->started_us;
-	r->turns[i].execution = NULL;
-	pardon(r, i, false);
-	free(e);
+	if (v == VERDICT_APPLIED && e->sent_us > 0)
+		look_for_stalled(i, e->sent_us);
+	execution_free(e);
 	engine_executed(r, i, &result);
 }
 
@@ -306,9 +353,11 @@ static void issue(struct execution *e, struct prepared *p)
 	                    .target = p->target.s,
 	                    .headers = &headers,
 	                    .body = p->body,
-	                    .timeout = time_limit(p->body),
+	                    .timeout = e->step == STEP_RESOLVE ? TIMEOUT_RESOLVE
+	                                                       : time_limit(p->body),
 	                    .repeatable = p->repeatable};
 
+	e->sent_us = e->step == STEP_SEND ? clock_us() : 0;
 	if (p->body != NULL)
 		headers_add(&headers, "content-type", "application/json");
 	FAILPOINT("execution_sending");
@@ -400,6 +449,7 @@ static struct execution *execution_of(struct record *r, unsigned i)
 	e->instance = i;
 	e->started_us = clock_us();
 	r->turns[i].execution = e;
+	LIST_INSERT_HEAD(&at_work, e, link);
 	return e;
 }
 
@@ -428,8 +478,7 @@ static void on_rested(void *arg)
 	struct execution *e = arg;
 	struct record *r = e->record;
 
-	r->turns[e->instance].execution = NULL;
-	free(e);
+	execution_free(e);
 	engine_kick(r);
 }
 
@@ -444,11 +493,6 @@ void execution_cancel(struct record *r, unsigned i)
 {
 	struct execution *e = r->turns[i].execution;
 
-	if (e == NULL)
-		return;
-	r->turns[i].execution = NULL;
-	pardon(r, i, false);
-	op_cancel(&e->pending);
-	timer_stop(&e->rest);
-	free(e);
+	if (e != NULL)
+		execution_free(e);
 }

@@ -1,11 +1,13 @@
 /* wal/pace.c - while an instance that is up catches up with a lane, each new record there
  * waits until that one has done two: otherwise clients could keep the one ahead so busy
- * that the other never gets there. Not long: a client waits. */
+ * that the other never gets there. Not long, and not what has waited in its lane already:
+ * a client waits. */
 #include "wal/wal_private.h"
 
 #define BEHIND 16u
 #define RECORDS 2u
 #define MOST_MS 300u
+#define WAITED_MS 1000u
 
 static bool must_wait(struct record *r, uint64_t passed)
 {
@@ -22,6 +24,8 @@ bool pace_holds(struct record *r, unsigned i)
 {
 	uint64_t passed;
 
+	if (clock_ms() - r->entered > WAITED_MS)
+		return false;
 	for (unsigned j = 0; j < health_count(); j++)
 		if (instance_writable(health_instance(j)) &&
 		    scope_leaves_behind(r, i, j, BEHIND, &passed))

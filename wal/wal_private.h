@@ -89,6 +89,7 @@ struct record {
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
 	int64_t appended_wall_ms;
+	msec entered; /* its lanes */
 	msec pace_until; /* it waits for an instance that catches up; 0: it does not ...
 	                  */
 	uint64_t pace_goal; /* ... until that one has passed so many */
