@@ -25,6 +25,7 @@
 
 #define EVERY_MS 1000u
 #define POSTPONE_MS 10000u
+#define POSTPONE_DOUBLINGS 6u
 #define SECOND_LOOK_TIMES 10u
 #define QUIET_LOOK_MS 5u
 #define QUIET_MOST_MS 1000u
@@ -38,7 +39,7 @@ struct doubt {
 	wal_seq seq;
 	unsigned instance;
 	struct collection *collection; /* held */
-	unsigned looks;
+	unsigned looks, postponed;
 	msec due;
 	TAILQ_ENTRY(doubt) link;
 };
@@ -49,6 +50,7 @@ static struct {
 	struct job *job;
 	msec first_after;
 	struct doubt *doubt; /* the one looked at now, or NULL */
+	bool last;           /* it need not be looked at again */
 	unsigned other;      /* compared with that instance */
 	struct scope *held;
 	struct blob *question;
@@ -92,9 +94,19 @@ static void look_over(void)
 	job_rest(look.job, EVERY_MS);
 }
 
+/* Not now: behind the others, and each time for longer. */
+static void put_off(struct doubt *d)
+{
+	unsigned n = d->postponed < POSTPONE_DOUBLINGS ? d->postponed++ : d->postponed;
+
+	d->due = clock_ms() + ((msec)POSTPONE_MS << n);
+	TAILQ_REMOVE(&waiting, d, link);
+	TAILQ_INSERT_TAIL(&waiting, d, link);
+}
+
 static void postpone(void)
 {
-	look.doubt->due = clock_ms() + POSTPONE_MS;
+	put_off(look.doubt);
 	look_over();
 }
 
@@ -108,14 +120,19 @@ static const struct pg_statement settled = {
 
 static void on_kept(void *arg, enum status s, const struct pg_results *r)
 {
+	struct doubt *d = look.doubt;
+
 	(void)arg;
 	(void)r;
 	if (s != STATUS_OK) {
 		postpone(); /* looked at once more: harmless */
 		return;
 	}
-	if (look.doubt->looks >= 2 || look.doubt->collection->life == LIFE_GONE)
-		doubt_free(look.doubt);
+	d->looks++;
+	d->postponed = 0;
+	d->due = clock_ms() + look.first_after * SECOND_LOOK_TIMES;
+	if (look.last)
+		doubt_free(d);
 	look_over();
 }
 
@@ -128,11 +145,9 @@ static void keep(bool again)
 	                            pg_int4(store_instance_id(d->instance)),
 	                            pg_int8((int64_t)wait)};
 
-	d->looks = again ? d->looks + 1 : 2;
-	d->due = clock_ms() + wait;
+	look.last = !again || d->looks > 0;
 	persist_add_fence(unit);
-	pg_add(unit, again && d->looks < 2 ? &looked : &settled,
-	       again && d->looks < 2 ? 3 : 2, params);
+	pg_add(unit, look.last ? &settled : &looked, look.last ? 2 : 3, params);
 	pg_submit(wal_pg(), unit, on_kept, NULL, &look.pending);
 }
 
@@ -224,19 +239,21 @@ static void on_quiet(void *arg)
 	}
 }
 
-static bool is_close(unsigned i)
+static bool may_come_to_rest(const struct collection *c, unsigned i)
 {
-	return look.doubt->collection->scope->lanes[i].behind <= BEHIND_MOST;
+	return may_be_asked(i) && c->scope->lanes[i].behind <= BEHIND_MOST;
 }
 
-static bool is_worth_waiting(void)
+static bool is_worth_a_try(const struct doubt *d)
 {
 	unsigned n = 0;
 
+	if (d->collection->life == LIFE_GONE)
+		return true;
+	scope_of_collection(d->collection);
 	for (unsigned i = 0; i < health_count(); i++)
-		n += may_be_asked(i) && is_close(i);
-	return n >= 2 && may_be_asked(look.doubt->instance) &&
-	       is_close(look.doubt->instance);
+		n += may_come_to_rest(d->collection, i);
+	return n >= 2 && may_come_to_rest(d->collection, d->instance);
 }
 
 static void hold_lanes(void)
@@ -278,14 +295,8 @@ static void look_at(struct doubt *d)
 {
 	struct pg_unit *unit;
 
-	look.doubt = d;
 	if (d->collection->life == LIFE_GONE) {
 		keep(false);
-		return;
-	}
-	scope_of_collection(d->collection);
-	if (!is_worth_waiting()) {
-		postpone();
 		return;
 	}
 	unit = pg_unit_create();
@@ -293,18 +304,33 @@ static void look_at(struct doubt *d)
 	pg_submit(wal_control(), unit, on_found, NULL, &look.pending);
 }
 
+/* One that cannot be looked at now does not keep the others waiting. */
+static struct doubt *next_due(void)
+{
+	struct doubt *d, *next;
+
+	for (d = TAILQ_FIRST(&waiting); d != NULL; d = next) {
+		next = TAILQ_NEXT(d, link);
+		if (d->due > clock_ms())
+			continue;
+		look.doubt = d;
+		if (is_worth_a_try(d))
+			return d;
+		look.doubt = NULL;
+		put_off(d);
+	}
+	return NULL;
+}
+
 static void run(struct job *job, void *arg)
 {
-	struct doubt *d;
+	struct doubt *d = wal_leads() && lease_may_send() ? next_due() : NULL;
 
 	(void)arg;
-	if (wal_leads() && lease_may_send())
-		TAILQ_FOREACH (d, &waiting, link)
-			if (d->due <= clock_ms()) {
-				look_at(d);
-				return;
-			}
-	job_rest(job, EVERY_MS);
+	if (d != NULL)
+		look_at(d);
+	else
+		job_rest(job, EVERY_MS);
 }
 
 /* --- rows -------------------------------------------------------------------------- */

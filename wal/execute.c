@@ -40,6 +40,7 @@ struct execution {
 	struct timer rest; /* also: to its start, and until it counts as stalled */
 	uint64_t started_us, sent_us; /* 0: not at the instance */
 	bool broken;                  /* how its last call has ended */
+	struct blob *taken;           /* what was said of a name that is taken, or NULL */
 	LIST_ENTRY(execution) link;   /* those at work */
 };
 
@@ -107,6 +108,7 @@ static void execution_free(struct execution *e)
 	pardon(e->record, e->instance, false);
 	op_cancel(&e->pending);
 	timer_stop(&e->rest);
+	blob_unref(&e->taken);
 	LIST_REMOVE(e, link);
 	free(e);
 }
@@ -258,8 +260,42 @@ static void created(struct execution *e, const struct reply *reply)
 		conclude(e, VERDICT_APPLIED, 200, reply->body, "");
 }
 
-/* The name is taken there. By our own earlier attempt: it is done. By somebody who went
- * to the instance directly: as for any client of that server, a conflict. */
+static void conclude_taken(struct execution *e)
+{
+	struct blob *said = blob_ref(e->taken);
+
+	conclude(e, VERDICT_REFUSED, 409, said,
+	         "the name is taken by a collection made directly on the instance");
+	blob_unref(&said);
+}
+
+/* The name is taken there. By our own earlier attempt: it is done. By another collection
+ * of ours, whose change of name waits in quarantine: not yet. By somebody who went to the
+ * instance directly: as for any client of that server, a conflict. */
+static void on_owner(struct execution *e, const struct reply *reply)
+{
+	struct record *r = e->record;
+	struct uuid *local = &r->turns[e->instance].local;
+	bool open = r->decision == DECISION_OPEN;
+	struct collection *owner;
+
+	if (!learn_id(e, reply->body)) {
+		conclude(e, VERDICT_UNKNOWN, 0, NULL, "its id was not understood");
+		return;
+	}
+	owner = catalogue_by_uuid(local);
+	if (owner != NULL && owner != r->collection) {
+		*local = (struct uuid){{0}};
+		conclude(e, open ? VERDICT_BUSY : VERDICT_REFUSED, 0, NULL,
+		         "the name is still held by a collection in quarantine");
+	} else if (r->turns[e->instance].doubt) {
+		conclude(e, VERDICT_APPLIED, 200, reply->body, "");
+	} else {
+		*local = (struct uuid){{0}};
+		conclude_taken(e);
+	}
+}
+
 static void on_taken(struct execution *e, const struct reply *reply)
 {
 	const struct record *r = e->record;
@@ -270,13 +306,10 @@ static void on_taken(struct execution *e, const struct reply *reply)
 		 */
 		conclude(e, VERDICT_APPLIED, ours ? 200 : reply->http,
 		         ours ? NULL : reply->body, "");
-	} else if (ours) {
+	} else {
+		e->taken = blob_ref(reply->body);
 		e->step = STEP_FIND;
 		take_step(e);
-	} else {
-		conclude(e, VERDICT_REFUSED, reply->http, reply->body,
-		         "the name is taken by a collection made directly on the "
-		         "instance");
 	}
 }
 
@@ -309,7 +342,7 @@ static void on_sent(struct execution *e, const struct reply *reply, enum verdict
 static void on_found(struct execution *e, const struct reply *reply, enum verdict v)
 {
 	if (v == VERDICT_APPLIED)
-		created(e, reply);
+		on_owner(e, reply);
 	else
 		conclude(e, v == VERDICT_LOST ? VERDICT_UNKNOWN : v, reply->http,
 		         reply->body, reply->detail);
@@ -320,7 +353,9 @@ static void on_reply(void *arg, const struct reply *reply)
 	struct execution *e = arg;
 	enum verdict v = verdict_of(reply);
 
-	e->broken = reply->status == STATUS_BROKEN;
+	/* Where something stands in front of an instance, its death is told so. */
+	e->broken = reply->status == STATUS_BROKEN || reply->http == 502 ||
+	            reply->http == 504;
 	health_report(health_instance(e->instance), health_signal_of(reply),
 	              reply->detail);
 	switch (e->step) {
@@ -407,6 +442,13 @@ static void conclude_without_database(struct execution *e)
 	blob_unref(&body);
 }
 
+/* Its create was left out there. */
+static bool is_not_there(const struct record *r, unsigned i)
+{
+	return r->collection != NULL && r->kind != RECORD_CREATE_COLLECTION &&
+	       uuid_none(&r->collection->local[i]);
+}
+
 static void take_step(struct execution *e)
 {
 	const struct record *r = e->record;
@@ -418,6 +460,11 @@ static void take_step(struct execution *e)
 	}
 	if (r->collection != NULL && r->collection->db->life == LIFE_GONE) {
 		conclude_without_database(e);
+		return;
+	}
+	if (is_not_there(r, e->instance)) {
+		conclude(e, is_delete(r) ? VERDICT_APPLIED : VERDICT_LOST, 404, NULL,
+		         "the instance does not have the collection");
 		return;
 	}
 	if (e->step == STEP_FIND) {

@@ -28,6 +28,8 @@
 #define UNKNOWN_MOST 4u
 #define UNKNOWN_FOR_MS 10000u
 #define LOST_MOST 2u
+/* A record that was loaded without its outcome may have been answered 2xx. */
+#define LOADED_FOR_MS 60000u
 
 static bool is_open(const struct record *r)
 {
@@ -57,6 +59,12 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 }
 
 /* --- a clear answer ---------------------------------------------------------------- */
+
+static bool is_parked(const struct record *r, unsigned i)
+{
+	return r->collection != NULL &&
+	       scope_of_collection(r->collection)->lanes[i].parked;
+}
 
 static void applied(struct record *r, unsigned i, const struct execution_result *result)
 {
@@ -99,10 +107,30 @@ static void rest(struct record *r, unsigned i, const char *why)
 	execution_rest(r, i, wait < REST_MOST ? wait : REST_MOST);
 }
 
+/* Another may have applied it, its answer lost: that one has the say, if it is there. */
+static bool another_has_the_say(const struct record *r, unsigned i)
+{
+	for (unsigned j = 0; j < health_count(); j++)
+		if (j != i && r->turns[j].doubt &&
+		    instance_writable(health_instance(j)) && !is_parked(r, j))
+			return true;
+	return false;
+}
+
+static void let_another_say(struct record *r, unsigned i, const char *why)
+{
+	r->executor = -1;
+	r->turns[i].doubt = false;
+	rest(r, i, why);
+	engine_kick(r);
+}
+
 static void refused(struct record *r, unsigned i, const struct execution_result *result)
 {
 	engine_counts(i)->refused++;
-	if (is_open(r)) {
+	if (is_open(r) && another_has_the_say(r, i)) {
+		let_another_say(r, i, "refused here, in doubt elsewhere");
+	} else if (is_open(r)) {
 		decide(r, i, refusal_of(r), result->http, result->body);
 		engine_done(r, i);
 	} else if (r->decision == DECISION_REJECTED_EVERYWHERE ||
@@ -129,27 +157,35 @@ static bool for_so_long(const struct turn *t, msec least)
 static bool fails_here(const struct record *r, unsigned i)
 {
 	const struct turn *t = &r->turns[i];
+	bool open = r->loaded && is_open(r);
 
 	if (!instance_writable(health_instance(i)))
+		return false;
+	if (open && !for_so_long(t, LOADED_FOR_MS))
 		return false;
 	return (t->errors_500 >= ERRORS_500_MOST && for_so_long(t, ERRORS_500_FOR_MS)) ||
 	       (t->unknown >= UNKNOWN_MOST && for_so_long(t, UNKNOWN_FOR_MS));
 }
 
-static bool fails_everywhere(const struct record *r)
+static bool lost_here(const struct record *r, unsigned i)
 {
-	for (unsigned i = 0; i < health_count(); i++)
-		if (!fails_here(r, i))
-			return false;
-	return true;
+	return r->turns[i].lost >= LOST_MOST;
 }
 
-static bool lost_everywhere(const struct record *r)
+/* Lanes that are parked have no say: they do not try. */
+static bool everywhere(const struct record *r,
+                       bool (*is_so)(const struct record *r, unsigned i))
 {
-	for (unsigned i = 0; i < health_count(); i++)
-		if (r->turns[i].lost < LOST_MOST)
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < health_count(); i++) {
+		if (is_parked(r, i))
+			continue;
+		if (!is_so(r, i))
 			return false;
-	return true;
+		n++;
+	}
+	return n > 0;
 }
 
 static void give_up(struct record *r, unsigned i, int http, struct blob *answer,
@@ -183,27 +219,42 @@ static bool may_have_begun(const struct execution_result *result)
 	       (result->http == 408 || result->http == 503);
 }
 
-/* What can be said of it by now; false: nothing yet, try again. */
+/* Parked; or passed, if the collection is being deleted and nothing is left to do to it.
+ */
+static bool set_aside(struct record *r, unsigned i, enum quarantine_cause cause, int http,
+                      const char *why)
+{
+	if (r->collection == NULL || r->kind == RECORD_DELETE_COLLECTION)
+		return false;
+	if (quarantine_begin(r->collection, i, r->seq, cause, http, why))
+		return true;
+	if (!r->decision_durable)
+		return false;
+	engine_done(r, i);
+	return true;
+}
+
+/* What can be said of it by now; false: nothing yet, try again. What changes the
+ * catalogue is not given up: it would say otherwise than the instances for good. */
 static bool has_come_to_its_end(struct record *r, unsigned i,
                                 const struct execution_result *result)
 {
-	bool lost = r->turns[i].lost >= LOST_MOST;
-
-	if (is_open(r) && lost_everywhere(r)) {
+	if (is_open(r) && everywhere(r, lost_here)) {
 		decide(r, i, DECISION_REJECTED, result->http, result->body);
 		engine_done(r, i);
-	} else if (is_open(r) && fails_everywhere(r)) {
-		give_up(r, i, 500, result->body, "no instance gives a clear answer");
-	} else if (!is_open(r) && r->collection != NULL && (lost || fails_here(r, i))) {
-		quarantine_begin(r->collection, i, r->seq,
-		                 lost ? QUARANTINE_LOST : QUARANTINE_FAILING,
-		                 result->http,
-		                 lost ? "the collection is not there any more"
-		                      : "no clear answer, again and again");
-	} else {
-		return false;
+		return true;
 	}
-	return true;
+	if (is_open(r) && record_is_item(r->kind) && everywhere(r, fails_here)) {
+		give_up(r, i, 500, result->body, "no instance gives a clear answer");
+		return true;
+	}
+	if (is_open(r))
+		return false;
+	if (lost_here(r, i))
+		return set_aside(r, i, QUARANTINE_LOST, result->http,
+		                 "the collection is not there any more");
+	return fails_here(r, i) && set_aside(r, i, QUARANTINE_FAILING, result->http,
+	                                     "no clear answer, again and again");
 }
 
 static void no_verdict(struct record *r, unsigned i,
@@ -245,8 +296,7 @@ static void too_many_deaths(struct record *r, unsigned i)
 	struct blob *body;
 
 	if (!is_open(r)) {
-		quarantine_begin(r->collection, i, r->seq, QUARANTINE_FAILING, 0,
-		                 "the instance dies of it");
+		set_aside(r, i, QUARANTINE_FAILING, 0, "the instance dies of it");
 		return;
 	}
 	body = blob_create(text, sizeof(text) - 1);
@@ -264,6 +314,6 @@ void judge_down(struct record *r, unsigned i)
 	/* What failed while it was going down says nothing about the record. */
 	t->unknown = t->errors_500 = t->lost = 0;
 	t->troubled_at = 0;
-	if (died && r->executor < 0 && (is_open(r) || r->collection != NULL))
+	if (died && r->executor < 0)
 		too_many_deaths(r, i);
 }

@@ -4,9 +4,10 @@
  * record: its lane for that collection is parked. It is not read there, its records wait
  * (scope.c), everything else goes on.
  *
- *   quarantine_begin    found out: park, make the row durable, say so
- *   on_retry, wal_retry try again: the lane moves, and its row goes when nothing of it
- *                       stands apart any more; or it is parked again
+ *   quarantine_begin    found out: park, say so
+ *   on_written          its row is durable: from now on what changes the collection may
+ * be passed by in the lanes of its database on_retry, wal_retry try again: the lane
+ * moves, and its row goes when nothing of it stands apart any more; or it is parked again
  *   wal_skip            an operator: leave this record out here, and go on
  *   quarantine_gone     the collection is deleted: what waits is passed, nothing to heal
  *
@@ -94,12 +95,24 @@ static const struct pg_statement discard = {
 
 static void write_row(void *arg);
 
+/* Not before the row is durable: a position behind what stands apart would say that it is
+ * done. */
+static void leave_database(struct quarantine *q)
+{
+	scope_stand_apart(q->collection->scope, q->instance);
+	if (q->collection->db->scope != NULL)
+		engine_kick_scope(q->collection->db->scope);
+}
+
 static void on_written(void *arg, enum status s, const struct pg_results *r)
 {
 	struct quarantine *q = arg;
 
 	if (s == STATUS_OK && q->state == STATE_ENDED) {
 		drop(q);
+	} else if (s == STATUS_OK) {
+		if (q->state == STATE_PARKED)
+			leave_database(q);
 	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0) {
 		wal_deposed("its epoch is over");
 	} else if (s != STATUS_OK) {
@@ -134,7 +147,8 @@ void quarantine_resume(void)
 
 	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
-		if (timer_running(&q->again))
+		/* One that has ended must not go before the positions it has kept. */
+		if (timer_running(&q->again) && q->state != STATE_ENDED)
 			write_row(q);
 	}
 }
@@ -212,15 +226,17 @@ static void park(struct quarantine *q)
 	plan_retry(q);
 }
 
-void quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
+bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error)
 {
 	struct quarantine *q = find(c, i);
 
 	if (c->life == LIFE_GONE)
-		return;
+		return false;
 	if (q == NULL)
 		q = create(c, i);
+	else if (q->state == STATE_ENDED)
+		q->attempts = 0;
 	q->seq = seq;
 	q->cause = cause;
 	q->http = http;
@@ -232,9 +248,7 @@ void quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 	          error, quarantine_cause_name(cause), http);
 	park(q);
 	write_row(q);
-	/* What stood behind it in the lanes it has left may go on. */
-	if (c->db->scope != NULL)
-		engine_kick_scope(c->db->scope);
+	return true;
 }
 
 /* --- the end ----------------------------------------------------------------------- */
@@ -267,17 +281,24 @@ static bool deletes(const struct record *r, const struct collection *c)
 	return r->kind == RECORD_RESET && c->life == LIFE_GONE;
 }
 
+static void leave(struct quarantine *q)
+{
+	set_free(q, STATE_LEAVING);
+	engine_kick_scope(q->collection->scope);
+}
+
 void quarantine_gone(const struct record *r)
 {
 	struct quarantine *q, *next;
 
+	if (!wal_leads())
+		return; /* still loading: quarantine_all_loaded() */
 	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
 		if (q->state == STATE_ENDED || q->state == STATE_LEAVING ||
 		    !deletes(r, q->collection))
 			continue;
-		set_free(q, STATE_LEAVING);
-		engine_kick_scope(q->collection->scope);
+		leave(q);
 	}
 }
 
@@ -327,8 +348,21 @@ void quarantine_loaded(const struct store_load *found, const struct pg_results *
 		q->attempts = (unsigned)pg_get_int8(r, at + 1, row, 6);
 		q->since_wall_ms = pg_get_int8(r, at + 1, row, 7);
 		park(q);
-		if (c->life == LIFE_GONE)
-			set_free(q, STATE_LEAVING);
+		scope_stand_apart(c->scope, q->instance);
+	}
+}
+
+void quarantine_all_loaded(void)
+{
+	struct quarantine *q, *next;
+
+	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, link);
+		if (q->collection->life != LIFE_GONE)
+			continue;
+		leave(q);
+		if (q->state == STATE_LEAVING)
+			end_if_nothing_is_apart(q);
 	}
 }
 
@@ -418,11 +452,20 @@ static void skip(struct quarantine *q)
 	         q->collection->public_id.text,
 	         instance_name(health_instance(q->instance)), (long long)q->seq);
 	set_free(q, STATE_TRYING);
-	if (stands && head->record->decision != DECISION_OPEN)
+	if (stands)
 		engine_done(head->record, q->instance);
-	else if (!stands)
+	else
 		end_if_nothing_is_apart(q);
 	engine_kick_scope(q->collection->scope);
+}
+
+/* What is not decided yet cannot be left out by one. */
+static bool may_be_skipped(const struct quarantine *q)
+{
+	const struct member *head = q->collection->scope->lanes[q->instance].head;
+
+	return head == NULL || head->record->seq != q->seq ||
+	       head->record->decision != DECISION_OPEN;
 }
 
 enum status wal_skip(wal_seq seq)
@@ -432,7 +475,7 @@ enum status wal_skip(wal_seq seq)
 
 	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
-		if (q->state != STATE_PARKED || q->seq != seq)
+		if (q->state != STATE_PARKED || q->seq != seq || !may_be_skipped(q))
 			continue;
 		skip(q);
 		found = STATUS_OK;

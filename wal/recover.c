@@ -209,8 +209,8 @@ static int64_t primary_scope(const struct record *r)
  * apart, of the collection: which cannot be past it before it is done. */
 static bool is_durable(const struct record *r, const struct positions *p, unsigned i)
 {
-	bool own = r->collection != NULL &&
-	           position_of(p, i, r->collection->id) >= r->seq;
+	bool own =
+	        r->collection != NULL && position_of(p, i, r->collection->id) >= r->seq;
 
 	return own || (!quarantine_covers(r, i) &&
 	               position_of(p, i, primary_scope(r)) >= r->seq);
@@ -225,7 +225,7 @@ static bool settled(struct record *r, const struct positions *p)
 		if (is_durable(r, p, i)) {
 			r->turns[i].state = TURN_DURABLE;
 		} else {
-			r->turns[i].doubt = true;
+			r->turns[i].doubt = r->loaded = true;
 			all = false;
 		}
 	}
@@ -291,6 +291,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	doubt_loaded(&load, r, 6 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	n = load_records(&load, &positions, r, 3 + STORE_LOAD_STATEMENTS);
+	quarantine_all_loaded();
 	positions_clear(&positions);
 	store_load_clear(&load);
 	log_info("recover",

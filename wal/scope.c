@@ -98,6 +98,7 @@ static void stand_apart(struct record *r, unsigned i)
 	if (!may_stand_apart(r) || r->turns[i].apart)
 		return;
 	r->turns[i].apart = true;
+	r->collection->scope->lanes[i].n_apart++;
 	for (unsigned k = 0; k < r->n_members; k++) {
 		struct lane *lane = &r->members[k].scope->lanes[i];
 
@@ -112,13 +113,18 @@ static void stand_apart(struct record *r, unsigned i)
 void scope_park(struct scope *s, unsigned i)
 {
 	s->lanes[i].parked = true;
+}
+
+void scope_stand_apart(struct scope *s, unsigned i)
+{
+	s->lanes[i].apart = true;
 	for (struct member *m = s->lanes[i].head; m != NULL; m = TAILQ_NEXT(m, link))
 		stand_apart(m->record, i);
 }
 
 void scope_unpark(struct scope *s, unsigned i)
 {
-	s->lanes[i].parked = false;
+	s->lanes[i].parked = s->lanes[i].apart = false;
 }
 
 bool scope_is_held(const struct record *r)
@@ -131,10 +137,7 @@ bool scope_is_held(const struct record *r)
 
 bool scope_has_apart(const struct scope *s, unsigned i)
 {
-	for (struct member *m = s->lanes[i].head; m != NULL; m = TAILQ_NEXT(m, link))
-		if (m->record->turns[i].apart)
-			return true;
-	return false;
+	return s->lanes[i].n_apart > 0;
 }
 
 /* --- members ------------------------------------------------------------------------ */
@@ -213,7 +216,7 @@ void scope_enter(struct record *r)
 		enter(r, scope_of_database(r->collection->db));
 		enter(r, scope_of_collection(r->collection));
 		for (unsigned i = 0; i < health_count(); i++)
-			if (r->collection->scope->lanes[i].parked)
+			if (r->collection->scope->lanes[i].apart)
 				stand_apart(r, i);
 	} else {
 		enter(r, scope_all());
@@ -231,6 +234,8 @@ static void leave(struct member *m)
 	struct scope *s = m->scope;
 
 	for (unsigned i = 0; i < health_count(); i++) {
+		if (m->record->turns[i].apart && is_own(m->record, s))
+			s->lanes[i].n_apart -= m->record->turns[i].state < TURN_DONE;
 		if (waits_in(m, i))
 			s->lanes[i].behind -= m->record->turns[i].state < TURN_DONE;
 		if (s->lanes[i].head == m)
@@ -277,14 +282,25 @@ void scope_sent(struct record *r, unsigned i)
 	}
 }
 
+/* A lane it has left has come as far as that, unless something before it is still to
+ * come. */
+static void done_apart(struct lane *lane, wal_seq seq)
+{
+	if (lane->done < seq && (lane->head == NULL || lane->head->record->seq > seq))
+		lane->done = seq;
+}
+
 void scope_done(struct record *r, unsigned i)
 {
 	for (unsigned k = 0; k < r->n_members; k++) {
 		struct lane *lane = &r->members[k].scope->lanes[i];
 
-		if (!waits_in(&r->members[k], i))
+		if (!waits_in(&r->members[k], i)) {
+			done_apart(lane, r->seq);
 			continue;
+		}
 		assert(lane->head == &r->members[k]);
+		lane->n_apart -= r->turns[i].apart;
 		lane->head = next_waiting(TAILQ_NEXT(&r->members[k], link), i);
 		lane->done = r->seq;
 		lane->behind--;

@@ -60,8 +60,9 @@ bool suspect_died(struct record *r, unsigned i)
 	bool open = r->decision == DECISION_OPEN;
 
 	/* A break that is older has nothing to do with it. */
-	if (!t->broken || clock_ms() > t->broken_at + HOLD_MS)
+	if (t->dead || !t->broken || clock_ms() > t->broken_at + HOLD_MS)
 		return false;
+	t->dead = true;
 	t->deaths++;
 	t->broken_at = clock_ms();
 	return (open ? suspect_deaths(r) : t->deaths) >= DEATHS_MOST;

@@ -45,6 +45,7 @@ struct turn {
 	unsigned unknown;    /* ... or anything else that is no answer ... */
 	unsigned lost;       /* ... or that the collection is not there */
 	unsigned deaths;     /* of the instance, while it was executed there */
+	bool dead;           /* ... it has: counted */
 	msec broken_at, troubled_at;
 	struct execution *execution; /* while SENT, or QUEUED and resting */
 	struct uuid local;           /* a create of a collection, DONE: its id there */
@@ -75,21 +76,22 @@ struct record {
 	bool decision_durable;
 	bool embeddings;
 	bool sets_dimension;
-	int http;                      /* of the decision */
-	int executor;                  /* instance at work on deciding it, or -1 */
-	int decided_by;                /* instance, or -1 */
+	bool loaded;    /* by a new leader: its client may have been told */
+	int http;       /* of the decision */
+	int executor;   /* instance at work on deciding it, or -1 */
+	int decided_by; /* instance, or -1 */
 	struct collection *collection; /* held */
 	struct database *database;     /* held */
 	char *name;        /* see struct wal_write; tenant creates: the tenant */
 	char *old_name;    /* of a rename */
 	struct blob *body; /* NULL when it must be fetched from the log first */
 	size_t body_len;
-	struct digest digest;  /* of the body, if it may be joined: join.c */
+	struct digest digest; /* of the body, if it may be joined: join.c */
 	bool digested;
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
 	int64_t appended_wall_ms;
-	msec entered; /* its lanes */
+	msec entered;    /* its lanes */
 	msec pace_until; /* it waits for an instance that catches up; 0: it does not ...
 	                  */
 	uint64_t pace_goal; /* ... until that one has passed so many */
@@ -109,7 +111,9 @@ struct lane {
 	struct member *head;  /* whose turn is next; NULL: caught up */
 	wal_seq done;         /* the last record executed (or passed) here */
 	wal_seq sent;         /* the highest one sent here; may be more than done */
-	bool parked;          /* in quarantine: nothing is executed */
+	bool parked;          /* in quarantine: nothing is executed ... */
+	bool apart;           /* ... and what changes the collection stands apart */
+	unsigned n_apart;     /* records that do, and are not done */
 	unsigned behind;      /* records it has not done ... */
 	uint64_t passed;      /* ... and has done, ever */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
@@ -166,8 +170,9 @@ void scope_sent(struct record *r, unsigned i);
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
-/* A collection's lane stands still, and what changes the collection stands apart. */
+/* A collection's lane stands still; and then what changes the collection stands apart. */
 void scope_park(struct scope *s, unsigned i);
+void scope_stand_apart(struct scope *s, unsigned i);
 void scope_unpark(struct scope *s, unsigned i);
 /* A comparison of its lanes is under way. */
 bool scope_is_held(const struct record *r);
@@ -233,7 +238,8 @@ bool suspect_died(struct record *r, unsigned i);
 
 /* --- quarantine.c --------------------------------------------------------------------
  */
-void quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
+/* False: the collection is deleted, there is nothing to keep apart. */
+bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
@@ -246,6 +252,7 @@ void quarantine_add_load(struct pg_unit *unit);
 struct store_load;
 void quarantine_loaded(const struct store_load *load, const struct pg_results *r, int at);
 /* Its row says that what stands apart there is counted by the collection's position. */
+void quarantine_all_loaded(void); /* the records, too */
 bool quarantine_covers(const struct record *r, unsigned i);
 
 /* --- doubt.c: a later look at what was in doubt --------------------------------------
@@ -318,7 +325,7 @@ void append_write(const struct wal_write *write, const struct digest *digest,
 /* The same write is on its way to the log, and nobody waits for it: `op` does now. */
 bool append_join(const struct wal_write *w, const struct digest *d, struct wal_op *op);
 bool append_all_known(void); /* of no append is it unknown whether it is in the log */
-void append_resume(void); /* PostgreSQL is back: find out about lost appends */
+void append_resume(void);    /* PostgreSQL is back: find out about lost appends */
 void append_clear(enum status s);
 wal_seq append_last_seq(void);
 void append_loaded(wal_seq last);
