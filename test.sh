@@ -5,6 +5,8 @@
 #   ./test.sh lint               format, includes, cppcheck, clang-tidy, shellcheck
 #   ./test.sh unit [ctest args]  unit, fuzz corpora, integration; e.g. unit -R mapping
 #   ./test.sh e2e [pytest args]  real PostgreSQL and Chroma servers; e.g. e2e -k failover
+#   ./test.sh mutants [name]     each rule switched off once: does a test notice?
+#   ./test.sh chaos [args]       a long run of faults: chaos --seed 7 --seconds 300
 #   ./test.sh bench              a short run of the benchmark
 #
 # Every step runs even if one before it failed; ends with 1 if one did. A build that
@@ -76,8 +78,12 @@ run_ctest() {
 }
 
 run_e2e() {
-	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e \
+	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e -n 2 --dist loadfile \
 		-o cache_dir=build/pytest --timeout 300 --durations 10 -q "$@"
+}
+
+run_chaos() {
+	CHROMATID_BINARY=$binary .venv/bin/python tests/chaos/chaos.py "$@"
 }
 
 bench() {
@@ -102,6 +108,7 @@ all)
 	lint
 	step ctest run_ctest
 	step e2e run_e2e
+	step mutants python3 tests/mutants/run.py
 	bench
 	;;
 lint)
@@ -115,6 +122,13 @@ unit)
 e2e)
 	build
 	step e2e run_e2e "$@"
+	;;
+mutants)
+	step mutants python3 tests/mutants/run.py "$@"
+	;;
+chaos)
+	build
+	step chaos run_chaos "$@"
 	;;
 bench)
 	build

@@ -108,6 +108,8 @@ static void execution_free(struct execution *e)
 	pardon(e->record, e->instance, false);
 	op_cancel(&e->pending);
 	timer_stop(&e->rest);
+	if (e->step == STEP_STORE_IDS) /* nobody knows whether they are stored */
+		blob_unref(&e->record->resolved);
 	blob_unref(&e->taken);
 	LIST_REMOVE(e, link);
 	free(e);
@@ -184,6 +186,7 @@ static void on_ids_stored(void *arg, enum status s, const struct pg_results *res
 		return;
 	}
 	FAILPOINT("filter_stored");
+	e->step = STEP_SEND;
 	take_step(e);
 }
 

@@ -37,7 +37,7 @@ from world import Postgres, World  # noqa: E402
 
 QUIET_MOST = 120  # seconds for everything to become quiet at the end
 SETTINGS = {
-    "WRITE_WAIT": "5s",
+    "WRITE_WAIT": "10s",
     "REQUEST_TIMEOUT": "20s",
     "WAL_RETENTION": "24h",  # the log is the checker's witness
     "LOG_LEVEL": "debug",

@@ -24,10 +24,12 @@ from pathlib import Path
 import httpx
 
 import relay
+from world import wait_until
 
 EASE = 6  # seconds without a new fault at the end
 CLEAR_MOST = 25  # seconds to wait for things to be as they should be
 OWED_LITTLE = 20
+NOTICED = 1.5  # seconds after which the proxy has seen that PostgreSQL was away
 
 # kind: (weight, targets, least and most seconds)
 INSTANCES = ["primary", "replica"]
@@ -180,6 +182,8 @@ class Nemesis:
 
     def clear(self, targets):
         end = time.monotonic() + CLEAR_MOST
+        if "postgres" in targets:
+            time.sleep(NOTICED)
         while time.monotonic() < end:
             try:
                 if self.is_clear(targets):
@@ -251,6 +255,8 @@ class Nemesis:
         self.world.proxy.signal(signal.SIGCONT)
 
     def do_restart_proxy(self, fault, entry):
+        # one that was started a moment ago does not know yet what to do when it is told to stop
+        wait_until(lambda: self.world.proxy.ready() is not None, 10, "the proxy listens")
         self.world.proxy.terminate()
         self.start(self.world.proxy, wait=None)
 

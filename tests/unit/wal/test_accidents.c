@@ -345,6 +345,27 @@ static int clean_up(void **state)
 	return 0;
 }
 #define story(f) cmocka_unit_test_teardown(f, clean_up)
+static void ids_that_may_not_be_stored_are_not_deleted(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	add("docs", "a,b");
+	world_settle();
+	model_latency(PRIMARY, 1);
+	w = take_out_where("docs", "{\"a\":\"x\"}");
+	while (!w->appended)
+		pass_ms(1);
+	fake_pg_stall(true); /* the ids are found, and never stored */
+	pass_ms(6000);       /* the lease runs out meanwhile */
+	fake_pg_cut("log", 0, false, 0);
+	fake_pg_stall(false);
+	world_lead(20000);
+	finish(); /* compares the ids in the log with those deleted */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +383,7 @@ int main(void)
 	        story(looks_that_must_wait_do_not_keep_others_waiting),
 	        story(a_rename_is_not_given_up),
 	        story(a_look_without_an_answer_comes_ever_more_rarely),
+	        story(ids_that_may_not_be_stored_are_not_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
