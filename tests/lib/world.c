@@ -213,8 +213,11 @@ static void print_state(void)
 	fprintf(stderr, "leads %d, owed %llu, undecided %llu\n", f.leads,
 	        (unsigned long long)f.owed, (unsigned long long)f.undecided);
 	for (unsigned i = 0; i < 2; i++)
-		fprintf(stderr, "  instance %u: owed %llu, %s\n", i,
-		        (unsigned long long)f.instances[i].owed,
+		fprintf(stderr, "  instance %u: %s, owed %llu, %u in flight, %s\n", i,
+		        instance_writable(health_instance(i)) ? "well"
+		        : instance_up(health_instance(i))     ? "up"
+		                                              : "down",
+		        (unsigned long long)f.instances[i].owed, f.instances[i].in_flight,
 		        f.instances[i].last_error);
 	TAILQ_FOREACH (w, &world.writes, link)
 		if (!w->ended)

@@ -83,6 +83,20 @@ static void a_wedged_instance_holds_nobody_up(void **state)
 	finish();
 }
 
+static void what_hangs_in_a_deleted_collection_is_tried_on(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	begin(0);
+	model_fault(REPLICA, FAULT_HANG_BEFORE, 4);
+	w = add("docs", "a");
+	pass_ms(100);
+	assert_decided(w, 201);
+	drop("docs");
+	finish();
+}
+
 static int clean_up(void **state)
 {
 	(void)state;
@@ -98,6 +112,7 @@ int main(void)
 	        story(a_killer_is_given_up_and_the_other_instance_lives),
 	        story(one_that_was_under_way_when_an_instance_died_by_chance_is_not_held_long),
 	        story(a_wedged_instance_holds_nobody_up),
+	        story(what_hangs_in_a_deleted_collection_is_tried_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
