@@ -40,9 +40,9 @@ struct exchange {
 	struct database *database;     /* held */
 	struct relay *relay;
 	struct repeat *repeat; /* NULL: no Idempotency-Key */
-	unsigned tried;     /* instances, by bit */
-	unsigned rounds;    /* of instances tried for a read */
-	unsigned conflicts; /* appends refused because a name was taken meanwhile */
+	unsigned tried;        /* instances, by bit */
+	unsigned rounds;       /* of instances tried for a read */
+	unsigned conflicts;    /* appends refused because a name was taken meanwhile */
 	wal_seq seq;
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
@@ -122,8 +122,8 @@ struct relay_plan {
 	/* NULL, or: do something else with a whole answer than pass it on. */
 	void (*take)(struct exchange *ex, struct instance *in, int http,
 	             const struct headers *headers, struct blob *body);
-	/* NULL, or: an instance has answered with an error, and another one that is up was
-	 * not asked, for it is behind; false: pass the error on. */
+	/* NULL, or: an instance has answered with an error, and another one that is up
+	 * was not asked, for it is behind; false: pass the error on. */
 	bool (*wait)(struct exchange *ex);
 	/* No instance to try (any more). */
 	void (*none)(struct exchange *ex);

@@ -511,6 +511,20 @@ struct collection *made(const char *name)
 	return named(name);
 }
 
+struct write *diverged(void)
+{
+	struct write *w;
+
+	made("docs");
+	made("notes");
+	model_refuse_ids(world_model(B), true);
+	w = add("docs", "a");
+	pass_ms(50);
+	model_refuse_ids(world_model(B), false);
+	assert_decided(w, 201);
+	return w;
+}
+
 void assert_decided(const struct write *w, int http)
 {
 	assert_non_null(w);
@@ -824,4 +838,21 @@ void world_check(void)
 	same(model_dump(world.models[A]), model_dump(world.models[B]), "instances");
 	same(model_dump(world.models[A]), replayed(), "instance and log");
 	same(catalogue_lines(), fake_pg_catalogue(), "catalogue and its tables");
+}
+
+/* --- the end of a story ------------------------------------------------------------- */
+
+void world_finish(void)
+{
+	world_settle();
+	assert_int_equal(wal_quarantined(), 0);
+	world_check();
+	world_stop();
+}
+
+int world_tear_down(void **state)
+{
+	(void)state;
+	world_clean_up();
+	return 0;
 }

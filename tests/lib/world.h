@@ -46,8 +46,12 @@ void world_crash(void);     /* the proxy is gone, from one instruction to the ne
 void world_boot(void);      /* and started again; does not wait */
 void world_lead(msec most); /* until we lead and everything that can be up is up */
 void world_settle(void);    /* until nothing is owed: all must be well */
-bool world_quiet(void);     /* is nothing owed and nobody waiting? */
-void world_check(void);     /* everything agrees: see world.c */
+void world_finish(void);    /* settles, has nothing in quarantine, checks, and stops */
+/* A test that cleans up after itself, also if it fails. Wants cmocka.h before. */
+int world_tear_down(void **state);
+#define story(f) cmocka_unit_test_teardown(f, world_tear_down)
+bool world_quiet(void); /* is nothing owed and nobody waiting? */
+void world_check(void); /* everything agrees: see world.c */
 struct model *world_model(unsigned i);
 struct upstream *world_upstream(unsigned i);
 void world_down(unsigned i); /* the process of the instance ends, and we know */
@@ -79,6 +83,8 @@ struct write *reset(void);
 struct write *modify_of(struct collection *c, const char *next);
 struct write *drop_of(struct collection *c);
 
+/* "docs" and "notes"; the replica refuses a write to "docs" which the primary takes. */
+struct write *diverged(void);
 struct collection *made(const char *name); /* create, and settle */
 struct collection *named(const char *name);
 

@@ -12,30 +12,6 @@
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)
 
-static void finish(void)
-{
-	world_settle();
-	assert_int_equal(wal_quarantined(), 0);
-	world_check();
-	world_stop();
-}
-
-/* The replica refuses the next item write to "docs", which the primary takes. */
-static struct write *diverge(void)
-{
-	struct write *w;
-
-	world_start();
-	made("docs");
-	made("notes");
-	model_refuse_ids(REPLICA, true);
-	w = add("docs", "a");
-	pass_ms(50);
-	model_refuse_ids(REPLICA, false);
-	assert_decided(w, 201);
-	return w;
-}
-
 static void a_lane_whose_collection_is_deleted_ends(void **state)
 {
 	struct write *w, *gone, *born;
@@ -55,7 +31,7 @@ static void a_lane_whose_collection_is_deleted_ends(void **state)
 	assert_decided(gone, 200);
 	assert_decided(born, 200);
 	assert_non_null(model_collection_id(REPLICA, "mail"));
-	finish();
+	world_finish();
 }
 
 static void a_delete_is_tried_until_it_is_done(void **state)
@@ -70,7 +46,7 @@ static void a_delete_is_tried_until_it_is_done(void **state)
 	pass_ms(600000);
 	assert_decided(gone, 200);
 	assert_int_equal(wal_owed(), 0);
-	finish();
+	world_finish();
 }
 
 static void a_restart_finds_a_lane_that_is_being_left(void **state)
@@ -78,7 +54,8 @@ static void a_restart_finds_a_lane_that_is_being_left(void **state)
 	struct write *born;
 
 	(void)state;
-	diverge();
+	world_start();
+	diverged();
 	rename_to("docs", "papers");
 	pass_ms(100);
 	world_down(A);
@@ -93,15 +70,17 @@ static void a_restart_finds_a_lane_that_is_being_left(void **state)
 	world_boot();
 	world_lead(10000);
 	world_up(A);
-	finish();
+	world_finish();
 }
 
 static void a_create_does_not_take_what_a_parked_rename_has_left(void **state)
 {
-	struct write *w = diverge(), *born;
+	struct write *w, *born;
 	char old[64], bound[64];
 
 	(void)state;
+	world_start();
+	w = diverged();
 	rename_to("docs", "papers");
 	pass_ms(100);
 	snprintf(old, sizeof(old), "%s", model_collection_id(REPLICA, "docs"));
@@ -112,7 +91,7 @@ static void a_create_does_not_take_what_a_parked_rename_has_left(void **state)
 	snprintf(bound, sizeof(bound), "%s", named("docs")->local[B].text);
 	assert_string_not_equal(bound, old);
 	wal_retry(w->seq);
-	finish();
+	world_finish();
 }
 
 static void nobody_passes_a_lane_before_its_row_is_durable(void **state)
@@ -132,7 +111,7 @@ static void nobody_passes_a_lane_before_its_row_is_durable(void **state)
 	world_boot();
 	world_lead(10000);
 	pass_ms(2000);
-	finish();
+	world_finish();
 }
 
 static void a_delete_is_not_given_up(void **state)
@@ -153,7 +132,7 @@ static void a_delete_is_not_given_up(void **state)
 	born = create("docs");
 	pass_ms(120000);
 	assert_decided(born, 200);
-	finish();
+	world_finish();
 }
 
 static void what_may_have_been_acknowledged_is_not_given_up_soon(void **state)
@@ -182,7 +161,7 @@ static void what_may_have_been_acknowledged_is_not_given_up_soon(void **state)
 	model_fault(REPLICA, FAULT_NONE, 0);
 	pass_ms(30000);
 	assert_string_equal(model_items(REPLICA, "docs"), "a");
-	finish();
+	world_finish();
 }
 
 static void a_poison_while_the_other_is_parked_is_given_up(void **state)
@@ -190,7 +169,8 @@ static void a_poison_while_the_other_is_parked_is_given_up(void **state)
 	struct write *p, *next;
 
 	(void)state;
-	diverge();
+	world_start();
+	diverged();
 	model_fault(PRIMARY, FAULT_500_BEFORE, 100);
 	p = add("docs", "p");
 	next = add("docs", "n");
@@ -198,20 +178,22 @@ static void a_poison_while_the_other_is_parked_is_given_up(void **state)
 	model_fault(PRIMARY, FAULT_NONE, 0);
 	assert_decided(p, 500);
 	assert_true(next->ended);
-	finish();
+	world_finish();
 }
 
 static void a_database_is_current_again_when_its_lane_is_healed(void **state)
 {
-	struct write *w = diverge();
+	struct write *w;
 
 	(void)state;
+	world_start();
+	w = diverged();
 	rename_to("docs", "papers");
 	pass_ms(200);
 	wal_retry(w->seq);
 	world_settle();
 	assert_true(wal_database_current(health_instance(B), named("papers")->db));
-	finish();
+	world_finish();
 }
 
 static void a_create_is_not_given_up(void **state)
@@ -231,7 +213,7 @@ static void a_create_is_not_given_up(void **state)
 	again = create("docs");
 	pass_ms(60000);
 	assert_ended(again, STATUS_CONFLICT);
-	finish();
+	world_finish();
 }
 
 static void looks_that_must_wait_do_not_keep_others_waiting(void **state)
@@ -308,7 +290,7 @@ static void a_rename_is_not_given_up(void **state)
 	again = create("papers");
 	pass_ms(60000);
 	assert_ended(again, STATUS_CONFLICT);
-	finish();
+	world_finish();
 }
 
 static enum fault slow(void *arg)
@@ -338,13 +320,6 @@ static void a_look_without_an_answer_comes_ever_more_rarely(void **state)
 	world_stop();
 }
 
-static int clean_up(void **state)
-{
-	(void)state;
-	world_clean_up();
-	return 0;
-}
-#define story(f) cmocka_unit_test_teardown(f, clean_up)
 static void ids_that_may_not_be_stored_are_not_deleted(void **state)
 {
 	struct write *w;
@@ -363,7 +338,7 @@ static void ids_that_may_not_be_stored_are_not_deleted(void **state)
 	fake_pg_cut("log", 0, false, 0);
 	fake_pg_stall(false);
 	world_lead(20000);
-	finish(); /* compares the ids in the log with those deleted */
+	world_finish(); /* compares the ids in the log with those deleted */
 }
 
 int main(void)

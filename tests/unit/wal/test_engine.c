@@ -11,13 +11,6 @@
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)
 
-static void finish(void)
-{
-	world_settle();
-	world_check();
-	world_stop();
-}
-
 /* --- the happy path
  * ----------------------------------------------------------------------- */
 
@@ -35,7 +28,7 @@ static void a_write_is_in_the_log_before_it_is_executed(void **state)
 	assert_false(w->appended);
 	assert_string_equal(model_trace(PRIMARY), "");
 	fake_pg_stall(false);
-	finish();
+	world_finish();
 }
 
 static void writes_are_executed_on_both_in_the_order_of_the_log(void **state)
@@ -56,7 +49,7 @@ static void writes_are_executed_on_both_in_the_order_of_the_log(void **state)
 	assert_string_equal(model_trace(PRIMARY),
 	                    "create docs; add docs a,b; update docs b; remove docs a; ");
 	assert_string_equal(model_trace(REPLICA), model_trace(PRIMARY));
-	finish();
+	world_finish();
 }
 
 static void the_first_answer_decides_and_is_not_waited_for_twice(void **state)
@@ -72,7 +65,7 @@ static void the_first_answer_decides_and_is_not_waited_for_twice(void **state)
 	pass_ms(50);
 	assert_decided(w, 201);
 	assert_string_equal(model_items(PRIMARY, "docs"), "a");
-	finish();
+	world_finish();
 }
 
 static void a_collection_has_one_id_for_clients_and_one_on_each_instance(void **state)
@@ -87,7 +80,7 @@ static void a_collection_has_one_id_for_clients_and_one_on_each_instance(void **
 	assert_int_not_equal(uuid_compare(&c->local[A], &c->local[B]), 0);
 	assert_ptr_equal(catalogue_by_uuid(&c->local[B]), c);
 	assert_string_equal(fake_pg_binding(c->id, "replica"), c->local[B].text);
-	finish();
+	world_finish();
 }
 
 static void a_create_is_durable_before_its_client_hears_of_it(void **state)
@@ -106,7 +99,7 @@ static void a_create_is_durable_before_its_client_hears_of_it(void **state)
 	fake_pg_stall(false);
 	world_settle();
 	assert_decided(w, 200);
-	finish();
+	world_finish();
 }
 
 /* --- position before next
@@ -130,7 +123,7 @@ static void the_next_of_another_kind_waits_for_the_position(void **state)
 	fake_pg_stall(false);
 	world_settle();
 	assert_string_equal(model_trace(PRIMARY), "add docs a; update docs a; ");
-	finish();
+	world_finish();
 }
 
 static void a_run_of_one_kind_does_not_wait(void **state)
@@ -147,7 +140,7 @@ static void a_run_of_one_kind_does_not_wait(void **state)
 	pass_ms(1000);
 	assert_string_equal(model_trace(PRIMARY), "add docs a; add docs b; add docs c; ");
 	fake_pg_stall(false);
-	finish();
+	world_finish();
 }
 
 /* --- failover
@@ -167,7 +160,7 @@ static void the_replica_executes_what_the_primary_does_not_take(void **state)
 	assert_decided(w, 201);
 	assert_string_equal(model_items(REPLICA, "docs"), "a");
 	world_up(A);
-	finish();
+	world_finish();
 }
 
 static void the_replica_first_drains_what_it_owes(void **state)
@@ -192,7 +185,7 @@ static void the_replica_first_drains_what_it_owes(void **state)
 	assert_string_equal(model_trace(REPLICA),
 	                    "add docs a; update docs a; remove docs a; ");
 	world_up(A);
-	finish();
+	world_finish();
 }
 
 static void a_primary_that_comes_back_catches_up_in_order(void **state)
@@ -213,7 +206,7 @@ static void a_primary_that_comes_back_catches_up_in_order(void **state)
 	world_settle();
 	assert_string_equal(model_trace(PRIMARY),
 	                    "add docs a; upsert docs a,b; remove docs a; ");
-	finish();
+	world_finish();
 }
 
 static void one_answered_elsewhere_is_executed_again_where_it_is_in_doubt(void **state)
@@ -227,7 +220,7 @@ static void one_answered_elsewhere_is_executed_again_where_it_is_in_doubt(void *
 	w = add("docs", "a");
 	pass_ms(30000);
 	assert_decided(w, 201);
-	finish();
+	world_finish();
 }
 
 static void with_both_down_a_write_waits_and_is_executed_once_in_order(void **state)
@@ -251,7 +244,7 @@ static void with_both_down_a_write_waits_and_is_executed_once_in_order(void **st
 	world_up(A);
 	world_settle();
 	assert_string_equal(model_trace(PRIMARY), "add docs a; update docs a; ");
-	finish();
+	world_finish();
 }
 
 /* --- refusals
@@ -279,7 +272,7 @@ static void a_refusal_is_durable_before_its_client_hears_and_skipped_elsewhere(
 	assert_int_equal(model_calls(REPLICA), calls);
 	assert_int_equal(fake_pg_log_seq(w->seq)->decision, DECISION_REJECTED);
 	model_refuse_ids(PRIMARY, false);
-	finish();
+	world_finish();
 }
 
 static void a_refused_write_that_set_the_dimension_is_refused_everywhere(void **state)
@@ -301,7 +294,7 @@ static void a_refused_write_that_set_the_dimension_is_refused_everywhere(void **
 	world_settle();
 	assert_decided(w, 201);
 	assert_true(named("docs")->dimension_known);
-	finish();
+	world_finish();
 }
 
 static void a_write_behind_the_delete_of_its_collection_is_not_found(void **state)
@@ -320,7 +313,7 @@ static void a_write_behind_the_delete_of_its_collection_is_not_found(void **stat
 	assert_decided(w1, 404);
 	assert_decided(w2, 404);
 	collection_release(&c);
-	finish();
+	world_finish();
 }
 
 static void a_record_that_every_instance_answers_500_is_given_up(void **state)
@@ -342,7 +335,7 @@ static void a_record_that_every_instance_answers_500_is_given_up(void **state)
 	assert_decided(w, 500);
 	assert_decided(next, 201);
 	assert_string_equal(model_items(REPLICA, "docs"), "b");
-	finish();
+	world_finish();
 }
 
 static void a_500_after_the_commit_is_executed_again(void **state)
@@ -356,7 +349,7 @@ static void a_500_after_the_commit_is_executed_again(void **state)
 	w = add("docs", "a");
 	world_settle();
 	assert_decided(w, 201);
-	finish();
+	world_finish();
 }
 
 /* --- collections
@@ -375,7 +368,7 @@ static void create_meets(enum fault f)
 	assert_decided(w, 200);
 	assert_string_equal(named("docs")->public_id.text,
 	                    model_collection_id(PRIMARY, "docs"));
-	finish();
+	world_finish();
 }
 
 static void a_create_whose_answer_was_lost_is_found_by_its_name(void **state)
@@ -398,7 +391,7 @@ static void a_refused_create_gives_its_name_back(void **state)
 	assert_decided(bad, 400);
 	assert_null(named("docs"));
 	made("docs");
-	finish();
+	world_finish();
 }
 
 static void a_name_that_is_taken_is_a_conflict_and_not_logged(void **state)
@@ -414,7 +407,7 @@ static void a_name_that_is_taken_is_a_conflict_and_not_logged(void **state)
 	world_settle();
 	assert_ended(w, STATUS_CONFLICT);
 	assert_int_equal(fake_pg_log_count(), count);
-	finish();
+	world_finish();
 }
 
 static void a_delete_sets_aside_first_so_that_no_other_can_be_meant(void **state)
@@ -435,7 +428,7 @@ static void a_delete_sets_aside_first_so_that_no_other_can_be_meant(void **state
 	assert_string_equal(model_trace(PRIMARY),
 	                    "modify docs to aside; modify aside to aside; "
 	                    "delete aside; create docs; ");
-	finish();
+	world_finish();
 }
 
 static void a_rename_holds_both_names_until_it_is_decided(void **state)
@@ -458,7 +451,7 @@ static void a_rename_holds_both_names_until_it_is_decided(void **state)
 	assert_null(named("docs"));
 	assert_string_equal(c->name, "notes");
 	made("docs");
-	finish();
+	world_finish();
 }
 
 static void a_rename_to_a_name_that_was_taken_meanwhile_is_a_conflict(void **state)
@@ -474,7 +467,7 @@ static void a_rename_to_a_name_that_was_taken_meanwhile_is_a_conflict(void **sta
 	assert_decided(first, 200);
 	assert_ended(second, STATUS_CONFLICT);
 	assert_string_equal(named("docs")->name, "docs");
-	finish();
+	world_finish();
 }
 
 static void the_ids_of_a_filter_are_found_once_and_deleted_everywhere(void **state)
@@ -496,7 +489,7 @@ static void the_ids_of_a_filter_are_found_once_and_deleted_everywhere(void **sta
 	world_settle();
 	assert_string_equal(model_trace(REPLICA),
 	                    "create docs; add docs a,b; remove docs a,b; add docs a,c; ");
-	finish();
+	world_finish();
 }
 
 static void a_filter_that_is_not_understood_is_refused(void **state)
@@ -509,7 +502,7 @@ static void a_filter_that_is_not_understood_is_refused(void **state)
 	w = take_out_where("docs", "{\"$no\":1}");
 	world_settle();
 	assert_decided(w, 400);
-	finish();
+	world_finish();
 }
 
 /* --- databases, tenants, everything
@@ -536,7 +529,7 @@ static void a_database_goes_with_its_collections(void **state)
 	assert_decided(gone, 200);
 	assert_decided(again, 200);
 	assert_null(catalogue_named(catalogue_database(TENANT_DEFAULT, "east"), "docs"));
-	finish();
+	world_finish();
 }
 
 static void what_waits_in_a_deleted_database_does_not_come_into_its_successor(
@@ -560,7 +553,7 @@ static void what_waits_in_a_deleted_database_does_not_come_into_its_successor(
 	world_boot();
 	world_lead(10000);
 	world_up(B);
-	finish();
+	world_finish();
 }
 
 static void a_create_behind_the_delete_of_its_database_is_not_logged(void **state)
@@ -578,7 +571,7 @@ static void a_create_behind_the_delete_of_its_database_is_not_logged(void **stat
 	world_settle();
 	assert_decided(gone, 200);
 	assert_ended(w, STATUS_CONFLICT);
-	finish();
+	world_finish();
 }
 
 static void a_reset_takes_what_was_before_it_and_leaves_what_came_behind(void **state)
@@ -607,7 +600,7 @@ static void a_reset_takes_what_was_before_it_and_leaves_what_came_behind(void **
 	assert_true(catalogue_tenant("umbrella"));
 	assert_null(catalogue_database(TENANT_DEFAULT, "east"));
 	assert_non_null(catalogue_database(TENANT_DEFAULT, "west"));
-	finish();
+	world_finish();
 }
 
 static void what_comes_behind_a_reset_into_a_database_it_took_is_not_sent(void **state)
@@ -623,7 +616,7 @@ static void what_comes_behind_a_reset_into_a_database_it_took_is_not_sent(void *
 	world_settle();
 	assert_decided(all, 200);
 	assert_decided(w, 404); /* an instance would have said 400 */
-	finish();
+	world_finish();
 }
 
 static void a_reset_that_is_not_allowed_changes_nothing(void **state)
@@ -639,7 +632,7 @@ static void a_reset_that_is_not_allowed_changes_nothing(void **state)
 	world_settle();
 	assert_decided(all, 403);
 	assert_non_null(named("docs"));
-	finish();
+	world_finish();
 }
 
 /* --- PostgreSQL
@@ -672,7 +665,7 @@ static void of_lost_appends_those_in_the_log_happen_once_and_the_others_never(
 	assert_decided(w1, 201);
 	assert_ended(w2, STATUS_LOG_UNAVAILABLE);
 	assert_string_equal(model_items(REPLICA, "docs"), "z,a");
-	finish();
+	world_finish();
 }
 
 static void an_append_that_goes_on_at_the_server_is_ended_before_it_is_asked_for(
@@ -692,7 +685,7 @@ static void an_append_that_goes_on_at_the_server_is_ended_before_it_is_asked_for
 	world_settle();
 	assert_ended(w, STATUS_LOG_UNAVAILABLE);
 	pass_ms(10000);
-	finish();
+	world_finish();
 }
 
 static void without_postgresql_nothing_is_executed_and_positions_are_written_later(
@@ -720,7 +713,7 @@ static void without_postgresql_nothing_is_executed_and_positions_are_written_lat
 	fake_pg_reachable(true);
 	world_settle();
 	assert_int_equal(fake_pg_position("primary", before->collection), before->seq);
-	finish();
+	world_finish();
 }
 
 static void a_full_disk_refuses_appends_and_is_tried_again_for_positions(void **state)
@@ -738,7 +731,7 @@ static void a_full_disk_refuses_appends_and_is_tried_again_for_positions(void **
 	w = add("docs", "b");
 	world_settle();
 	assert_decided(w, 201);
-	finish();
+	world_finish();
 }
 
 /* --- the lease
@@ -769,7 +762,7 @@ static void nothing_is_sent_when_the_lease_could_not_be_renewed_for_3500_ms(void
 	fake_pg_reachable(true);
 	world_settle();
 	assert_decided(w, 201);
-	finish();
+	world_finish();
 }
 
 static void a_second_step_is_not_taken_when_the_lease_has_run_out(void **state)
@@ -797,7 +790,7 @@ static void a_second_step_is_not_taken_when_the_lease_has_run_out(void **state)
 	world_settle();
 	assert_decided(w, 200);
 	assert_string_equal(model_items(PRIMARY, "docs"), "");
-	finish();
+	world_finish();
 }
 
 static void a_leader_whose_epoch_is_over_is_deposed_and_leads_again_later(void **state)
@@ -824,7 +817,7 @@ static void a_leader_whose_epoch_is_over_is_deposed_and_leads_again_later(void *
 	world_settle();
 	assert_decided(later, 201);
 	assert_non_null(catalogue_database(TENANT_DEFAULT, "east"));
-	finish();
+	world_finish();
 }
 
 static void an_append_left_behind_at_the_server_does_not_commit_under_the_next_leader(
@@ -841,7 +834,7 @@ static void an_append_left_behind_at_the_server_does_not_commit_under_the_next_l
 	world_boot();
 	world_lead(10000);
 	pass_ms(10000);
-	finish();
+	world_finish();
 }
 
 /* --- crashes
@@ -866,7 +859,7 @@ static void a_crash_after_the_answer_before_the_position_loses_nothing(void **st
 	world_settle();
 	assert_string_equal(model_items(PRIMARY, "docs"), "a");
 	assert_string_equal(model_items(REPLICA, "docs"), "a");
-	finish();
+	world_finish();
 }
 
 static void after_a_restart_reads_go_only_where_everything_is(void **state)
@@ -892,7 +885,7 @@ static void after_a_restart_reads_go_only_where_everything_is(void **state)
 	assert_false(wal_current(health_instance(B), c));
 	world_settle();
 	assert_true(wal_current(health_instance(B), c));
-	finish();
+	world_finish();
 }
 
 static void a_create_in_doubt_at_a_crash_is_found_again(void **state)
@@ -910,7 +903,7 @@ static void a_create_in_doubt_at_a_crash_is_found_again(void **state)
 	world_lead(10000);
 	world_settle();
 	assert_non_null(named("docs"));
-	finish();
+	world_finish();
 }
 
 static bool drained;
@@ -938,17 +931,8 @@ static void everything_is_given_back_by_a_drain(void **state)
 	world_crash();
 	world_boot();
 	world_lead(100); /* without waiting for the lease to run out */
-	finish();
+	world_finish();
 }
-
-static int clean_up(void **state)
-{
-	(void)state;
-	world_clean_up();
-	return 0;
-}
-
-#define story(f) cmocka_unit_test_teardown(f, clean_up)
 
 int main(void)
 {

@@ -77,15 +77,6 @@ static void a_session_that_is_ended_may_still_commit(void **state)
 	finish();
 }
 
-static int clean_up(void **state)
-{
-	(void)state;
-	world_clean_up();
-	return 0;
-}
-
-#define story(f) cmocka_unit_test_teardown(f, clean_up)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

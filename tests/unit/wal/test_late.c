@@ -39,13 +39,6 @@ static void it_comes(void)
 	assert_int_equal(model_late(PRIMARY), 1);
 }
 
-static void finish(void)
-{
-	world_settle();
-	world_check();
-	world_stop();
-}
-
 static void a_late_delete_does_not_hit_the_next_of_that_name(void **state)
 {
 	(void)state;
@@ -59,7 +52,7 @@ static void a_late_delete_does_not_hit_the_next_of_that_name(void **state)
 		add("docs", "a");
 		it_comes();
 		assert_string_equal(model_items(PRIMARY, "docs"), "a");
-		finish();
+		world_finish();
 	}
 }
 
@@ -75,17 +68,8 @@ static void a_late_write_does_not_hit_the_next_of_that_name(void **state)
 	made("docs");
 	it_comes();
 	assert_string_equal(model_items(PRIMARY, "docs"), "");
-	finish();
+	world_finish();
 }
-
-static int clean_up(void **state)
-{
-	(void)state;
-	world_clean_up();
-	return 0;
-}
-
-#define story(f) cmocka_unit_test_teardown(f, clean_up)
 
 int main(void)
 {

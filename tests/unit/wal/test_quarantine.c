@@ -34,38 +34,17 @@ static struct seen quarantines(void)
 	return seen;
 }
 
-static void finish(void)
-{
-	world_settle();
-	assert_int_equal(wal_quarantined(), 0);
-	world_check();
-	world_stop();
-}
-
-/* The replica refuses the next item write to "docs", which the primary takes. */
-static struct write *diverge(void)
-{
-	struct write *w;
-
-	world_start();
-	made("docs");
-	made("notes");
-	model_refuse_ids(REPLICA, true);
-	w = add("docs", "a");
-	pass_ms(50);
-	model_refuse_ids(REPLICA, false);
-	assert_decided(w, 201);
-	return w;
-}
-
 /* --- begin and what it means -------------------------------------------------------- */
 
 static void an_instance_that_refuses_what_another_took_is_parked(void **state)
 {
-	struct write *w = diverge();
-	struct seen seen = quarantines();
+	struct write *w;
+	struct seen seen;
 
 	(void)state;
+	world_start();
+	w = diverged();
+	seen = quarantines();
 	assert_int_equal(seen.n, 1);
 	assert_ptr_equal(seen.last.in, health_instance(B));
 	assert_int_equal(seen.last.seq, w->seq);
@@ -74,14 +53,16 @@ static void an_instance_that_refuses_what_another_took_is_parked(void **state)
 	assert_false(wal_current(health_instance(B), named("docs")));
 	assert_true(wal_current(health_instance(A), named("docs")));
 	assert_int_equal(wal_retry(w->seq), STATUS_OK);
-	finish();
+	world_finish();
 }
 
 static void everything_else_goes_on(void **state)
 {
-	struct write *w = diverge(), *more, *other, *rename, *born;
+	struct write *w, *more, *other, *rename, *born;
 
 	(void)state;
+	world_start();
+	w = diverged();
 	more = add("docs", "b");
 	other = add("notes", "a");
 	rename = rename_to("docs", "papers");
@@ -98,25 +79,28 @@ static void everything_else_goes_on(void **state)
 	assert_int_equal(wal_retry(w->seq), STATUS_OK);
 	world_settle();
 	assert_string_equal(model_items(REPLICA, "papers"), "a,b");
-	finish();
+	world_finish();
 }
 
 static void it_is_tried_again_by_itself(void **state)
 {
 	(void)state;
-	diverge();
+	world_start();
+	diverged();
 	pass_ms(50000);
 	assert_int_equal(quarantines().n, 1);
 	pass_ms(15000);
 	assert_int_equal(quarantines().n, 0);
-	finish();
+	world_finish();
 }
 
 static void a_retry_that_fails_parks_it_again(void **state)
 {
-	struct write *w = diverge();
+	struct write *w;
 
 	(void)state;
+	world_start();
+	w = diverged();
 	model_refuse_ids(REPLICA, true);
 	assert_int_equal(wal_retry(w->seq), STATUS_OK);
 	pass_ms(50);
@@ -124,25 +108,29 @@ static void a_retry_that_fails_parks_it_again(void **state)
 	assert_int_equal(quarantines().n, 1);
 	assert_int_equal(quarantines().last.attempts, 2);
 	assert_int_equal(wal_retry(w->seq), STATUS_OK);
-	finish();
+	world_finish();
 }
 
 static void an_unknown_seq_is_not_found(void **state)
 {
-	struct write *w = diverge();
+	struct write *w;
 
 	(void)state;
+	world_start();
+	w = diverged();
 	assert_int_equal(wal_retry(w->seq + 1), STATUS_NOT_FOUND);
 	assert_int_equal(wal_skip(w->seq + 1), STATUS_NOT_FOUND);
 	wal_retry(w->seq);
-	finish();
+	world_finish();
 }
 
 static void a_skipped_record_is_left_out_there(void **state)
 {
-	struct write *w = diverge();
+	struct write *w;
 
 	(void)state;
+	world_start();
+	w = diverged();
 	add("docs", "b");
 	pass_ms(20);
 	assert_int_equal(wal_skip(w->seq), STATUS_OK);
@@ -160,7 +148,8 @@ static void a_deleted_collection_needs_no_healing(void **state)
 	struct write *gone, *born;
 
 	(void)state;
-	diverge();
+	world_start();
+	diverged();
 	rename_to("docs", "papers");
 	add("docs", "b");
 	pass_ms(50);
@@ -169,7 +158,7 @@ static void a_deleted_collection_needs_no_healing(void **state)
 	world_settle();
 	assert_decided(gone, 200);
 	assert_decided(born, 200);
-	finish();
+	world_finish();
 }
 
 static void nor_does_one_whose_database_is_deleted(void **state)
@@ -191,24 +180,27 @@ static void nor_does_one_whose_database_is_deleted(void **state)
 	model_refuse_ids(REPLICA, false);
 	assert_int_equal(wal_quarantined(), 1);
 	drop_database("east");
-	finish();
+	world_finish();
 }
 
 static void nor_what_a_reset_takes_away(void **state)
 {
 	(void)state;
-	diverge();
+	world_start();
+	diverged();
 	reset();
-	finish();
+	world_finish();
 }
 
 /* --- restarts ----------------------------------------------------------------------- */
 
 static void it_survives_a_restart(void **state)
 {
-	struct write *w = diverge();
+	struct write *w;
 
 	(void)state;
+	world_start();
+	w = diverged();
 	add("docs", "b");
 	rename_to("docs", "papers");
 	create("mail"); /* moves the database's lane past the rename */
@@ -227,14 +219,16 @@ static void it_survives_a_restart(void **state)
 	wal_retry(w->seq);
 	world_settle();
 	assert_string_equal(model_items(REPLICA, "papers"), "a,b");
-	finish();
+	world_finish();
 }
 
 static void what_stood_apart_is_not_done_twice_after_a_restart(void **state)
 {
-	struct write *w = diverge();
+	struct write *w;
 
 	(void)state;
+	world_start();
+	w = diverged();
 	rename_to("docs", "papers");
 	create("docs");
 	pass_ms(100);
@@ -244,7 +238,7 @@ static void what_stood_apart_is_not_done_twice_after_a_restart(void **state)
 	world_boot();
 	world_lead(10000);
 	world_settle();
-	finish();
+	world_finish();
 }
 
 static void a_row_that_cannot_be_written_is_written_later(void **state)
@@ -265,7 +259,7 @@ static void a_row_that_cannot_be_written_is_written_later(void **state)
 	world_lead(10000);
 	assert_int_equal(quarantines().n, 1);
 	wal_retry(w->seq);
-	finish();
+	world_finish();
 }
 
 /* --- other causes ------------------------------------------------------------------- */
@@ -286,7 +280,7 @@ static void one_that_fails_while_others_go_on_is_parked(void **state)
 	pass_ms(100);
 	assert_string_equal(model_items(REPLICA, "notes"), "b");
 	wal_retry(quarantines().last.seq);
-	finish();
+	world_finish();
 }
 
 static void a_refusal_that_one_instance_takes_is_a_divergence(void **state)
@@ -328,7 +322,7 @@ static void what_was_in_doubt_is_looked_at_later_and_is_well(void **state)
 	assert_int_equal(model_calls(PRIMARY), before + 2);
 	pass_ms(2000000);
 	assert_int_equal(model_calls(PRIMARY), before + 2);
-	finish();
+	world_finish();
 }
 
 static void a_doubt_survives_a_restart(void **state)
@@ -347,7 +341,7 @@ static void a_doubt_survives_a_restart(void **state)
 	before = model_calls(PRIMARY);
 	pass_ms(65000);
 	assert_int_equal(model_calls(PRIMARY), before + 1);
-	finish();
+	world_finish();
 }
 
 static void what_arrived_late_is_found(void **state)
@@ -380,15 +374,6 @@ static void what_arrived_late_is_found(void **state)
 	assert_true(wal_current(health_instance(B), named("docs")));
 	world_stop();
 }
-
-static int clean_up(void **state)
-{
-	(void)state;
-	world_clean_up();
-	return 0;
-}
-
-#define story(f) cmocka_unit_test_teardown(f, clean_up)
 
 int main(void)
 {
