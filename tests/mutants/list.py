@@ -143,7 +143,7 @@ mutant(
 mutant(
     "no_doubt_after_a_start",
     "a former process may have sent any record it had not settled",
-    (WAL, "\t\t\tr->turns[i].doubt = true;", ""),
+    (WAL, "r->turns[i].doubt = r->loaded = true;", "r->loaded = true;"),
 )
 mutant(
     "dimension_not_shared",
