@@ -341,12 +341,33 @@ static const struct relay_plan list_plan = {.method = "GET",
                                             .take = compose,
                                             .none = next_round};
 
+/* None has every change: one that is down has, or each has a collection in quarantine. */
+static struct instance *choose_stale(struct exchange *ex)
+{
+	struct instance *in = relay_choose_any(ex);
+
+	ex->stale = in != NULL ? 1 : 0;
+	return in;
+}
+
+static const struct relay_plan stale_plan = {.method = "GET",
+                                             .read = true,
+                                             .whole = true,
+                                             .aim = aim_list,
+                                             .choose = choose_stale,
+                                             .take = compose,
+                                             .none = relay_gave_up};
+
 static void ask_list(struct exchange *ex)
 {
 	if (choose_list(ex) != NULL)
 		relay_start(ex, &list_plan, NULL);
-	else if (!exchange_hold(ex, READ_HOLD_MS, ask_list))
-		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
+	else if (exchange_hold(ex, READ_HOLD_MS, ask_list))
+		return;
+	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
+		relay_start(ex, &stale_plan, NULL);
+	else
+		relay_gave_up(ex);
 }
 
 void list_collections(struct exchange *ex)

@@ -49,13 +49,21 @@ static struct {
 
 /* --- in memory --------------------------------------------------------------------- */
 
+/* The delete of its database may have come before it in the log. */
+static void add_collection(struct wal_write *w, wal_seq seq)
+{
+	w->collection = collection_hold(
+	        catalogue_add_collection(seq, w->database, w->name, LIFE_CREATING));
+	if (w->database->life == LIFE_GONE)
+		collection_set_gone(w->collection);
+}
+
 static void to_catalogue(struct append *a, wal_seq seq)
 {
 	struct wal_write *w = &a->write;
 
 	if (w->kind == RECORD_CREATE_COLLECTION)
-		w->collection = collection_hold(catalogue_add_collection(
-		        seq, w->database, w->name, LIFE_CREATING));
+		add_collection(w, seq);
 	if (w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL)
 		collection_reserve(w->collection, w->name);
 	if (w->kind == RECORD_CREATE_DATABASE) {

@@ -65,7 +65,6 @@ static bool rests(const struct turn *t)
 static void start(struct record *r, unsigned i)
 {
 	r->turns[i].state = TURN_SENT;
-	r->turns[i].broken = r->turns[i].dead = false;
 	if (r->decision == DECISION_OPEN)
 		r->executor = (int)i;
 	engine.in_flight[i]++;

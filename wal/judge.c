@@ -279,6 +279,8 @@ static void no_verdict(struct record *r, unsigned i,
 
 void judge_executed(struct record *r, unsigned i, const struct execution_result *result)
 {
+	if (result->http > 0 && !result->broken) /* it lives */
+		r->turns[i].broken = false;
 	if (result->verdict == VERDICT_APPLIED)
 		applied(r, i, result);
 	else if (result->verdict == VERDICT_REFUSED)

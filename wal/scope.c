@@ -105,6 +105,7 @@ static void stand_apart(struct record *r, unsigned i)
 		if (is_own(r, r->members[k].scope))
 			continue;
 		lane->behind--;
+		lane->n_left++;
 		if (lane->head == &r->members[k])
 			lane->head = next_waiting(lane->head, i);
 	}
@@ -234,10 +235,14 @@ static void leave(struct member *m)
 	struct scope *s = m->scope;
 
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (m->record->turns[i].apart && is_own(m->record, s))
-			s->lanes[i].n_apart -= m->record->turns[i].state < TURN_DONE;
+		bool open = m->record->turns[i].state < TURN_DONE;
+
 		if (waits_in(m, i))
-			s->lanes[i].behind -= m->record->turns[i].state < TURN_DONE;
+			s->lanes[i].behind -= open;
+		else
+			s->lanes[i].n_left -= open;
+		if (m->record->turns[i].apart && is_own(m->record, s))
+			s->lanes[i].n_apart -= open;
 		if (s->lanes[i].head == m)
 			s->lanes[i].head = next_waiting(TAILQ_NEXT(m, link), i);
 	}
@@ -286,6 +291,7 @@ void scope_sent(struct record *r, unsigned i)
  * come. */
 static void done_apart(struct lane *lane, wal_seq seq)
 {
+	lane->n_left--;
 	if (lane->done < seq && (lane->head == NULL || lane->head->record->seq > seq))
 		lane->done = seq;
 }
@@ -336,7 +342,7 @@ bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigne
  * be done here. What is under way here only may show or not; it will not vanish again. */
 bool scope_current(const struct scope *s, unsigned i)
 {
-	if (s != NULL && s->lanes[i].parked)
+	if (s != NULL && (s->lanes[i].parked || s->lanes[i].n_left > 0))
 		return false;
 	for (unsigned j = 0; s != NULL && j < health_count(); j++)
 		if (j != i && s->lanes[i].done < s->lanes[j].sent)

@@ -10,6 +10,7 @@
  *   - It is dead, and only one other is left: for HOLD_MS its return is waited for, and
  *     the record tried there first. A killer shows itself then, without touching the
  *     last one. Longer is not waited: most deaths are coincidences, clients wait.
+ *     (A repeat that meets no one there changes nothing: only an answer does.)
  *   - Two deaths: it goes to no instance that is the last one, however long it takes.
  *   - Three: it is given up (judge.c), never sent again. */
 #include "wal/wal_private.h"
@@ -51,6 +52,7 @@ bool suspect_holds(const struct record *r, unsigned i)
 void suspect_broken(struct record *r, unsigned i)
 {
 	r->turns[i].broken = true;
+	r->turns[i].dead = false;
 	r->turns[i].broken_at = clock_ms();
 }
 

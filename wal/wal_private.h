@@ -114,6 +114,7 @@ struct lane {
 	bool parked;          /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not done */
+	unsigned n_left;      /* in a lane that they have left: those that are not done */
 	unsigned behind;      /* records it has not done ... */
 	uint64_t passed;      /* ... and has done, ever */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */

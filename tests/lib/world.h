@@ -49,7 +49,7 @@ void world_settle(void);    /* until nothing is owed: all must be well */
 void world_finish(void);    /* settles, has nothing in quarantine, checks, and stops */
 /* A test that cleans up after itself, also if it fails. Wants cmocka.h before. */
 int world_tear_down(void **state);
-#define story(f) cmocka_unit_test_teardown(f, world_tear_down)
+#define world_story(f) cmocka_unit_test_teardown(f, world_tear_down)
 bool world_quiet(void); /* is nothing owed and nobody waiting? */
 void world_check(void); /* everything agrees: see world.c */
 struct model *world_model(unsigned i);

@@ -344,21 +344,21 @@ static void ids_that_may_not_be_stored_are_not_deleted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        story(a_lane_whose_collection_is_deleted_ends),
-	        story(a_delete_is_tried_until_it_is_done),
-	        story(a_restart_finds_a_lane_that_is_being_left),
-	        story(a_create_does_not_take_what_a_parked_rename_has_left),
-	        story(nobody_passes_a_lane_before_its_row_is_durable),
-	        story(a_delete_is_not_given_up),
-	        story(what_may_have_been_acknowledged_is_not_given_up_soon),
-	        story(a_parked_lane_has_no_say_in_giving_up),
-	        story(a_poison_while_the_other_is_parked_is_given_up),
-	        story(a_database_is_current_again_when_its_lane_is_healed),
-	        story(a_create_is_not_given_up),
-	        story(looks_that_must_wait_do_not_keep_others_waiting),
-	        story(a_rename_is_not_given_up),
-	        story(a_look_without_an_answer_comes_ever_more_rarely),
-	        story(ids_that_may_not_be_stored_are_not_deleted),
+	        world_story(a_lane_whose_collection_is_deleted_ends),
+	        world_story(a_delete_is_tried_until_it_is_done),
+	        world_story(a_restart_finds_a_lane_that_is_being_left),
+	        world_story(a_create_does_not_take_what_a_parked_rename_has_left),
+	        world_story(nobody_passes_a_lane_before_its_row_is_durable),
+	        world_story(a_delete_is_not_given_up),
+	        world_story(what_may_have_been_acknowledged_is_not_given_up_soon),
+	        world_story(a_parked_lane_has_no_say_in_giving_up),
+	        world_story(a_poison_while_the_other_is_parked_is_given_up),
+	        world_story(a_database_is_current_again_when_its_lane_is_healed),
+	        world_story(a_create_is_not_given_up),
+	        world_story(looks_that_must_wait_do_not_keep_others_waiting),
+	        world_story(a_rename_is_not_given_up),
+	        world_story(a_look_without_an_answer_comes_ever_more_rarely),
+	        world_story(ids_that_may_not_be_stored_are_not_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,9 +80,9 @@ static void a_session_that_is_ended_may_still_commit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        story(what_a_former_leader_has_executed_is_not_written_by_it),
-	        story(nothing_is_under_way_when_another_may_lead),
-	        story(a_session_that_is_ended_may_still_commit),
+	        world_story(what_a_former_leader_has_executed_is_not_written_by_it),
+	        world_story(nothing_is_under_way_when_another_may_lead),
+	        world_story(a_session_that_is_ended_may_still_commit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,8 +74,8 @@ static void a_late_write_does_not_hit_the_next_of_that_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        story(a_late_delete_does_not_hit_the_next_of_that_name),
-	        story(a_late_write_does_not_hit_the_next_of_that_name),
+	        world_story(a_late_delete_does_not_hit_the_next_of_that_name),
+	        world_story(a_late_write_does_not_hit_the_next_of_that_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,9 +106,38 @@ static int clean_up(void **state)
 
 #define story(f) cmocka_unit_test_teardown(f, clean_up)
 
+static void with_one_instance_away_for_long_the_other_is_not_killed_twice(void **state)
+{
+	struct write *killer, *elsewhere;
+
+	(void)state;
+	begin(0); /* nobody starts it again */
+	killer = add("docs", "killer");
+	pass_ms(200);
+	assert_int_equal(model_deaths(PRIMARY), 1);
+	elsewhere = add("notes", "b");
+	pass_ms(20000);
+	assert_in_range(model_deaths(REPLICA), 0, 1);
+	model_up(REPLICA);
+	pass_ms(20000);
+	assert_in_range(model_deaths(REPLICA), 0, 1);
+	assert_decided(elsewhere, 201);
+	model_up(PRIMARY);
+	pass_ms(10000);
+	model_up(PRIMARY);
+	model_up(REPLICA);
+	pass_ms(10000);
+	assert_decided(killer, 500);
+	assert_in_range(model_deaths(REPLICA), 0, 1);
+	model_up(PRIMARY);
+	model_up(REPLICA);
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        story(with_one_instance_away_for_long_the_other_is_not_killed_twice),
 	        story(a_killer_is_given_up_and_the_other_instance_lives),
 	        story(one_that_was_under_way_when_an_instance_died_by_chance_is_not_held_long),
 	        story(a_wedged_instance_holds_nobody_up),

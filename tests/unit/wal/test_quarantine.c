@@ -82,6 +82,24 @@ static void everything_else_goes_on(void **state)
 	world_finish();
 }
 
+static void the_database_is_not_listed_from_where_a_change_waits(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	w = diverged();
+	modify("docs");
+	create("mail");
+	pass_ms(200);
+	assert_false(wal_database_current(health_instance(B), named("docs")->db));
+	assert_true(wal_database_current(health_instance(A), named("docs")->db));
+	wal_retry(w->seq);
+	world_settle();
+	assert_true(wal_database_current(health_instance(B), named("docs")->db));
+	world_finish();
+}
+
 static void it_is_tried_again_by_itself(void **state)
 {
 	(void)state;
@@ -378,23 +396,24 @@ static void what_arrived_late_is_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        story(an_instance_that_refuses_what_another_took_is_parked),
-	        story(everything_else_goes_on),
-	        story(it_is_tried_again_by_itself),
-	        story(a_retry_that_fails_parks_it_again),
-	        story(an_unknown_seq_is_not_found),
-	        story(a_skipped_record_is_left_out_there),
-	        story(a_deleted_collection_needs_no_healing),
-	        story(nor_does_one_whose_database_is_deleted),
-	        story(nor_what_a_reset_takes_away),
-	        story(it_survives_a_restart),
-	        story(what_stood_apart_is_not_done_twice_after_a_restart),
-	        story(a_row_that_cannot_be_written_is_written_later),
-	        story(one_that_fails_while_others_go_on_is_parked),
-	        story(a_refusal_that_one_instance_takes_is_a_divergence),
-	        story(what_was_in_doubt_is_looked_at_later_and_is_well),
-	        story(a_doubt_survives_a_restart),
-	        story(what_arrived_late_is_found),
+	        world_story(an_instance_that_refuses_what_another_took_is_parked),
+	        world_story(everything_else_goes_on),
+	        world_story(the_database_is_not_listed_from_where_a_change_waits),
+	        world_story(it_is_tried_again_by_itself),
+	        world_story(a_retry_that_fails_parks_it_again),
+	        world_story(an_unknown_seq_is_not_found),
+	        world_story(a_skipped_record_is_left_out_there),
+	        world_story(a_deleted_collection_needs_no_healing),
+	        world_story(nor_does_one_whose_database_is_deleted),
+	        world_story(nor_what_a_reset_takes_away),
+	        world_story(it_survives_a_restart),
+	        world_story(what_stood_apart_is_not_done_twice_after_a_restart),
+	        world_story(a_row_that_cannot_be_written_is_written_later),
+	        world_story(one_that_fails_while_others_go_on_is_parked),
+	        world_story(a_refusal_that_one_instance_takes_is_a_divergence),
+	        world_story(what_was_in_doubt_is_looked_at_later_and_is_well),
+	        world_story(a_doubt_survives_a_restart),
+	        world_story(what_arrived_late_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
