@@ -110,6 +110,12 @@ static double is_up(const struct sheet *s, unsigned i)
 	return instance_up(health_instance(i));
 }
 
+static double is_writable(const struct sheet *s, unsigned i)
+{
+	(void)s;
+	return instance_writable(health_instance(i));
+}
+
 static double probe_seconds(const struct sheet *s, unsigned i)
 {
 	(void)s;
@@ -209,6 +215,8 @@ static void add_connections(struct sheet *s)
 static void add_instances(struct sheet *s)
 {
 	per_instance(s, "chromatid_instance_up", "gauge", "1 while it answers.", is_up);
+	per_instance(s, "chromatid_instance_writable", "gauge",
+	             "1 while it answers and takes writes.", is_writable);
 	add_states(s);
 	add_requests(s);
 	add_errors(s);
