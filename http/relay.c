@@ -9,7 +9,8 @@
  *   - nothing has been passed on yet and the call fails, or a read is answered 5xx, 408
  * or 429: the next instance; none left: wait for one that is behind, or pass that answer
  *     on, or our own error
- *   - nothing comes of a read for three seconds, and another instance may be asked: it is
+ *   - a read has neither ended nor begun to be passed on after three seconds, and another
+ *     instance may be asked: it is
  *   - something has been passed on: the client's connection is cut, never ended cleanly
  *   - the client leaves: the call is cancelled with the exchange
  */
@@ -188,7 +189,6 @@ static void on_head(void *arg, const struct reply_head *head)
 	const char *name, *value;
 	size_t at = 0;
 
-	be_patient(ex);
 	rl->http = head->http;
 	rl->length = head->framing == FRAMING_LENGTH ? (int64_t)head->content_length : -1;
 	headers_clear(&rl->headers);
@@ -209,7 +209,6 @@ static void on_data(void *arg, struct evbuffer *data)
 			send_on(ex, data);
 		return;
 	}
-	be_patient(ex);
 	evbuffer_add_buffer(rl->data, data);
 	if (rl->plan->whole || evbuffer_get_length(rl->data) <= GATHER_MOST)
 		return;
