@@ -200,9 +200,9 @@ static struct record *load_record(const struct store_load *load,
 
 static int64_t primary_scope(const struct record *r)
 {
-	if (record_is_item(r->kind))
-		return r->collection->id;
-	return r->collection != NULL ? r->collection->db->id : 0;
+	if (r->collection == NULL)
+		return 0;
+	return record_is_item(r->kind) ? r->collection->id : r->collection->db->id;
 }
 
 /* Of what changes a collection the position is that of its database, or, where it stood
