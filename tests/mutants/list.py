@@ -172,8 +172,13 @@ mutant(
 mutant(
     "parked_lanes_are_read",
     "a lane in quarantine is not read",
-    (WAL, "\tif (s != NULL && s->lanes[i].parked)", "\tif (false)"),
+    (WAL, "(s->lanes[i].parked || s->lanes[i].n_left > 0)", "s->lanes[i].n_left > 0"),
     (WAL, "(c->scope == NULL || !c->scope->lanes[i].parked);", "true;"),
+)
+mutant(
+    "what_stands_apart_is_listed",
+    "a database is not listed from where a change of one of its collections waits",
+    (WAL, "(s->lanes[i].parked || s->lanes[i].n_left > 0)", "s->lanes[i].parked"),
 )
 mutant(
     "no_late_look",
