@@ -326,10 +326,22 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 
 static void ask_list(struct exchange *ex);
 
+/* One that is up and was not asked, for it lacks something: soon it may not. */
+static bool another_comes(struct exchange *ex)
+{
+	bool untried = false;
+
+	for (unsigned i = 0; i < health_count(); i++)
+		untried |= instance_up(health_instance(i)) &&
+		           relay_untried(ex, health_instance(i));
+	return untried && ex->rounds + 1 < READ_ROUNDS_MOST;
+}
+
 static void next_round(struct exchange *ex)
 {
-	if (++ex->rounds < READ_ROUNDS_MOST)
+	if (!another_comes(ex) && ex->rounds < READ_ROUNDS_MOST)
 		ex->tried = 0;
+	ex->rounds++;
 	ask_list(ex);
 }
 
@@ -339,6 +351,7 @@ static const struct relay_plan list_plan = {.method = "GET",
                                             .aim = aim_list,
                                             .choose = choose_list,
                                             .take = compose,
+                                            .wait = another_comes,
                                             .none = next_round};
 
 /* None has every change: one that is down has, or each has a collection in quarantine. */
@@ -364,6 +377,8 @@ static void ask_list(struct exchange *ex)
 		relay_start(ex, &list_plan, NULL);
 	else if (exchange_hold(ex, READ_HOLD_MS, ask_list))
 		return;
+	else if (ex->tried != 0 && ex->rounds < READ_ROUNDS_MOST)
+		next_round(ex); /* the others did not come: those that failed, again */
 	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
 		relay_start(ex, &stale_plan, NULL);
 	else

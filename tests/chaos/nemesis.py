@@ -68,6 +68,9 @@ RELAY = {
     "garbage": lambda r: {},
     "half_open": lambda r: {},
 }
+# A request that something on the way holds back until others have followed has its effect again, and
+# is seen until the late look has found it: docs/GUARANTEES.md. tests/e2e/test_quarantine.py has it.
+NOT_PROMISED = ("late",)
 MATCHES = {"all": None, "writes": relay.writes, "no probes": relay.not_probes}
 
 
@@ -97,7 +100,7 @@ def targets_of(what, r):
 
 
 def relay_options(r, both):
-    kinds = [k for k in RELAY if not (both and k.startswith("error"))]
+    kinds = [k for k in RELAY if k not in NOT_PROMISED and not (both and k.startswith("error"))]
     kind = r.choice(kinds)
     share, match = r.choice([0.1, 0.3, 1.0]), r.choice(list(MATCHES))
     if kind == "refuse":  # who is refused has not said yet what it wants
