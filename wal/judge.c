@@ -107,9 +107,12 @@ static void rest(struct record *r, unsigned i, const char *why)
 	execution_rest(r, i, wait < REST_MOST ? wait : REST_MOST);
 }
 
-/* Another may have applied it, its answer lost: that one has the say, if it is there. */
+/* Another may have applied it, its answer lost: that one has the say, if it is there and
+ * can be heard; once. */
 static bool another_has_the_say(const struct record *r, unsigned i)
 {
+	if (r->deferred)
+		return false;
 	for (unsigned j = 0; j < health_count(); j++)
 		if (j != i && r->turns[j].doubt &&
 		    instance_writable(health_instance(j)) && !is_parked(r, j))
@@ -120,6 +123,7 @@ static bool another_has_the_say(const struct record *r, unsigned i)
 static void let_another_say(struct record *r, unsigned i, const char *why)
 {
 	r->executor = -1;
+	r->deferred = true;
 	r->turns[i].doubt = false;
 	rest(r, i, why);
 	engine_kick(r);

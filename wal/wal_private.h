@@ -76,6 +76,7 @@ struct record {
 	bool decision_durable;
 	bool embeddings;
 	bool sets_dimension;
+	bool deferred;  /* refused once, while another may have applied it */
 	bool loaded;    /* by a new leader: its client may have been told */
 	int http;       /* of the decision */
 	int executor;   /* instance at work on deciding it, or -1 */

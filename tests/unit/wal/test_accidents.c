@@ -320,6 +320,39 @@ static void a_look_without_an_answer_comes_ever_more_rarely(void **state)
 	world_stop();
 }
 
+static void who_may_have_applied_it_is_heard_before_a_refusal(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_LOST_AFTER, 1);
+	model_refuse_ids(REPLICA, true);
+	w = add("docs", "a");
+	pass_ms(2000);
+	model_refuse_ids(REPLICA, false);
+	assert_decided(w, 201);
+	assert_int_equal(wal_quarantined(), 1);
+	wal_retry(w->seq);
+	world_finish();
+}
+
+static void a_refusal_does_not_wait_for_one_that_cannot_be_heard(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_LOST_BEFORE, 100);
+	w = add_embedded("docs", "a", 2, true);
+	pass_ms(1000);
+	model_fault(PRIMARY, FAULT_NONE, 0);
+	assert_decided(w, 400);
+	world_finish();
+}
+
 static void ids_that_may_not_be_stored_are_not_deleted(void **state)
 {
 	struct write *w;
@@ -358,6 +391,8 @@ int main(void)
 	        world_story(looks_that_must_wait_do_not_keep_others_waiting),
 	        world_story(a_rename_is_not_given_up),
 	        world_story(a_look_without_an_answer_comes_ever_more_rarely),
+	        world_story(who_may_have_applied_it_is_heard_before_a_refusal),
+	        world_story(a_refusal_does_not_wait_for_one_that_cannot_be_heard),
 	        world_story(ids_that_may_not_be_stored_are_not_deleted),
 	};
 
