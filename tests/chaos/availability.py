@@ -5,13 +5,17 @@
     both servers were out at the same time         writes wait, then 503; reads 503 or stale
 
 A server is out from the beginning of a fault on it, or on the way to it, until the status page
-calls it healthy and it owes next to nothing. The answers that a Chroma itself gives with 500,
-whatever happens, are answers.
+calls it healthy and it owes next to nothing. What it owes still when the other goes out it has
+to do first: for a few seconds a read may be as many records behind as that, and say so. The
+answers that a Chroma itself gives with 500, whatever happens, are answers.
 """
+
+from bisect import bisect_left
 
 from wire import WRITES
 
 SLACK = 0.5  # seconds after the end was noticed
+DRAINED = 5  # seconds in which a server does what it owed
 CHROMAS_OWN = (
     "UNIQUE constraint failed",  # a rename to a name that is taken
     "Error finding id",  # a query or get while the index is behind the metadata
@@ -49,7 +53,9 @@ def fine(op):
 
 
 class Availability:
-    def __init__(self, faults):
+    def __init__(self, faults, samples):
+        self.faults = faults
+        self.samples = samples
         primary, replica = windows(faults, "primary"), windows(faults, "replica")
         both = [o for a in primary for b in replica if (o := overlap(a, b))]
         self.nothing = merged(windows(faults, "proxy") + both)
@@ -66,10 +72,25 @@ class Availability:
         for op in history:
             if not answered(op) and not self.excused(op):
                 yield op, op.get("error") or op.get("text")
-            elif op.get("stale") is not None and not any(
-                overlap((op["t0"] - 2.5, op["t1"]), window) for window in self.no_writes
-            ):
+            elif op.get("stale") is not None and not self.may_be_stale(op):
                 yield op, f"stale by {op['stale']}, with a server that should have it all"
+
+    def may_be_stale(self, op):
+        if any(overlap((op["t0"] - 2.5, op["t1"]), window) for window in self.no_writes):
+            return True
+        return any(
+            overlap((op["t0"], op["t1"]), (fault["t0"], fault["t0"] + DRAINED))
+            and self.owed_by_others(fault) >= op["stale"]
+            for fault in self.faults
+        )
+
+    def owed_by_others(self, fault):
+        """As the status page said last before the fault."""
+        at = bisect_left([sample["t1"] for sample in self.samples], fault["t0"]) - 1
+        if at < 0:
+            return 0
+        instances = self.samples[at].get("instances", {}).items()
+        return max((i["pending"] for name, i in instances if name not in fault["targets"]), default=0)
 
     def figures(self, history):
         """The longest time without a success: with what is excused left out, and with it."""

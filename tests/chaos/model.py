@@ -75,6 +75,7 @@ class Collection:
         self.ranks = 0
         self.seqs = []
         self.history = {}  # id -> ([place], [(state, rank) or None])
+        self.vectors = defaultdict(set)  # id -> tags of all that were sent for it, in vain too
         self.counts = [0]
         self.sums = [(0, 0)]  # of hashes over (id, state) and over ids
         self.by_sum = ({0: [0]}, {0: [0]})
@@ -112,6 +113,8 @@ class Collection:
 
     def put(self, op, before, after, create, change):
         for id in op["ids"]:
+            if op["emb"]:
+                self.vectors[id].add(op["tag"])
             item = self.touch(id, before)
             if item is None and create:
                 self.ranks += 1

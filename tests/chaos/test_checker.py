@@ -11,7 +11,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 
 from checker import check  # noqa: E402
 from plan import DEFAULT, embedding, operations  # noqa: E402
-from wire import document_of, metadata_of, short_document, state_text  # noqa: E402
+from wire import BARE, document_of, metadata_of, short_document, state_text  # noqa: E402
 
 UUID = "11111111-1111-4111-8111-111111111111"
 KINDS = {"add": 1, "upsert": 2, "update": 3, "delete": 4, "delete_where": 5}
@@ -166,6 +166,18 @@ def test_a_promise_that_is_not_in_the_log_is_lost(story):
     assert "lost" in story.found()
 
 
+def test_an_older_vector_is_a_loss_unless_the_server_was_killed(story):
+    old = story.items["a"][1]
+    story.upsert("a")
+    story.items["a"][1] = old
+    assert story.found() == ["lost"]
+    both = ["primary", "replica"]
+    story.faults.append({"targets": both, "dead": both, "t0": 1, "down": 1, "up": 1, "clear": 2})
+    assert story.found() == []
+    story.items["a"][1] = [0.5] * len(old)
+    assert story.found() == ["lost"], "never sent"
+
+
 def test_what_was_deleted_and_is_held_at_the_end_is_resurrected(story):
     held = story.items["a"]
     story.delete("a")
@@ -214,6 +226,31 @@ def test_a_stale_read_that_says_so_needs_a_reason(story):
     story.samples.clear()
     story.faults += [{"targets": [name], "t0": 1, "clear": 99} for name in ("primary", "replica")]
     assert story.found() == []
+
+
+def test_who_owed_it_before_the_other_died_has_a_moment_for_it(story):
+    old = story.items["a"][0]
+    story.upsert("a")
+    story.sample(2)
+    story.faults.append({"targets": ["primary"], "t0": next(story.time), "clear": 99})
+    read = story.read(["a"], answer=[["a", old]], stale=2)
+    assert story.found() == []
+    read["stale"] = 3
+    assert story.found() == ["failed"], "more than it owed"
+    read["stale"] = 2
+    story.faults[0]["t0"] -= 5.5
+    assert story.found() == ["failed"], "too late"
+
+
+def test_a_query_beside_a_delete_may_show_a_bare_id(story):
+    bare = {"op": "query", "uuid": UUID, "answer": [["a", BARE]]}
+    delete = story.delete("a")
+    read = story.note(bare, 200)
+    assert story.found() == ["wrong"], "it had gone before"
+    read["t0"] = delete["t0"]
+    assert story.found() == []
+    read["answer"] = [["b", BARE]]
+    assert story.found() == ["wrong"], "it is there"
 
 
 def test_going_back_is_stale_even_if_nothing_was_acknowledged(story):

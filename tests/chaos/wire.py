@@ -58,6 +58,9 @@ def state_text(metadata, document):
     return json.dumps(metadata, sort_keys=True, separators=(",", ":")) + " " + document
 
 
+BARE = state_text(None, "")  # no item of ours is without metadata
+
+
 # --- bodies ----------------------------------------------------------------------------
 
 

@@ -1,7 +1,6 @@
-"""The chaos test (tests/chaos/), briefly: its checker finds what is planted, a seed that is
-always the same, and one that never is. Long runs are a command: docs/TESTING.md."""
+"""The chaos test (tests/chaos/), briefly: its checker finds what is planted, and two seeds.
+Long runs, and seeds of every kind, are a command: docs/TESTING.md."""
 
-import random
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ import pytest
 from world import ROOT
 
 CHAOS = ROOT / "tests/chaos"
-RANDOM_SEED = random.randrange(1_000_000)
 
 
 def run(*command):
@@ -24,7 +22,7 @@ def test_the_checker_finds_what_is_planted():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("seed, seconds", [(1, 45), (RANDOM_SEED, 15)], ids=["fixed", "random"])
+@pytest.mark.parametrize("seed, seconds", [(1, 45), (274837, 15)])
 def test_nothing_is_lost_whatever_dies(seed, seconds):
     done = run("chaos.py", "--seed", seed, "--seconds", seconds)
     assert done.returncode == 0, f"seed {seed}:\n{done.stdout}{done.stderr}"

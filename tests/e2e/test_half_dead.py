@@ -203,7 +203,8 @@ def read(db):
     path = db.filled("read")
     by_name = db.path + "/collections/read"
     yield
-    for _ in range(3):
+    end = time.monotonic() + LONGEST
+    for n in itertools.count(1):  # until the victim was asked, too
         assert list(db.content(path)) == ["1", "2", "3"]
         assert db.ask("GET", path + "/count") == 3
         near = db.post(path + "/query", {"query_embeddings": [[1, 1]], "n_results": 1})
@@ -212,6 +213,8 @@ def read(db):
         assert "read" in {c["name"] for c in db.ask("GET", db.path + "/collections")}
         db.ask("GET", f"{TENANTS}/default_tenant")
         db.ask("GET", db.path)
+        if n >= 3 and (db.once.hits or time.monotonic() > end):
+            break
 
 
 WRITES = [
