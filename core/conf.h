@@ -43,7 +43,8 @@ struct conf {
 	msec late_check;
 	msec request_timeout, connect_timeout, idle_timeout, write_wait, drain_timeout;
 	int64_t max_concurrent_requests, request_queue_size, connection_pool_size,
-	        max_workers;
+	        max_workers, default_batch_size, max_batch_size;
+	int64_t max_batch_bytes;
 	int64_t max_body_size; /* bytes */
 	int64_t max_memory_mb;
 	msec wal_retention;

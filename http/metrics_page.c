@@ -280,6 +280,15 @@ static void add_applied(struct sheet *s)
 	}
 }
 
+static void add_merged(struct sheet *s)
+{
+	one(s, "chromatid_wal_merged_calls_total", "counter",
+	    "Calls to instances that carried more than one write.",
+	    (double)s->wal.merged_calls);
+	one(s, "chromatid_wal_merged_entries_total", "counter",
+	    "The writes they carried.", (double)s->wal.merged);
+}
+
 static double quarantined(const struct sheet *s, unsigned i)
 {
 	return if_led(s, s->wal.instances[i].quarantined);
@@ -289,6 +298,7 @@ static void add_wal(struct sheet *s)
 {
 	add_appends(s);
 	add_applied(s);
+	add_merged(s);
 	one(s, "chromatid_wal_undecided_entries", "gauge",
 	    "Writes no instance has answered yet.", if_led(s, (double)s->wal.undecided));
 	per_instance(s, "chromatid_wal_pending_entries", "gauge",

@@ -21,7 +21,6 @@ static void set_limits(json_t *o)
 	           status_seconds((int64_t)exchange_conf->request_timeout));
 }
 
-/* Writes are not merged yet: every call carries one. */
 json_t *status_high_volume(const struct status_facts *k)
 {
 	json_t *o = json_object();
@@ -31,8 +30,9 @@ json_t *status_high_volume(const struct status_facts *k)
 	status_set(o, "peak_memory_usage",
 	           status_rounded((double)k->process.resident_peak / 1e6));
 	status_set(o, "max_workers", json_integer(exchange_conf->max_workers));
-	status_set(o, "default_batch_size", json_integer(1));
-	status_set(o, "max_batch_size", json_integer(1));
+	status_set(o, "default_batch_size",
+	           json_integer(exchange_conf->default_batch_size));
+	status_set(o, "max_batch_size", json_integer(exchange_conf->max_batch_size));
 	set_limits(o);
 	return o;
 }
@@ -67,7 +67,7 @@ json_t *status_performance(const struct status_facts *k)
 		sum.connects += f.connects;
 	}
 	status_set(o, "memory_pressure_events", json_integer(0));
-	status_set(o, "adaptive_batch_reductions", json_integer(0));
+	status_set(o, "adaptive_batch_reductions", status_count(k->wal.reductions));
 	status_set(o, "avg_sync_throughput", status_rounded(throughput(k)));
 	status_set(o, "connection_pool_hits", status_count(sum.reused));
 	status_set(o, "connection_pool_misses", status_count(sum.connects));

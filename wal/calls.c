@@ -42,7 +42,8 @@ void prepared_clear(struct prepared *p)
 	blob_unref(&p->body);
 }
 
-void prepare_item(struct prepared *p, const struct record *r, unsigned i)
+void prepare_item(struct prepared *p, const struct record *r, unsigned i,
+                  struct blob *merged)
 {
 	static const char *const verbs[] = {
 	        [RECORD_ADD] = "add",
@@ -52,7 +53,11 @@ void prepare_item(struct prepared *p, const struct record *r, unsigned i)
 	        [RECORD_DELETE_WHERE] = "delete",
 	};
 
-	prepare(p, "POST", r->kind == RECORD_DELETE_WHERE ? r->resolved : r->body);
+	if (merged != NULL)
+		prepare(p, "POST", merged);
+	else
+		prepare(p, "POST",
+		        r->kind == RECORD_DELETE_WHERE ? r->resolved : r->body);
 	add_collection(&p->target, r, i);
 	text_addf(&p->target, "/%s", verbs[r->kind]);
 }

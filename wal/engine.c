@@ -23,11 +23,8 @@
 #include "core/mem.h"
 #include "wal/wal_private.h"
 
-/* Bodies of records that only wait for a lagging instance are let go above this, and
- * read from the log again when their turn comes. */
-#define BODIES_MOST (48u * 1024u * 1024u)
 /* So many of one run may have been sent with no position durable. */
-#define SENT_MOST 32u
+#define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
 /* While something else decides whether it may start. */
 #define LOOK_MS 5u
 #define HALF_RESET_LOOK_MS 500u
@@ -62,11 +59,24 @@ static bool rests(const struct turn *t)
 	return t->state != TURN_QUEUED || t->execution != NULL;
 }
 
-static void start(struct record *r, unsigned i)
+void engine_join(struct record *r, unsigned i)
 {
 	r->turns[i].state = TURN_SENT;
 	if (r->decision == DECISION_OPEN)
 		r->executor = (int)i;
+}
+
+void engine_part(struct record *r, unsigned i)
+{
+	r->turns[i].state = TURN_QUEUED;
+	r->turns[i].execution = NULL;
+	if (r->executor == (int)i)
+		r->executor = -1;
+}
+
+static void start(struct record *r, unsigned i)
+{
+	engine_join(r, i);
 	engine.in_flight[i]++;
 	scope_sent(r, i);
 	execution_start(r, i);
@@ -276,11 +286,53 @@ void engine_persisted(struct record *r, unsigned i)
 		forget(r);
 }
 
-void engine_executed(struct record *r, unsigned i, const struct execution_result *result)
+/* One after the other, as if each had come alone; the next one stays sent meanwhile. */
+static void all_applied(struct record *const *records, size_t n, unsigned i,
+                        const struct execution_result *result)
 {
-	engine.in_flight[i]--;
+	batch_worked(records[0], i, n);
+	engine.totals.merged_calls++;
+	engine.totals.merged += n;
+	for (size_t k = 0; k < n; k++) {
+		struct blob *own = batch_answer(records[k]);
+		struct execution_result one = *result;
+
+		one.body = own != NULL ? own : result->body;
+		records[k]->turns[i].state = TURN_QUEUED;
+		judge_executed(records[k], i, &one);
+		blob_unref(&own);
+	}
+}
+
+static void one_executed(struct record *r, unsigned i,
+                         const struct execution_result *result)
+{
+	if (result->verdict == VERDICT_APPLIED)
+		batch_worked(r, i, 1);
 	r->turns[i].state = TURN_QUEUED;
 	judge_executed(r, i, result);
+}
+
+static void not_applied(struct record *const *records, size_t n, unsigned i,
+                        const struct execution_result *result)
+{
+	batch_failed(records[0], i, n);
+	engine.totals.reductions++;
+	for (size_t k = 0; k < n; k++)
+		records[k]->turns[i].state = TURN_QUEUED;
+	judge_merged(records, n, i, result);
+}
+
+void engine_executed(struct record *const *records, size_t n, unsigned i,
+                     const struct execution_result *result)
+{
+	engine.in_flight[i]--;
+	if (n == 1)
+		one_executed(records[0], i, result);
+	else if (result->verdict == VERDICT_APPLIED)
+		all_applied(records, n, i, result);
+	else
+		not_applied(records, n, i, result);
 	unblock(i);
 }
 
@@ -288,17 +340,12 @@ void engine_executed(struct record *r, unsigned i, const struct execution_result
 
 void engine_abandon(const char *why)
 {
-	const struct execution_result unknown = {.verdict = VERDICT_UNKNOWN,
-	                                         .detail = why};
 	struct record *r;
 
 	TAILQ_FOREACH (r, &engine.records, link)
-		for (unsigned i = 0; i < health_count(); i++) {
-			if (r->turns[i].state != TURN_SENT)
-				continue;
-			execution_cancel(r, i);
-			engine_executed(r, i, &unknown);
-		}
+		for (unsigned i = 0; i < health_count(); i++)
+			if (r->turns[i].state == TURN_SENT)
+				execution_abandon(r, i, why);
 }
 
 /* --- the whole --------------------------------------------------------------------- */
@@ -397,6 +444,7 @@ void engine_start(const struct conf *conf)
 		TAILQ_INIT(&engine.blocked[i]);
 	engine.hold = true; /* until everything is loaded */
 	engine.max_in_flight = (unsigned)conf->max_workers;
+	batch_start(conf);
 	health_on_change(on_health, NULL);
 }
 
@@ -456,6 +504,9 @@ void engine_figures(struct wal_figures *out)
 	out->undecided = engine.totals.undecided;
 	out->decided = engine.totals.decided;
 	out->replayed = engine.totals.replayed;
+	out->merged_calls = engine.totals.merged_calls;
+	out->merged = engine.totals.merged;
+	out->reductions = engine.totals.reductions;
 	out->failures = engine.totals.failures;
 	r = TAILQ_FIRST(&engine.records);
 	out->oldest_wall_ms = r != NULL ? r->appended_wall_ms : 0;

@@ -1,13 +1,15 @@
-/* wal/execute.c - one record at one instance.
+/* wal/execute.c - one record at one instance; or several in one call (batch.c).
  *
  * The happy path:
- *   execution_start   fetch the body if it was let go, then take the first step
+ *   execution_start   who goes along? Fetch the bodies that were let go, merge them
  *   take_step         send what this kind of record needs next
  *   on_reply          read the verdict; some kinds have a second step:
- *                       delete by filter    ask for the ids, make them durable, delete
- * them delete collection   set it aside under a name of its own (by its id, so no other
- * can be meant), delete that name create              taken already? then find the one
- * that is there conclude          tell the engine When it does not go well:
+ *                       delete by filter: ask for the ids, make them durable, delete them
+ *                       delete collection: set it aside under a name of its own (by its
+ *                       id, so no other can be meant), delete that name
+ *                       create: taken already? then find the one that is there
+ *   conclude          tell the engine
+ * When it does not go well:
  *   - no clear answer: the engine rests the turn and tries again in its own place, after
  *     the connection was closed, which drops what the instance has not begun. A repeat
  *     goes through the instance's one queue of writes, behind anything it had begun.
@@ -33,9 +35,10 @@ enum step {
 };
 
 struct execution {
-	struct record *record;
+	struct record *record; /* the head of the batch */
+	struct batch batch;
 	unsigned instance;
-	enum step step;
+	enum step step, first_step; /* behind STEP_FETCH */
 	struct op *pending;
 	struct timer rest; /* also: to its start, and until it counts as stalled */
 	uint64_t started_us, sent_us; /* 0: not at the instance */
@@ -74,6 +77,11 @@ static void on_stalled(void *arg)
 	conclude(e, VERDICT_UNKNOWN, 0, NULL, "later writes were answered, this one not");
 }
 
+static size_t body_of(const struct execution *e)
+{
+	return e->batch.body != NULL ? blob_len(e->batch.body) : e->record->body_len;
+}
+
 /* A Chroma executes writes one after the other. One that was sent before another which is
  * answered by now, and is not answered itself some time after, never will be: something
  * on the way has lost it. What takes long to receive may be overtaken honestly. */
@@ -86,7 +94,7 @@ static void look_for_stalled(unsigned instance, uint64_t sent_us)
 		if (e->instance != instance || e->sent_us == 0 || e->sent_us >= sent_us ||
 		    timer_running(&e->rest) || !record_is_item(e->record->kind))
 			continue;
-		allowed = STALLED_MS + e->record->body_len / TIMEOUT_BYTES_A_MS;
+		allowed = STALLED_MS + body_of(e) / TIMEOUT_BYTES_A_MS;
 		allowed = e->sent_us + allowed * 1000;
 		timer_start(&e->rest, allowed > now ? (allowed - now) / 1000 : 0,
 		            on_stalled, e);
@@ -104,13 +112,15 @@ static void pardon(const struct record *r, unsigned i, bool yes)
 
 static void execution_free(struct execution *e)
 {
-	e->record->turns[e->instance].execution = NULL;
+	for (size_t k = 0; k < e->batch.n; k++)
+		e->batch.records[k]->turns[e->instance].execution = NULL;
 	pardon(e->record, e->instance, false);
 	op_cancel(&e->pending);
 	timer_stop(&e->rest);
 	if (e->step == STEP_STORE_IDS) /* nobody knows whether they are stored */
 		blob_unref(&e->record->resolved);
 	blob_unref(&e->taken);
+	batch_clear(&e->batch);
 	LIST_REMOVE(e, link);
 	free(e);
 }
@@ -124,14 +134,19 @@ static void conclude(struct execution *e, enum verdict v, int http, struct blob 
 	                                  .http = http,
 	                                  .body = body,
 	                                  .detail = detail};
-	struct record *r = e->record;
+	struct batch batch = e->batch;
 	unsigned i = e->instance;
 
-	r->upstream_us = clock_us() - e->started_us;
+	for (size_t k = 0; k < batch.n; k++) {
+		batch.records[k]->upstream_us = clock_us() - e->started_us;
+		batch.records[k]->turns[i].execution = NULL;
+	}
 	if (v == VERDICT_APPLIED && e->sent_us > 0)
 		look_for_stalled(i, e->sent_us);
+	e->batch = (struct batch){0};
 	execution_free(e);
-	engine_executed(r, i, &result);
+	engine_executed(batch.records, batch.n, i, &result);
+	batch_clear(&batch);
 }
 
 static void not_sent(struct execution *e, const char *why)
@@ -139,34 +154,39 @@ static void not_sent(struct execution *e, const char *why)
 	conclude(e, VERDICT_BUSY, 0, NULL, why);
 }
 
-/* --- the body, when memory had let it go ------------------------------------------- */
+/* --- what goes in the call ---------------------------------------------------------- */
 
-static const struct pg_statement fetch = {
-        "fetch", "SELECT body FROM chromatid.log WHERE seq = $1"};
-
-static void on_fetched(void *arg, enum status s, const struct pg_results *results)
+static void on_bodies(void *arg, enum status s, const struct pg_results *results)
 {
 	struct execution *e = arg;
-	const void *bytes;
-	size_t len;
 
-	if (s != STATUS_OK || pg_rows(results, 0) != 1) {
+	if (s != STATUS_OK || !batch_take_bodies(&e->batch, results)) {
 		not_sent(e, "the body could not be read from the log");
 		return;
 	}
-	bytes = pg_get_bytes(results, 0, 0, 0, &len);
-	e->record->body = blob_create(bytes, len);
-	e->step = STEP_SEND;
+	e->step = e->first_step;
+	batch_merge(&e->batch);
 	take_step(e);
 }
 
-static void fetch_body(struct execution *e)
+/* The work starts from the loop, never inside the engine's own walk over its lanes. */
+static void on_started(void *arg)
 {
-	struct pg_unit *unit = pg_unit_create();
+	struct execution *e = arg;
+	struct pg_unit *unit;
 
+	batch_gather(&e->batch);
+	for (size_t k = 1; k < e->batch.n; k++)
+		e->batch.records[k]->turns[e->instance].execution = e;
+	unit = batch_bodies(&e->batch);
+	if (unit == NULL) {
+		batch_merge(&e->batch);
+		take_step(e);
+		return;
+	}
+	e->first_step = e->step;
 	e->step = STEP_FETCH;
-	pg_add(unit, &fetch, 1, (struct pg_param[]){pg_int8(e->record->seq)});
-	pg_submit(wal_control(), unit, on_fetched, e, &e->pending);
+	pg_submit(wal_control(), unit, on_bodies, e, &e->pending);
 }
 
 /* --- the ids of a delete by filter ------------------------------------------------- */
@@ -328,7 +348,9 @@ static void on_sent(struct execution *e, const struct reply *reply, enum verdict
 	const struct record *r = e->record;
 
 	FAILPOINT("execution_answered");
-	if (overtaken(r, v) && !is_delete(r))
+	if (e->batch.n > 1)
+		conclude(e, v, reply->http, reply->body, reply->detail);
+	else if (overtaken(r, v) && !is_delete(r))
 		conclude_overtaken(e, reply);
 	else if (record_creates(r->kind) && reply->http == 409)
 		on_taken(e, reply);
@@ -399,6 +421,8 @@ static void issue(struct execution *e, struct prepared *p)
 	if (p->body != NULL)
 		headers_add(&headers, "content-type", "application/json");
 	FAILPOINT("execution_sending");
+	for (size_t k = 0; k < e->batch.n; k++)
+		scope_sent(e->batch.records[k], e->instance);
 	upstream_call(instance_upstream(health_instance(e->instance)), &call, on_reply, e,
 	              &e->pending);
 	headers_clear(&headers);
@@ -418,7 +442,7 @@ static void prepare_first(struct execution *e, struct prepared *p)
 	else if (r->kind == RECORD_RESET)
 		prepare_reset(p);
 	else
-		prepare_item(p, r, e->instance);
+		prepare_item(p, r, e->instance, e->batch.body);
 }
 
 static bool nothing_to_delete(const struct record *r)
@@ -461,6 +485,8 @@ static void take_step(struct execution *e)
 		not_sent(e, "the lease has run out");
 		return;
 	}
+	if (r->collection != NULL && r->collection->life == LIFE_GONE)
+		batch_part(&e->batch, 1); /* while bodies were fetched */
 	if (r->collection != NULL && r->collection->db->life == LIFE_GONE) {
 		conclude_without_database(e);
 		return;
@@ -496,22 +522,12 @@ static struct execution *execution_of(struct record *r, unsigned i)
 	struct execution *e = mem_new(struct execution);
 
 	e->record = r;
+	batch_begin(&e->batch, r, i);
 	e->instance = i;
 	e->started_us = clock_us();
 	r->turns[i].execution = e;
 	LIST_INSERT_HEAD(&at_work, e, link);
 	return e;
-}
-
-/* The work starts from the loop, never inside the engine's own walk over its lanes. */
-static void on_started(void *arg)
-{
-	struct execution *e = arg;
-
-	if (e->record->body == NULL && e->record->body_len > 0)
-		fetch_body(e);
-	else
-		take_step(e);
 }
 
 void execution_start(struct record *r, unsigned i)
@@ -537,6 +553,14 @@ void execution_rest(struct record *r, unsigned i, msec wait)
 	struct execution *e = execution_of(r, i);
 
 	timer_start(&e->rest, wait, on_rested, e);
+}
+
+void execution_abandon(struct record *r, unsigned i, const char *why)
+{
+	struct execution *e = r->turns[i].execution;
+
+	op_cancel(&e->pending);
+	conclude(e, VERDICT_UNKNOWN, 0, NULL, why);
 }
 
 void execution_cancel(struct record *r, unsigned i)

@@ -261,6 +261,34 @@ static bool has_come_to_its_end(struct record *r, unsigned i,
 	                                     "no clear answer, again and again");
 }
 
+/* Refused, it had no effect, and they are tried again in smaller calls, in the end each
+ * alone. Without a clear answer each may have its effect; but all are of one kind, and
+ * may be executed again in their order. Nothing is said about any one of them. */
+void judge_merged(struct record *const *records, size_t n, unsigned i,
+                  const struct execution_result *result)
+{
+	bool unknown = result->verdict == VERDICT_UNKNOWN;
+	struct record *head = records[0];
+
+	engine_totals()->failures++;
+	engine_counts(i)->unknown += unknown;
+	for (size_t k = 0; k < n; k++) {
+		struct record *r = records[k];
+
+		if (r->executor == (int)i)
+			r->executor = -1;
+		if (unknown || may_have_begun(result))
+			r->turns[i].doubt = r->turns[i].late_look = true;
+		if (unknown && result->broken)
+			suspect_broken(r, i);
+	}
+	if (result->verdict != VERDICT_REFUSED)
+		rest(head, i,
+		     result->detail[0] != '\0' ? result->detail
+		                               : verdict_name(result->verdict));
+	engine_kick_scope(head->members[0].scope);
+}
+
 static void no_verdict(struct record *r, unsigned i,
                        const struct execution_result *result)
 {

@@ -260,7 +260,8 @@ void scope_leave(struct record *r)
 
 static bool position_allows(const struct record *r, const struct lane *lane)
 {
-	return lane->undurable == 0 || (record_runs(r->kind) && lane->run == r->kind);
+	return lane->undurable == 0 || (record_runs(r->kind) && lane->run == r->kind &&
+	                                lane->undurable < UNDURABLE_MOST);
 }
 
 bool scope_may_execute(const struct record *r, unsigned i)

@@ -51,6 +51,7 @@ bool suspect_holds(const struct record *r, unsigned i)
 
 void suspect_broken(struct record *r, unsigned i)
 {
+	r->alone = true;
 	r->turns[i].broken = true;
 	r->turns[i].dead = false;
 	r->turns[i].broken_at = clock_ms();

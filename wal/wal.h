@@ -164,6 +164,8 @@ struct wal_figures {
 	uint64_t undecided;
 	int64_t oldest_wall_ms; /* of those; 0: none */
 	uint64_t appended, decided, replayed, failures;
+	uint64_t merged_calls, merged; /* calls that carried several records; those ... */
+	uint64_t reductions;           /* ... and how often they were made smaller */
 	uint64_t append_us_sum;
 	const struct metric_histogram *append_seconds;
 	struct pg_figures postgres; /* of the session that appends */

@@ -20,6 +20,7 @@
 
 #include <sys/queue.h>
 
+#include "core/json_scan.h"
 #include "core/pg.h"
 #include "core/timer.h"
 #include "wal/wal.h"
@@ -78,6 +79,8 @@ struct record {
 	bool sets_dimension;
 	bool deferred;  /* refused once, while another may have applied it */
 	bool loaded;    /* by a new leader: its client may have been told */
+	bool alone;     /* a connection broke under it: never merged with others again */
+	unsigned items; /* in its body, once it was merged */
 	int http;       /* of the decision */
 	int executor;   /* instance at work on deciding it, or -1 */
 	int decided_by; /* instance, or -1 */
@@ -112,6 +115,7 @@ struct lane {
 	struct member *head;  /* whose turn is next; NULL: caught up */
 	wal_seq done;         /* the last record executed (or passed) here */
 	wal_seq sent;         /* the highest one sent here; may be more than done */
+	unsigned most;        /* merged into one call there, by now; 0: as at first */
 	bool parked;          /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not done */
@@ -157,6 +161,14 @@ void record_watch(struct record *r, struct wal_op *op);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
+
+/* So many of a run may be executed with no position durable for another to be sent, and
+ * so many go along with that one: after a crash, those may be in doubt. */
+#define UNDURABLE_MOST 200u
+#define MERGE_MOST 200u
+/* Bodies of records that only wait for a lagging instance are let go above this, and
+ * read from the log again when their turn comes. */
+#define BODIES_MOST (48u * 1024u * 1024u)
 
 /* --- scope.c: order, pure ---------------------------------------------------------- */
 struct scope *scope_all(void);
@@ -215,7 +227,8 @@ void engine_let_go(struct record *r); /* of its body, when there is much in memo
 void engine_kick_scope(const struct scope *s); /* the heads of its lanes */
 void engine_tell(struct record *r);            /* how it ended, to those who wait */
 struct engine_totals {
-	uint64_t owed, undecided, decided, replayed, failures;
+	uint64_t owed, undecided, decided, replayed, failures, merged_calls, merged,
+	        reductions;
 };
 struct engine_totals *engine_totals(void);
 struct wal_instance_figures *engine_counts(unsigned i);
@@ -227,6 +240,9 @@ struct record *engine_find(wal_seq seq);
  */
 struct execution_result;
 void judge_executed(struct record *r, unsigned i, const struct execution_result *result);
+/* A call that carried several was not applied. */
+void judge_merged(struct record *const *records, size_t n, unsigned i,
+                  const struct execution_result *result);
 void judge_down(struct record *r, unsigned i); /* instance i is down now */
 
 /* --- pace.c, suspect.c: what a new record waits for ----------------------------------
@@ -283,7 +299,58 @@ struct execution_result {
 void execution_start(struct record *r, unsigned i);
 void execution_rest(struct record *r, unsigned i, msec wait); /* then engine_kick() */
 void execution_cancel(struct record *r, unsigned i);
-void engine_executed(struct record *r, unsigned i, const struct execution_result *result);
+/* Its lease has run out: as if the call had failed. */
+void execution_abandon(struct record *r, unsigned i, const char *why);
+/* `records` were sent in one call, in this order. */
+void engine_executed(struct record *const *records, size_t n, unsigned i,
+                     const struct execution_result *result);
+/* It goes along with the head of its lane; or does not after all. */
+void engine_join(struct record *r, unsigned i);
+void engine_part(struct record *r, unsigned i);
+
+/* --- batch.c: which records go in one call -------------------------------------------
+ */
+struct batch {
+	struct record **records; /* the head of the lane first */
+	size_t n;
+	unsigned instance;
+	struct blob *body; /* of all of them; NULL: one goes, with its own */
+};
+void batch_start(const struct conf *conf);
+void batch_begin(struct batch *b, struct record *head, unsigned i);
+void batch_gather(struct batch *b);
+void batch_part(struct batch *b, size_t from); /* these do not go along */
+/* A unit that reads the bodies that are not in memory; NULL: all are. Its results. */
+struct pg_unit *batch_bodies(const struct batch *b);
+bool batch_take_bodies(struct batch *b, const struct pg_results *results);
+void batch_merge(struct batch *b);
+void batch_clear(struct batch *b);
+void batch_worked(const struct record *head, unsigned i, size_t n);
+void batch_failed(const struct record *head, unsigned i, size_t n);
+struct blob *batch_answer(const struct record *r);
+
+/* --- merge.c: pure: several bodies as one --------------------------------------------
+ */
+#define MERGE_LISTS 5
+struct merge_part {
+	struct json_slice lists[MERGE_LISTS]; /* absent, or null: .at is NULL */
+	unsigned shape;
+	size_t items;
+};
+struct merge_ids {
+	uint64_t *hashes; /* 0: free */
+	size_t n, room;
+};
+struct merge {
+	struct merge_part *parts; /* slices of the bodies, which must stay */
+	size_t n, items, bytes;
+	struct merge_ids ids;
+};
+void merge_begin(struct merge *m);
+/* False: it does not fit behind the others (or is not understood). */
+bool merge_add(struct merge *m, enum record_kind kind, const struct blob *body);
+struct blob *merge_body(const struct merge *m);
+void merge_clear(struct merge *m);
 
 /* --- calls.c: pure: what to send --------------------------------------------------- */
 struct prepared {
@@ -292,7 +359,9 @@ struct prepared {
 	struct blob *body; /* a reference of its own, or NULL */
 	bool repeatable;
 };
-void prepare_item(struct prepared *p, const struct record *r, unsigned i);
+/* `merged`: the body of several; NULL: its own. */
+void prepare_item(struct prepared *p, const struct record *r, unsigned i,
+                  struct blob *merged);
 void prepare_resolve(struct prepared *p, const struct record *r, unsigned i);
 void prepare_create(struct prepared *p, const struct record *r);
 void prepare_find_created(struct prepared *p, const struct record *r);

@@ -458,14 +458,29 @@ static int check_ids(struct request *r)
 	return 0;
 }
 
-static void note_op(const struct request *r, struct bucket *b)
+static void note(struct bucket *b, int64_t op)
 {
-	int64_t op = json_int64(json_member(r->body, "op"), 0);
-
 	if (op == 0)
 		return;
 	b->ops = mem_resize(b->ops, (b->n_ops + 1) * sizeof(*b->ops));
 	b->ops[b->n_ops++] = op;
+}
+
+/* "op:5" among the ids of a delete, or the URIs of anything else */
+static void note_listed(struct bucket *b, struct json_slice list)
+{
+	struct json_walk w = json_walk(list);
+
+	while (json_step(&w))
+		if (w.value.len > 5 && memcmp(w.value.at, "\"op:", 4) == 0)
+			note(b, strtoll(w.value.at + 4, NULL, 10));
+}
+
+static void note_op(const struct request *r, struct bucket *b)
+{
+	note(b, json_int64(json_member(r->body, "op"), 0));
+	note_listed(b, json_member(r->body, "ids"));
+	note_listed(b, json_member(r->body, "uris"));
 }
 
 static void trace_items(struct request *r, const char *verb, const struct bucket *b)
@@ -482,6 +497,17 @@ static void trace_items(struct request *r, const char *verb, const struct bucket
 	text_adds(&r->c->trace, "; ");
 }
 
+/* Of two items of one id in one request, Chroma takes one. */
+static bool was_before(struct json_slice ids, size_t n, const char *id)
+{
+	struct json_walk w = json_walk(ids);
+
+	for (size_t k = 0; k < n && json_step(&w); k++)
+		if (json_text_is(w.value, id))
+			return true;
+	return false;
+}
+
 static int write_items(struct request *r, struct bucket *b, const char *verb)
 {
 	struct json_walk w = json_walk(json_member(r->body, "ids"));
@@ -496,7 +522,8 @@ static int write_items(struct request *r, struct bucket *b, const char *verb)
 	for (size_t n = 0; json_step(&w); n++) {
 		char *id = json_text(w.value, NULL);
 
-		put_item(r, b, verb, id, n);
+		if (!was_before(json_member(r->body, "ids"), n, id))
+			put_item(r, b, verb, id, n);
 		free(id);
 	}
 	note_op(r, b);
@@ -630,10 +657,9 @@ static int delete_items(struct request *r, struct bucket *b)
 		char *id = json_text(w.value, NULL);
 		struct item *item = item_of(b, id);
 
-		if (item != NULL) {
+		if (item != NULL)
 			remove_item(b, item);
-			n++;
-		}
+		n++; /* how many were named, there or not */
 		free(id);
 	}
 	note_op(r, b);

@@ -21,7 +21,7 @@ static struct {
 	struct model *models[2];
 	struct write_list writes;
 	int64_t numbers;
-	bool booted;
+	bool booted, merges;
 } world;
 
 /* --- its life
@@ -40,6 +40,9 @@ static const struct conf usual = {
         .connect_timeout = 2000,
         .connection_pool_size = 20,
         .max_workers = 4,
+        .default_batch_size = 50,
+        .max_batch_size = 200,
+        .max_batch_bytes = 1024 * 1024,
         .late_check = 60000,
         .wal_retention = 3600000,
 };
@@ -68,6 +71,11 @@ void world_boot(void)
 		model_serve(world.models[i], world_upstream(i));
 	wal_start(&world.conf);
 	world.booted = true;
+}
+
+void world_merges(bool yes)
+{
+	world.merges = yes;
 }
 
 void world_workers(int64_t most)
@@ -388,12 +396,19 @@ static char *items_body(enum record_kind kind, const char *ids, unsigned dimensi
 	struct text out = {0};
 	size_t count = 0;
 
-	text_addf(&out, "{\"op\":%lld,\"ids\":[", n);
+	text_addc(&out, '{');
+	if (!world.merges)
+		text_addf(&out, "\"op\":%lld,", n);
+	text_adds(&out, "\"ids\":[");
 	while ((id = strsep(&at, ",")) != NULL)
 		text_addf(&out, "%s\"%s\"", count++ > 0 ? "," : "", id);
 	if (bad && ++count > 0)
 		text_adds(&out, ",\"\"");
+	if (world.merges && kind == RECORD_DELETE) /* nobody is called that */
+		text_addf(&out, ",\"op:%lld\"", n);
 	text_addc(&out, ']');
+	if (world.merges && kind != RECORD_DELETE)
+		add_list(&out, "uris", count, "\"op:%lld\"", n);
 	if (kind != RECORD_DELETE) {
 		add_list(&out, "documents", count, "\"v%lld\"", n);
 		add_list(&out, "metadatas", count, "{\"%c\":\"%c\"}",
@@ -736,13 +751,16 @@ static char *replayed(void)
 static bool in_log(const struct write *w)
 {
 	char *mark = mem_format("\"op\":%lld,", (long long)w->number);
+	char *other = mem_format("\"op:%lld\"", (long long)w->number);
 	bool found = false;
 
 	for (unsigned k = 0; k < fake_pg_log_count(); k++)
 		if (fake_pg_log(k)->body != NULL &&
-		    strstr(fake_pg_log(k)->body, mark) != NULL)
+		    (strstr(fake_pg_log(k)->body, mark) != NULL ||
+		     strstr(fake_pg_log(k)->body, other) != NULL))
 			found = true;
 	free(mark);
+	free(other);
 	return found;
 }
 

@@ -25,7 +25,7 @@
 
 /* One write as its client sees it. Kept until world_stop(). */
 struct write {
-	int64_t number; /* in its body, as "op" */
+	int64_t number; /* in its body, as "op", or as an id or a URI op:number */
 	enum record_kind kind;
 	struct op *pending;
 	bool appended, ended;
@@ -40,6 +40,8 @@ struct write {
 void world_seed(uint64_t seed); /* first of all: what follows repeats with the seed */
 void world_start(void);
 void world_workers(int64_t most); /* MAX_WORKERS from the next boot on; 4 at first */
+/* From now on what is written may be merged: nothing in a body keeps it from that. */
+void world_merges(bool yes);
 void world_stop(void);
 void world_clean_up(void);  /* after a test that has failed somewhere on its way */
 void world_crash(void);     /* the proxy is gone, from one instruction to the next */

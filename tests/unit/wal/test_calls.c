@@ -61,7 +61,7 @@ static void items_go_to_the_id_the_collection_has_there(void **state)
 	for (size_t k = 0; k < 4; k++) {
 		struct record r = record_of(cases[k].kind, "{\"ids\":[\"a\"]}");
 
-		prepare_item(&p, &r, 1);
+		prepare_item(&p, &r, 1, NULL);
 		assert_false(p.repeatable);
 		assert_prepared(&p, "POST", cases[k].target, "{\"ids\":[\"a\"]}");
 		blob_unref(&r.body);
@@ -75,7 +75,7 @@ static void a_delete_by_filter_sends_the_ids_it_was_resolved_to(void **state)
 
 	(void)state;
 	r.resolved = blob_create("{\"ids\":[]}", 10);
-	prepare_item(&p, &r, 1);
+	prepare_item(&p, &r, 1, NULL);
 	assert_prepared(&p, "POST", HOME "/" LOCAL "/delete", "{\"ids\":[]}");
 	blob_unref(&r.body);
 	blob_unref(&r.resolved);

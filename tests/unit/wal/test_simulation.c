@@ -405,6 +405,7 @@ static void run(uint64_t seed)
 	sim.trouble = (unsigned)chance_below(20);
 	sim.permille = (unsigned)chance_below(60);
 	world_start();
+	world_merges(chance_of(50));
 	world_crash();
 	world_workers(1 + (int64_t)chance_below(4));
 	world_boot();
@@ -439,19 +440,19 @@ static void run(uint64_t seed)
 
 /* Seeds that one process runs, one after the other: a process for each would cost more
  * than the run. */
-struct batch {
+struct share {
 	pid_t process;         /* 0: none */
 	uint64_t first, end;   /* not with `end` */
 	volatile uint64_t *at; /* shared with the process: the one it runs */
 };
 
-static void run_all(struct batch *b)
+static void run_all(struct share *b)
 {
 	for (*b->at = b->first; *b->at < b->end; ++*b->at)
 		run(*b->at);
 }
 
-static void begin_batch(struct batch *b, uint64_t first, uint64_t end)
+static void begin_batch(struct share *b, uint64_t first, uint64_t end)
 {
 	b->first = first;
 	b->end = end;
@@ -468,7 +469,7 @@ static void begin_batch(struct batch *b, uint64_t first, uint64_t end)
 static void fails_alone(uint64_t seed)
 {
 	volatile uint64_t at;
-	struct batch alone = {.at = &at};
+	struct share alone = {.at = &at};
 	int status;
 
 	begin_batch(&alone, seed, seed + 1);
@@ -477,7 +478,7 @@ static void fails_alone(uint64_t seed)
 	        status != 0 ? "" : ", but not alone");
 }
 
-static struct batch *ended_batch(struct batch *batches, unsigned n, int *status)
+static struct share *ended_batch(struct share *batches, unsigned n, int *status)
 {
 	pid_t process = waitpid(-1, status, 0);
 
@@ -504,7 +505,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 static unsigned run_in_batches(uint64_t first, uint64_t end)
 {
-	struct batch batches[JOBS] = {0}, *b;
+	struct share batches[JOBS] = {0}, *b;
 	unsigned running = 0, failed = 0;
 	volatile uint64_t *at = mmap(NULL, sizeof(*at) * JOBS, PROT_READ | PROT_WRITE,
 	                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,0 +1,225 @@
+/* wal/merge.c - pure: the bodies of several item writes of one kind as one body.
+ *
+ * A body is taken apart into its lists (ids, embeddings, ...), and the lists of all are
+ * joined as text, in order: no number is parsed. What is not exactly as expected does not
+ * go along with others; it is sent as it is, alone:
+ *   - a key that is not known here, or there twice: it may mean something to Chroma
+ *   - lists of different lengths: Chroma refuses that, and must not see two such errors
+ *     add up to something good
+ *   - another set of lists, or embeddings written in another way, than the first
+ *   - an id for the second time: of two adds the first wins, as it would one by one; but
+ *     two changes of one item in one request are not two changes after each other */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json_scan.h"
+#include "core/mem.h"
+#include "wal/wal_private.h"
+
+#define ITEMS_MOST 5000u /* in one call */
+
+static const char *const list_names[MERGE_LISTS] = {"ids", "embeddings", "documents",
+                                                    "metadatas", "uris"};
+
+/* --- one body ------------------------------------------------------------------------
+ */
+
+static bool key_is(struct json_slice key, const char *name)
+{
+	return key.len == strlen(name) + 2 && memcmp(key.at + 1, name, key.len - 2) == 0;
+}
+
+static int list_of(struct json_slice key)
+{
+	for (int k = 0; k < MERGE_LISTS; k++)
+		if (key_is(key, list_names[k]))
+			return k;
+	return -1;
+}
+
+/* What is null might as well not be there. */
+static bool take_member(struct merge_part *part, const struct json_walk *w)
+{
+	int k = list_of(w->key);
+
+	if (k >= 0 && part->lists[k].at != NULL)
+		return false;
+	if (json_kind(w->value) == JSON_NULL_VALUE)
+		return k >= 0 || key_is(w->key, "where") ||
+		       key_is(w->key, "where_document");
+	if (k < 0 || json_kind(w->value) != JSON_LIST)
+		return false;
+	part->lists[k] = w->value;
+	return true;
+}
+
+static enum json_kind first_kind(struct json_slice list)
+{
+	struct json_walk w = json_walk(list);
+
+	return json_step(&w) ? json_kind(w.value) : JSON_ABSENT;
+}
+
+static bool same_lengths(struct merge_part *part)
+{
+	part->items = json_count(part->lists[0]);
+	for (int k = 1; k < MERGE_LISTS; k++)
+		if (part->lists[k].at != NULL &&
+		    json_count(part->lists[k]) != part->items)
+			return false;
+	return part->items > 0;
+}
+
+static bool take_apart(struct merge_part *part, const struct blob *body)
+{
+	struct json_walk w = json_walk(json_whole(blob_bytes(body), blob_len(body)));
+
+	while (json_step(&w))
+		if (!take_member(part, &w))
+			return false;
+	if (part->lists[0].at == NULL || !same_lengths(part))
+		return false;
+	for (int k = 0; k < MERGE_LISTS; k++)
+		part->shape |= (part->lists[k].at != NULL ? 1u : 0u) << k;
+	part->shape |= (unsigned)first_kind(part->lists[1]) << MERGE_LISTS;
+	return true;
+}
+
+/* --- the ids of a call ---------------------------------------------------------------
+ */
+
+/* Two ids with one hash count as one: then a record goes alone that need not. */
+static uint64_t hash_of(const char *s, size_t len)
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	for (size_t k = 0; k < len; k++)
+		h = (h ^ (unsigned char)s[k]) * UINT64_C(1099511628211);
+	return h != 0 ? h : 1;
+}
+
+static bool hash_id(struct json_slice id, uint64_t *hash)
+{
+	char *text;
+	size_t len;
+
+	if (json_kind(id) != JSON_TEXT)
+		return false;
+	if (memchr(id.at, '\\', id.len) == NULL) {
+		*hash = hash_of(id.at + 1, id.len - 2);
+		return true;
+	}
+	text = json_text(id, &len);
+	if (text != NULL)
+		*hash = hash_of(text, len);
+	free(text);
+	return text != NULL;
+}
+
+static bool insert(struct merge_ids *set, uint64_t hash)
+{
+	size_t at = hash & (set->room - 1);
+
+	for (; set->hashes[at] != 0; at = (at + 1) & (set->room - 1))
+		if (set->hashes[at] == hash)
+			return false;
+	set->hashes[at] = hash;
+	set->n++;
+	return true;
+}
+
+static void make_room(struct merge_ids *set, size_t more)
+{
+	struct merge_ids old = *set;
+
+	if ((set->n + more) * 2 <= set->room)
+		return;
+	set->room = old.room > 0 ? old.room : 64;
+	while ((set->n + more) * 2 > set->room)
+		set->room *= 2;
+	set->hashes = mem_array(set->room, sizeof(uint64_t));
+	set->n = 0;
+	for (size_t k = 0; k < old.room; k++)
+		if (old.hashes[k] != 0)
+			insert(set, old.hashes[k]);
+	free(old.hashes);
+}
+
+/* Some may be in the set when it is found that one was there: nothing is added to this
+ * call any more then. */
+static bool are_new(struct merge *m, const struct merge_part *part)
+{
+	struct json_walk w = json_walk(part->lists[0]);
+	uint64_t hash;
+
+	make_room(&m->ids, part->items);
+	while (json_step(&w)) {
+		bool is_new = hash_id(w.value, &hash) && insert(&m->ids, hash);
+
+		if (!is_new)
+			return false;
+	}
+	return true;
+}
+
+/* --- the call ------------------------------------------------------------------------
+ */
+
+void merge_begin(struct merge *m)
+{
+	*m = (struct merge){0};
+	m->parts = mem_array(MERGE_MOST, sizeof(struct merge_part));
+}
+
+bool merge_add(struct merge *m, enum record_kind kind, const struct blob *body)
+{
+	struct merge_part part = {0};
+
+	if (m->n == MERGE_MOST || !take_apart(&part, body))
+		return false;
+	if (m->n > 0 &&
+	    (part.shape != m->parts[0].shape || m->items + part.items > ITEMS_MOST))
+		return false;
+	if (kind != RECORD_ADD && !are_new(m, &part))
+		return false;
+	m->items += part.items;
+	m->bytes += blob_len(body);
+	m->parts[m->n++] = part;
+	return true;
+}
+
+/* What stands between the brackets, of each. */
+static void join_lists(const struct merge *m, int k, struct text *out)
+{
+	text_addf(out, "%s\"%s\":[", k > 0 ? "," : "", list_names[k]);
+	for (size_t n = 0; n < m->n; n++) {
+		const struct json_slice *list = &m->parts[n].lists[k];
+
+		if (n > 0)
+			text_addc(out, ',');
+		text_add(out, list->at + 1, list->len - 2);
+	}
+	text_addc(out, ']');
+}
+
+struct blob *merge_body(const struct merge *m)
+{
+	struct text out = {0};
+	size_t len;
+
+	text_reserve(&out, m->bytes + 100);
+	text_addc(&out, '{');
+	for (int k = 0; k < MERGE_LISTS; k++)
+		if (m->parts[0].lists[k].at != NULL)
+			join_lists(m, k, &out);
+	text_addc(&out, '}');
+	len = out.len;
+	return blob_adopt(text_detach(&out), len);
+}
+
+void merge_clear(struct merge *m)
+{
+	free(m->parts);
+	free(m->ids.hashes);
+	*m = (struct merge){0};
+}
