@@ -222,10 +222,8 @@ static void judge(struct instance *in, const struct reply *reply)
 static bool learn_id(struct canary *c, const struct blob *body)
 {
 	struct json_slice whole = json_whole(blob_bytes(body), blob_len(body));
-	struct json_slice id = json_member(whole, "id");
 
-	return id.at != NULL && id.len == UUID_LEN + 2 &&
-	       uuid_parse(id.at + 1, UUID_LEN, &c->collection);
+	return uuid_parse_json(json_member(whole, "id"), &c->collection);
 }
 
 static bool is_there(const struct reply *reply)

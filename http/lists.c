@@ -264,8 +264,7 @@ static bool identify(const struct exchange *ex, struct json_slice element,
 	struct json_slice id = json_member(element, "id");
 	struct uuid local;
 
-	if (id.at == NULL || id.len != UUID_LEN + 2 ||
-	    !uuid_parse(id.at + 1, UUID_LEN, &local))
+	if (!uuid_parse_json(id, &local))
 		return false;
 	out->collection = catalogue_by_uuid(&local);
 	out->json = element;

@@ -247,10 +247,9 @@ static void on_resolved(struct execution *e, const struct reply *reply, enum ver
 static bool learn_id(struct execution *e, const struct blob *answer)
 {
 	struct json_slice whole = json_whole(blob_bytes(answer), blob_len(answer));
-	struct json_slice id = json_member(whole, "id");
 
-	return id.at != NULL && id.len == UUID_LEN + 2 &&
-	       uuid_parse(id.at + 1, UUID_LEN, &e->record->turns[e->instance].local);
+	return uuid_parse_json(json_member(whole, "id"),
+	                       &e->record->turns[e->instance].local);
 }
 
 static void created(struct execution *e, const struct reply *reply)
