@@ -465,7 +465,7 @@ static bool may_be_skipped(const struct quarantine *q)
 	const struct member *head = q->collection->scope->lanes[q->instance].head;
 
 	return head == NULL || head->record->seq != q->seq ||
-	       head->record->decision != DECISION_OPEN;
+	       !record_is_open(head->record);
 }
 
 enum status wal_skip(wal_seq seq)
