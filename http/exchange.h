@@ -180,6 +180,8 @@ bool write_joins(struct exchange *ex, const struct wal_write *w);
 void write_appended(void *arg, wal_seq seq);
 void write_answer(struct exchange *ex, const struct wal_outcome *outcome);
 struct json_slice write_body(const struct exchange *ex);
+/* By its Content-Type; so is one without any. */
+bool write_is_json(const struct exchange *ex);
 /* Can this body be a write at all? */
 bool write_takes_part(const struct exchange *ex);
 char *write_text(const struct exchange *ex, const char *key); /* NULL: no such text */
