@@ -75,6 +75,7 @@ void exchange_add_error(struct text *json, const char *name, const char *message
 void exchange_finish(struct exchange *ex);
 /* Adds X-Chromatid-... and, on errors, chroma-trace-id. */
 void exchange_headers(const struct exchange *ex, int http, struct headers *h);
+msec exchange_left(const struct exchange *ex); /* until its deadline; at least 1 */
 /* Runs `again` in `wait` ms, until the exchange has been held too long: then false. */
 bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex));
 /* Runs `again` when the object is decided (collection_wait, database_wait). */

@@ -282,13 +282,12 @@ static const char *method_of(const struct exchange *ex)
 static void issue(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
-	msec now = clock_ms();
 	struct headers headers = {0};
 	struct call call = {
 	        .method = method_of(ex),
 	        .headers = &headers,
 	        .body = rl->body,
-	        .timeout = ex->deadline > now ? ex->deadline - now : 1,
+	        .timeout = exchange_left(ex),
 	        .repeatable = rl->plan->read,
 	};
 

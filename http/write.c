@@ -107,13 +107,6 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 	}
 }
 
-static msec left_ms(const struct exchange *ex)
-{
-	msec now = clock_ms();
-
-	return ex->deadline > now ? ex->deadline - now : 1;
-}
-
 static bool is_rejected(void)
 {
 	return exchange_conf->both_down == BOTH_DOWN_REJECT && health_up_count() == 0;
@@ -130,7 +123,7 @@ void write_log(struct exchange *ex, const struct wal_write *w,
 	}
 	with.key = repeat_key(ex);
 	ex->again = conflict;
-	timer_start(&ex->timer, left_ms(ex), on_append_late, ex);
+	timer_start(&ex->timer, exchange_left(ex), on_append_late, ex);
 	wal_write(&with, write_appended, on_decided, ex, &ex->pending);
 }
 
