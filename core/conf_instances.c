@@ -145,7 +145,6 @@ static bool same_server(const char *a, const char *b)
 	return same;
 }
 
-/* Two names for one server would apply every write to it twice. */
 static void add_same(struct text *errors, const char *a, const char *b)
 {
 	text_adds(errors, "instances ");
@@ -155,6 +154,7 @@ static void add_same(struct text *errors, const char *a, const char *b)
 	text_adds(errors, " are the same server\n");
 }
 
+/* Two names for one server would apply every write to it twice. */
 static void check_different(const struct conf *conf, struct text *errors)
 {
 	for (size_t i = 0; i < conf->n_instances; i++)

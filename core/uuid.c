@@ -71,6 +71,13 @@ bool uuid_parse(const char *s, size_t len, struct uuid *out)
 	return true;
 }
 
+bool uuid_parse_json(struct json_slice v, struct uuid *out)
+{
+	*out = (struct uuid){0};
+	return json_kind(v) == JSON_TEXT && v.len == UUID_LEN + 2 &&
+	       uuid_parse(v.at + 1, UUID_LEN, out);
+}
+
 void uuid_random(struct uuid *out)
 {
 	static const char hex[] = "0123456789abcdef";

@@ -32,7 +32,6 @@
  * canary has been answered, which takes a few milliseconds on a server that is well, and
  * for ever on one that every write kills. At our own start there is no reason for such
  * doubt: it counts as well until the canary fails. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,17 +159,6 @@ static void run(struct job *job, void *arg)
 
 /* --- what comes of it -------------------------------------------------------------- */
 
-static void describe(const struct reply *reply, char *why, size_t room)
-{
-	if (reply->status == STATUS_OK)
-		snprintf(why, room, "canary: HTTP %d", reply->http);
-	else if (reply->detail[0] != '\0')
-		snprintf(why, room, "canary: %s: %s", status_text(reply->status),
-		         reply->detail);
-	else
-		snprintf(why, room, "canary: %s", status_text(reply->status));
-}
-
 static void bad(struct instance *in, const char *why)
 {
 	struct canary *c = &in->canary;
@@ -218,7 +206,7 @@ static void judge(struct instance *in, const struct reply *reply)
 	enum canary_verdict v =
 	        canary_verdict(reply, now - c->silent_since, upstream_patience(in->up));
 
-	describe(reply, why, sizeof(why));
+	describe_end("canary", reply, why, sizeof(why));
 	if (reply->status == STATUS_OK)
 		c->silent_since = 0;
 	if (v == CANARY_GOOD && c->step == CANARY_ITEM)
@@ -234,10 +222,8 @@ static void judge(struct instance *in, const struct reply *reply)
 static bool learn_id(struct canary *c, const struct blob *body)
 {
 	struct json_slice whole = json_whole(blob_bytes(body), blob_len(body));
-	struct json_slice id = json_member(whole, "id");
 
-	return id.at != NULL && id.len == UUID_LEN + 2 &&
-	       uuid_parse(id.at + 1, UUID_LEN, &c->collection);
+	return uuid_parse_json(json_member(whole, "id"), &c->collection);
 }
 
 static bool is_there(const struct reply *reply)

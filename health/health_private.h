@@ -66,6 +66,8 @@ struct instance {
 void set_health(struct instance *in, enum health now, const char *why);
 /* ... and the one for its writability. */
 void set_writing(struct instance *in, enum writing now, const char *why);
+/* How a call of ours (`who`: a probe, a canary) has ended, in words for `why`. */
+void describe_end(const char *who, const struct reply *reply, char *why, size_t room);
 
 /* probe.c */
 struct probe_rules {

@@ -278,6 +278,17 @@ enum health_signal health_signal_of(const struct reply *reply)
 	}
 }
 
+void describe_end(const char *who, const struct reply *reply, char *why, size_t room)
+{
+	if (reply->status == STATUS_OK)
+		snprintf(why, room, "%s: HTTP %d", who, reply->http);
+	else if (reply->detail[0] != '\0')
+		snprintf(why, room, "%s: %s: %s", who, status_text(reply->status),
+		         reply->detail);
+	else
+		snprintf(why, room, "%s: %s", who, status_text(reply->status));
+}
+
 void health_report(struct instance *in, enum health_signal signal, const char *detail)
 {
 	in->figures.signals[signal]++;

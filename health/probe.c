@@ -15,11 +15,9 @@
  *   - the call was stopped by ourselves (the instance went down meanwhile): no verdict
  *
  * A probe has a connection of its own: it never waits behind traffic. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/mem.h"
-#include "core/random.h"
 #include "health/health_private.h"
 
 #define TARGET "/api/v2/tenants/default_tenant"
@@ -139,17 +137,6 @@ static bool is_good(const struct instance *in, const struct reply *reply)
 	       (reply->http == 200 || reply->http == 404 || in->pardoned);
 }
 
-static void describe(const struct reply *reply, char *why, size_t room)
-{
-	if (reply->status == STATUS_OK)
-		snprintf(why, room, "probe: HTTP %d", reply->http);
-	else if (reply->detail[0] != '\0')
-		snprintf(why, room, "probe: %s: %s", status_text(reply->status),
-		         reply->detail);
-	else
-		snprintf(why, room, "probe: %s", status_text(reply->status));
-}
-
 static void count(struct instance *in, bool good)
 {
 	struct probe *p = &in->probe;
@@ -171,7 +158,7 @@ static void judge(struct instance *in, const struct reply *reply)
 	enum health now;
 	char why[sizeof(in->figures.reason)];
 
-	describe(reply, why, sizeof(why));
+	describe_end("probe", reply, why, sizeof(why));
 	in->answers = reply->status == STATUS_OK;
 	count(in, is_good(in, reply));
 	if (reply->status == STATUS_REFUSED)

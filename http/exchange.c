@@ -226,6 +226,13 @@ void exchange_no_collection(struct exchange *ex)
 
 /* --- waiting ----------------------------------------------------------------------- */
 
+msec exchange_left(const struct exchange *ex)
+{
+	msec now = clock_ms();
+
+	return ex->deadline > now ? ex->deadline - now : 1;
+}
+
 /* What it waited for may be that the catalogue went away with our lease. */
 static void on_again(void *arg)
 {

@@ -11,7 +11,6 @@
 
 #include "core/blob.h"
 #include "core/json_scan.h"
-
 #include "core/timer.h"
 #include "http/route.h"
 #include "http/server.h"
@@ -21,10 +20,6 @@ struct relay;
 struct repeat;
 
 #define RETRY_AFTER "1" /* seconds, in our own errors */
-/* A read for which no instance is current waits this long ... */
-#define READ_HOLD_MS 2000u
-/* ... and asks all of them so often. */
-#define READ_ROUNDS_MOST 3u
 
 struct exchange {
 	struct client *client; /* NULL once it has been answered, or has left */
@@ -80,6 +75,7 @@ void exchange_add_error(struct text *json, const char *name, const char *message
 void exchange_finish(struct exchange *ex);
 /* Adds X-Chromatid-... and, on errors, chroma-trace-id. */
 void exchange_headers(const struct exchange *ex, int http, struct headers *h);
+msec exchange_left(const struct exchange *ex); /* until its deadline; at least 1 */
 /* Runs `again` in `wait` ms, until the exchange has been held too long: then false. */
 bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex));
 /* Runs `again` when the object is decided (collection_wait, database_wait). */
@@ -108,10 +104,9 @@ enum found find_by_name(struct exchange *ex);
 /* --- relay.c: from an instance to the client --------------------------------------- */
 struct relay_plan {
 	const char *method;
-	struct blob *body; /* the caller's; referenced for as long as it takes */
-	bool read;         /* may be tried on another instance after any failure */
-	bool exists;       /* what is asked about exists: a 404 is that instance's loss */
-	bool whole;        /* gather the answer whatever its size, for `edit` or `take` */
+	bool read;   /* may be tried on another instance after any failure */
+	bool exists; /* what is asked about exists: a 404 is that instance's loss */
+	bool whole;  /* gather the answer whatever its size, for `edit` or `take` */
 	/* The target at that instance. */
 	void (*aim)(struct exchange *ex, struct instance *in, struct text *target);
 	/* The next instance to try, not among ex->tried; NULL: none. */
@@ -128,7 +123,7 @@ struct relay_plan {
 	/* No instance to try (any more). */
 	void (*none)(struct exchange *ex);
 };
-/* `plan` must be static const, its body given apart. */
+/* `plan` must be static const. `body` may be NULL. */
 void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob *body);
 void relay_drained(struct exchange *ex);
 void relay_stop(struct exchange *ex);
@@ -137,6 +132,14 @@ bool relay_untried(const struct exchange *ex, const struct instance *in);
 struct instance *relay_choose_any(struct exchange *ex); /* one that is up and untried */
 void relay_aim_same(struct exchange *ex, struct instance *in, struct text *target);
 void relay_gave_up(struct exchange *ex); /* 503, no effect */
+
+/* --- rounds.c: a read for which no instance is current ----------------------------- */
+/* All that were current have failed it: ask again (ex->again), perhaps all of them. */
+void rounds_next(struct exchange *ex);
+/* One that is up was not asked, and there is a round left to ask it in. */
+bool rounds_another_comes(struct exchange *ex);
+/* Ask again (ex->again) when one may be current; in the end by this plan, or nobody. */
+void rounds_wait(struct exchange *ex, const struct relay_plan *stale, struct blob *body);
 
 /* --- who answers ------------------------------------------------------------------- */
 void read_items(struct exchange *ex);
@@ -178,6 +181,8 @@ bool write_joins(struct exchange *ex, const struct wal_write *w);
 void write_appended(void *arg, wal_seq seq);
 void write_answer(struct exchange *ex, const struct wal_outcome *outcome);
 struct json_slice write_body(const struct exchange *ex);
+/* By its Content-Type; so is one without any. */
+bool write_is_json(const struct exchange *ex);
 /* Can this body be a write at all? */
 bool write_takes_part(const struct exchange *ex);
 char *write_text(const struct exchange *ex, const char *key); /* NULL: no such text */

@@ -264,8 +264,7 @@ static bool identify(const struct exchange *ex, struct json_slice element,
 	struct json_slice id = json_member(element, "id");
 	struct uuid local;
 
-	if (id.at == NULL || id.len != UUID_LEN + 2 ||
-	    !uuid_parse(id.at + 1, UUID_LEN, &local))
+	if (!uuid_parse_json(id, &local))
 		return false;
 	out->collection = catalogue_by_uuid(&local);
 	out->json = element;
@@ -324,35 +323,14 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 	exchange_json_text(ex, 200, &json);
 }
 
-static void ask_list(struct exchange *ex);
-
-/* One that is up and was not asked, for it lacks something: soon it may not. */
-static bool another_comes(struct exchange *ex)
-{
-	bool untried = false;
-
-	for (unsigned i = 0; i < health_count(); i++)
-		untried |= instance_up(health_instance(i)) &&
-		           relay_untried(ex, health_instance(i));
-	return untried && ex->rounds + 1 < READ_ROUNDS_MOST;
-}
-
-static void next_round(struct exchange *ex)
-{
-	if (!another_comes(ex) && ex->rounds < READ_ROUNDS_MOST)
-		ex->tried = 0;
-	ex->rounds++;
-	ask_list(ex);
-}
-
 static const struct relay_plan list_plan = {.method = "GET",
                                             .read = true,
                                             .whole = true,
                                             .aim = aim_list,
                                             .choose = choose_list,
                                             .take = compose,
-                                            .wait = another_comes,
-                                            .none = next_round};
+                                            .wait = rounds_another_comes,
+                                            .none = rounds_next};
 
 /* None has every change: one that is down has, or each has a collection in quarantine. */
 static struct instance *choose_stale(struct exchange *ex)
@@ -373,16 +351,11 @@ static const struct relay_plan stale_plan = {.method = "GET",
 
 static void ask_list(struct exchange *ex)
 {
+	ex->again = ask_list;
 	if (choose_list(ex) != NULL)
 		relay_start(ex, &list_plan, NULL);
-	else if (exchange_hold(ex, READ_HOLD_MS, ask_list))
-		return;
-	else if (ex->tried != 0 && ex->rounds < READ_ROUNDS_MOST)
-		next_round(ex); /* the others did not come: those that failed, again */
-	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
-		relay_start(ex, &stale_plan, NULL);
 	else
-		relay_gave_up(ex);
+		rounds_wait(ex, &stale_plan, NULL);
 }
 
 void list_collections(struct exchange *ex)

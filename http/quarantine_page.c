@@ -9,10 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/events.h"
 #include "core/json_scan.h"
 #include "core/log.h"
-#include "core/mem.h"
 #include "http/status.h"
 
 /* --- the list ---------------------------------------------------------------------- */
@@ -49,12 +47,12 @@ json_t *status_quarantine(void)
 
 static bool is_allowed(struct exchange *ex)
 {
-	const char *type = headers_get(&ex->head->headers, "content-type");
+	bool typed = headers_get(&ex->head->headers, "content-type") != NULL;
 
 	if (!client_is_loopback(ex->client))
 		exchange_error(ex, 403, "AuthorizationError",
 		               "Only from the machine the proxy runs on");
-	else if (type == NULL || strncmp(type, "application/json", 16) != 0)
+	else if (!typed || !write_is_json(ex))
 		exchange_error(ex, 415, "InvalidArgumentError",
 		               "Content-Type must be application/json");
 	else
@@ -89,13 +87,6 @@ void quarantine_retry(struct exchange *ex)
 	answer(ex, wal_retry(seq_of(ex)), "retry");
 }
 
-static char *reason_in(const struct exchange *ex)
-{
-	struct json_slice whole = json_whole(blob_bytes(ex->body), blob_len(ex->body));
-
-	return json_text(json_member(whole, "reason"), NULL);
-}
-
 /* The instance will lack it, for good: who says so must say why. */
 void quarantine_skip(struct exchange *ex)
 {
@@ -103,7 +94,7 @@ void quarantine_skip(struct exchange *ex)
 
 	if (!is_allowed(ex))
 		return;
-	reason = reason_in(ex);
+	reason = write_text(ex, "reason");
 	if (reason == NULL || reason[0] == '\0') {
 		exchange_error(ex, 400, "InvalidArgumentError",
 		               "A reason is needed: {\"reason\": \"...\"}");

@@ -6,8 +6,8 @@
  *   aim           the same request, with that instance's id in the path; relay.c does the
  *                 rest
  * When it does not go well:
- *   - nobody is current: hold it, for catching up takes milliseconds; after two seconds
- *     take the one least behind and say how far (STALE_READS), or refuse
+ *   - nobody is current: hold it (rounds.c), for catching up takes milliseconds; after
+ * two seconds take the one least behind and say how far (STALE_READS), or refuse
  *   - no instance is up: the same wait, then 503
  *   - the catalogue does not know the collection: let an instance refuse it in its words
  */
@@ -96,40 +96,13 @@ static const struct relay_plan stale_plan = {.read = true,
 
 /* --- asking ------------------------------------------------------------------------ */
 
-static void ask(struct exchange *ex);
-
-/* One that is up and was not asked, for it lacks something: soon it may not. */
-static bool another_comes(struct exchange *ex)
-{
-	if (ex->rounds + 1 >= READ_ROUNDS_MOST)
-		return false;
-	for (unsigned i = 0; i < health_count(); i++) {
-		struct instance *in = health_instance(i);
-
-		if (instance_up(in) && relay_untried(ex, in) &&
-		    wal_readable(in, ex->collection))
-			return true;
-	}
-	return false;
-}
-
-/* All that were current have failed us; one of them may be down by now, and the others be
- * current in a moment. */
-static void next_round(struct exchange *ex)
-{
-	if (!another_comes(ex) && ex->rounds < READ_ROUNDS_MOST)
-		ex->tried = 0;
-	ex->rounds++;
-	ask(ex);
-}
-
 static const struct relay_plan items_plan = {.read = true,
                                              .exists = true,
                                              .aim = aim,
                                              .edit = edit,
                                              .choose = choose_current,
-                                             .wait = another_comes,
-                                             .none = next_round};
+                                             .wait = rounds_another_comes,
+                                             .none = rounds_next};
 
 static const struct relay_plan collection_plan = {.method = "GET",
                                                   .read = true,
@@ -138,8 +111,8 @@ static const struct relay_plan collection_plan = {.method = "GET",
                                                   .aim = aim,
                                                   .edit = edit,
                                                   .choose = choose_current,
-                                                  .wait = another_comes,
-                                                  .none = next_round};
+                                                  .wait = rounds_another_comes,
+                                                  .none = rounds_next};
 
 static void ask(struct exchange *ex)
 {
@@ -152,16 +125,11 @@ static void ask(struct exchange *ex)
 			read_collection(ex);
 		return;
 	}
+	ex->again = ask;
 	if (somebody_is_current(ex))
 		relay_start(ex, item ? &items_plan : &collection_plan, ex->body);
-	else if (exchange_hold(ex, READ_HOLD_MS, ask))
-		return;
-	else if (ex->tried != 0 && ex->rounds < READ_ROUNDS_MOST)
-		next_round(ex); /* the others did not come: those that failed, again */
-	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
-		relay_start(ex, &stale_plan, ex->body);
 	else
-		relay_gave_up(ex);
+		rounds_wait(ex, &stale_plan, ex->body);
 }
 
 /* --- doors ------------------------------------------------------------------------- */

@@ -84,19 +84,25 @@ static void pass_on(struct exchange *ex, int http, struct headers *headers,
 		exchange_reply(ex, http, headers, body);
 }
 
-static void whole(struct exchange *ex)
+static struct blob *gathered(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
 	size_t len = evbuffer_get_length(rl->data);
 	char *bytes = mem_alloc(len + 1);
-	struct headers headers = rl->headers;
-	struct blob *body;
 
-	rl->headers = (struct headers){{0}, 0};
 	evbuffer_remove(rl->data, bytes, len);
 	if (rl->plan->edit != NULL)
 		rl->plan->edit(ex, rl->in, rl->http, bytes, len);
-	body = blob_adopt(bytes, len);
+	return blob_adopt(bytes, len);
+}
+
+static void whole(struct exchange *ex)
+{
+	struct relay *rl = ex->relay;
+	struct headers headers = rl->headers;
+	struct blob *body = gathered(ex);
+
+	rl->headers = (struct headers){{0}, 0};
 	pass_on(ex, rl->http, &headers, body);
 	headers_clear(&headers);
 	blob_unref(&body);
@@ -106,18 +112,13 @@ static void whole(struct exchange *ex)
 static void keep_refusal(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
-	size_t len = evbuffer_get_length(rl->data);
-	char *bytes = mem_alloc(len + 1);
 
 	headers_clear(&rl->refused_headers);
 	blob_unref(&rl->refused_body);
 	rl->refused_http = rl->http;
 	rl->refused_headers = rl->headers;
 	rl->headers = (struct headers){{0}, 0};
-	evbuffer_remove(rl->data, bytes, len);
-	if (rl->plan->edit != NULL)
-		rl->plan->edit(ex, rl->in, rl->http, bytes, len);
-	rl->refused_body = blob_adopt(bytes, len);
+	rl->refused_body = gathered(ex);
 }
 
 static void nobody_left(struct exchange *ex)
@@ -282,13 +283,12 @@ static const char *method_of(const struct exchange *ex)
 static void issue(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
-	msec now = clock_ms();
 	struct headers headers = {0};
 	struct call call = {
 	        .method = method_of(ex),
 	        .headers = &headers,
 	        .body = rl->body,
-	        .timeout = ex->deadline > now ? ex->deadline - now : 1,
+	        .timeout = exchange_left(ex),
 	        .repeatable = rl->plan->read,
 	};
 

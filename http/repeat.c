@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/mem.h"
 #include "http/exchange.h"
 
@@ -155,9 +154,7 @@ static void on_late(void *arg)
 
 static void look_when_first(struct exchange *ex)
 {
-	msec now = clock_ms();
-
-	timer_start(&ex->timer, ex->deadline > now ? ex->deadline - now : 1, on_late, ex);
+	timer_start(&ex->timer, exchange_left(ex), on_late, ex);
 	if (first_with(ex->repeat->key.text) == ex->repeat)
 		look(ex);
 }

@@ -5,7 +5,6 @@
 #include "http/route.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +103,24 @@ int route_row(size_t i, const char **method, const char **path, enum route_kind 
 	return 1;
 }
 
-const char *route_kind_text(enum route_kind kind)
+bool route_is_ours(enum route_kind kind)
+{
+	switch (kind) {
+	case ROUTE_HEALTH:
+	case ROUTE_READY:
+	case ROUTE_STATUS:
+	case ROUTE_WAL_STATUS:
+	case ROUTE_MAPPINGS:
+	case ROUTE_METRICS:
+	case ROUTE_WAL_RETRY:
+	case ROUTE_WAL_SKIP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool route_is_answered_here(enum route_kind kind)
 {
 	switch (kind) {
 	case ROUTE_HEARTBEAT:
@@ -112,7 +128,19 @@ const char *route_kind_text(enum route_kind kind)
 	case ROUTE_HEALTHCHECK:
 	case ROUTE_V1:
 	case ROUTE_V1_HEARTBEAT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+const char *route_kind_text(enum route_kind kind)
+{
+	if (route_is_ours(kind))
+		return "ours";
+	if (route_is_answered_here(kind))
 		return "answered here";
+	switch (kind) {
 	case ROUTE_ANY_INSTANCE:
 	case ROUTE_CRN:
 	case ROUTE_PATCH_TENANT:
@@ -128,15 +156,6 @@ const char *route_kind_text(enum route_kind kind)
 	case ROUTE_GET_COLLECTION_ID:
 	case ROUTE_READ_ITEMS:
 		return "read from a current instance";
-	case ROUTE_HEALTH:
-	case ROUTE_READY:
-	case ROUTE_STATUS:
-	case ROUTE_WAL_STATUS:
-	case ROUTE_MAPPINGS:
-	case ROUTE_METRICS:
-	case ROUTE_WAL_RETRY:
-	case ROUTE_WAL_SKIP:
-		return "ours";
 	default:
 		return "logged, then executed on every instance";
 	}

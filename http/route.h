@@ -2,6 +2,7 @@
 #ifndef HTTP_ROUTE_H
 #define HTTP_ROUTE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What is done with it. */
@@ -81,5 +82,8 @@ void route_clear(struct route *r);
 int route_row(size_t i, const char **method, const char **path, enum route_kind *kind,
               const char **op);
 const char *route_kind_text(enum route_kind kind);
+bool route_is_ours(enum route_kind kind); /* Chroma has no such path */
+/* As Chroma would, without asking one. */
+bool route_is_answered_here(enum route_kind kind);
 
 #endif

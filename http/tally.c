@@ -23,29 +23,6 @@ static struct tally tallies[OPS_MOST];
 static unsigned n_tallies;
 static struct metric_histogram instance_seconds[CONF_MAX_INSTANCES];
 
-/* Not answered here, and not one of ours. */
-static bool asks_an_instance(enum route_kind kind)
-{
-	switch (kind) {
-	case ROUTE_HEARTBEAT:
-	case ROUTE_IDENTITY:
-	case ROUTE_HEALTHCHECK:
-	case ROUTE_V1:
-	case ROUTE_V1_HEARTBEAT:
-	case ROUTE_HEALTH:
-	case ROUTE_READY:
-	case ROUTE_STATUS:
-	case ROUTE_WAL_STATUS:
-	case ROUTE_MAPPINGS:
-	case ROUTE_METRICS:
-	case ROUTE_WAL_RETRY:
-	case ROUTE_WAL_SKIP:
-		return false;
-	default:
-		return true;
-	}
-}
-
 static struct tally *find(const char *op)
 {
 	for (unsigned i = 0; i < n_tallies; i++)
@@ -67,7 +44,8 @@ static void list_ops(void)
 		if (find(op) != NULL || n_tallies == OPS_MOST)
 			continue;
 		tallies[n_tallies].op = op;
-		tallies[n_tallies++].asks = asks_an_instance(kind);
+		tallies[n_tallies++].asks =
+		        !route_is_ours(kind) && !route_is_answered_here(kind);
 	}
 }
 

@@ -107,13 +107,6 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 	}
 }
 
-static msec left_ms(const struct exchange *ex)
-{
-	msec now = clock_ms();
-
-	return ex->deadline > now ? ex->deadline - now : 1;
-}
-
 static bool is_rejected(void)
 {
 	return exchange_conf->both_down == BOTH_DOWN_REJECT && health_up_count() == 0;
@@ -130,7 +123,7 @@ void write_log(struct exchange *ex, const struct wal_write *w,
 	}
 	with.key = repeat_key(ex);
 	ex->again = conflict;
-	timer_start(&ex->timer, left_ms(ex), on_append_late, ex);
+	timer_start(&ex->timer, exchange_left(ex), on_append_late, ex);
 	wal_write(&with, write_appended, on_decided, ex, &ex->pending);
 }
 
@@ -145,7 +138,7 @@ bool write_joins(struct exchange *ex, const struct wal_write *w)
 
 /* --- bodies ------------------------------------------------------------------------ */
 
-static bool is_json_type(const struct exchange *ex)
+bool write_is_json(const struct exchange *ex)
 {
 	const char *type = headers_get(&ex->head->headers, "content-type");
 	size_t len = type != NULL ? strcspn(type, "; \t") : 0;
@@ -168,7 +161,7 @@ struct json_slice write_body(const struct exchange *ex)
  * would carry names past us. */
 bool write_takes_part(const struct exchange *ex)
 {
-	return is_json_type(ex) && json_kind(write_body(ex)) == JSON_MAP;
+	return write_is_json(ex) && json_kind(write_body(ex)) == JSON_MAP;
 }
 
 char *write_text(const struct exchange *ex, const char *key)
@@ -195,7 +188,7 @@ bool write_cannot_create(const struct exchange *ex)
 {
 	struct json_slice whole = write_body(ex);
 
-	if (!is_json_type(ex))
+	if (!write_is_json(ex))
 		return true;
 	if (whole.at == NULL)
 		return blob_len(ex->body) < JSON_MAX_DEPTH;

@@ -118,6 +118,11 @@ static const struct pg_statement looked = {"doubt_looked",
 static const struct pg_statement settled = {
         "doubt_settled", "DELETE FROM chromatid.doubt WHERE seq = $1 AND instance = $2"};
 
+static msec second_after(void)
+{
+	return look.first_after * SECOND_LOOK_TIMES;
+}
+
 static void on_kept(void *arg, enum status s, const struct pg_results *r)
 {
 	struct doubt *d = look.doubt;
@@ -130,7 +135,7 @@ static void on_kept(void *arg, enum status s, const struct pg_results *r)
 	}
 	d->looks++;
 	d->postponed = 0;
-	d->due = clock_ms() + look.first_after * SECOND_LOOK_TIMES;
+	d->due = clock_ms() + second_after();
 	if (look.last)
 		doubt_free(d);
 	look_over();
@@ -140,10 +145,9 @@ static void keep(bool again)
 {
 	struct pg_unit *unit = pg_unit_create();
 	struct doubt *d = look.doubt;
-	msec wait = look.first_after * SECOND_LOOK_TIMES;
 	struct pg_param params[] = {pg_int8(d->seq),
 	                            pg_int4(store_instance_id(d->instance)),
-	                            pg_int8((int64_t)wait)};
+	                            pg_int8((int64_t)second_after())};
 
 	look.last = !again || d->looks > 0;
 	persist_add_fence(unit);

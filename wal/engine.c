@@ -62,7 +62,7 @@ static bool rests(const struct turn *t)
 void engine_join(struct record *r, unsigned i)
 {
 	r->turns[i].state = TURN_SENT;
-	if (r->decision == DECISION_OPEN)
+	if (record_is_open(r))
 		r->executor = (int)i;
 }
 
@@ -103,15 +103,7 @@ static void unqueue(struct turn *t, unsigned i)
  * being deleted) so is everything else that is decided. */
 static bool must_be_passed(const struct record *r, unsigned i)
 {
-	bool no_effect =
-	        r->decision == DECISION_REJECTED || r->decision == DECISION_GIVEN_UP;
-
-	return r->decision_durable && (no_effect || quarantine_passes(r, i));
-}
-
-static bool is_open(const struct record *r)
-{
-	return r->decision == DECISION_OPEN;
+	return r->decision_durable && (record_is_skipped(r) || quarantine_passes(r, i));
 }
 
 /* A reset that was cut off half way has left a Chroma without its tables: it answers
@@ -132,11 +124,11 @@ static bool may_start(const struct record *r, unsigned i)
 {
 	/* What a decision means for the catalogue is written once, and nothing that
 	 * follows may be written before it. */
-	if (!is_open(r) && !r->decision_durable && !record_is_item(r->kind))
+	if (!record_is_open(r) && !r->decision_durable && !record_is_item(r->kind))
 		return false;
-	if (r->decision == DECISION_REJECTED || r->decision == DECISION_GIVEN_UP)
+	if (record_is_skipped(r))
 		return false; /* passed when it is durable */
-	if (is_open(r) && (r->executor >= 0 || scope_is_held(r)))
+	if (record_is_open(r) && (r->executor >= 0 || scope_is_held(r)))
 		return false;
 	return !engine.hold && lease_may_send() && takes_it(r, i);
 }
@@ -154,7 +146,7 @@ static void try_turn(struct record *r, unsigned i)
 			execution_rest(r, i, HALF_RESET_LOOK_MS);
 		return;
 	}
-	if (is_open(r) && (suspect_holds(r, i) || pace_holds(r, i)))
+	if (record_is_open(r) && (suspect_holds(r, i) || pace_holds(r, i)))
 		execution_rest(r, i, LOOK_MS);
 	else if (engine.in_flight[i] >= engine.max_in_flight)
 		block(r, i);
@@ -371,7 +363,7 @@ void engine_add(struct record *r)
 	TAILQ_INSERT_TAIL(&engine.records, r, link);
 	r->entered = clock_ms();
 	engine.totals.owed++;
-	engine.totals.undecided += r->decision == DECISION_OPEN;
+	engine.totals.undecided += record_is_open(r);
 	scope_enter(r);
 	for (unsigned i = 0; i < health_count(); i++) {
 		if (r->turns[i].state == TURN_DURABLE) {

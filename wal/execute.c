@@ -236,7 +236,7 @@ static bool overtaken(const struct record *r, enum verdict v)
 
 static void conclude_overtaken(struct execution *e, const struct reply *reply)
 {
-	bool open = e->record->decision == DECISION_OPEN;
+	bool open = record_is_open(e->record);
 
 	conclude(e, open ? VERDICT_REFUSED : VERDICT_APPLIED, reply->http, reply->body,
 	         reply->detail);
@@ -267,10 +267,9 @@ static void on_resolved(struct execution *e, const struct reply *reply, enum ver
 static bool learn_id(struct execution *e, const struct blob *answer)
 {
 	struct json_slice whole = json_whole(blob_bytes(answer), blob_len(answer));
-	struct json_slice id = json_member(whole, "id");
 
-	return id.at != NULL && id.len == UUID_LEN + 2 &&
-	       uuid_parse(id.at + 1, UUID_LEN, &e->record->turns[e->instance].local);
+	return uuid_parse_json(json_member(whole, "id"),
+	                       &e->record->turns[e->instance].local);
 }
 
 static void created(struct execution *e, const struct reply *reply)
@@ -299,7 +298,7 @@ static void on_owner(struct execution *e, const struct reply *reply)
 {
 	struct record *r = e->record;
 	struct uuid *local = &r->turns[e->instance].local;
-	bool open = r->decision == DECISION_OPEN;
+	bool open = record_is_open(r);
 	struct collection *owner;
 
 	if (!learn_id(e, reply->body)) {
@@ -462,7 +461,7 @@ static void conclude_without_database(struct execution *e)
 	bool begun = r->turns[e->instance].doubt && !record_creates(r->kind);
 	struct blob *body = blob_create(text, sizeof(text) - 1);
 
-	if (r->decision == DECISION_OPEN && !begun && !is_delete(r))
+	if (record_is_open(r) && !begun && !is_delete(r))
 		conclude(e, VERDICT_REFUSED, 404, body, "");
 	else
 		conclude(e, VERDICT_APPLIED, 200, NULL, "");

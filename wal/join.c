@@ -164,7 +164,7 @@ struct record *join_find(const struct wal_write *w, const struct digest *d)
 	const struct member *m = s != NULL ? TAILQ_LAST(&s->members, member_list) : NULL;
 
 	for (unsigned n = 0; m != NULL && n < LOOK_MOST; n++) {
-		if (m->record->decision != DECISION_OPEN)
+		if (!record_is_open(m->record))
 			return NULL;
 		if (may_join(m->record, w, d))
 			return m->record;

@@ -31,11 +31,6 @@
 /* A record that was loaded without its outcome may have been answered 2xx. */
 #define LOADED_FOR_MS 60000u
 
-static bool is_open(const struct record *r)
-{
-	return r->decision == DECISION_OPEN;
-}
-
 static bool must_be_durable_first(const struct record *r)
 {
 	return r->decision != DECISION_ACCEPTED || record_creates(r->kind);
@@ -71,7 +66,7 @@ static void applied(struct record *r, unsigned i, const struct execution_result 
 	engine_counts(i)->executed++;
 	if (r->kind == RECORD_CREATE_COLLECTION)
 		collection_bind(r->collection, i, &r->turns[i].local);
-	if (is_open(r))
+	if (record_is_open(r))
 		decide(r, i, DECISION_ACCEPTED, result->http, result->body);
 	else
 		engine_totals()->replayed++;
@@ -132,9 +127,9 @@ static void let_another_say(struct record *r, unsigned i, const char *why)
 static void refused(struct record *r, unsigned i, const struct execution_result *result)
 {
 	engine_counts(i)->refused++;
-	if (is_open(r) && another_has_the_say(r, i)) {
+	if (record_is_open(r) && another_has_the_say(r, i)) {
 		let_another_say(r, i, "refused here, in doubt elsewhere");
-	} else if (is_open(r)) {
+	} else if (record_is_open(r)) {
 		decide(r, i, refusal_of(r), result->http, result->body);
 		engine_done(r, i);
 	} else if (r->decision == DECISION_REJECTED_EVERYWHERE ||
@@ -161,7 +156,7 @@ static bool for_so_long(const struct turn *t, msec least)
 static bool fails_here(const struct record *r, unsigned i)
 {
 	const struct turn *t = &r->turns[i];
-	bool open = r->loaded && is_open(r);
+	bool open = r->loaded && record_is_open(r);
 
 	if (!instance_writable(health_instance(i)))
 		return false;
@@ -243,16 +238,16 @@ static bool set_aside(struct record *r, unsigned i, enum quarantine_cause cause,
 static bool has_come_to_its_end(struct record *r, unsigned i,
                                 const struct execution_result *result)
 {
-	if (is_open(r) && everywhere(r, lost_here)) {
+	if (record_is_open(r) && everywhere(r, lost_here)) {
 		decide(r, i, DECISION_REJECTED, result->http, result->body);
 		engine_done(r, i);
 		return true;
 	}
-	if (is_open(r) && record_is_item(r->kind) && everywhere(r, fails_here)) {
+	if (record_is_open(r) && record_is_item(r->kind) && everywhere(r, fails_here)) {
 		give_up(r, i, 500, result->body, "no instance gives a clear answer");
 		return true;
 	}
-	if (is_open(r))
+	if (record_is_open(r))
 		return false;
 	if (lost_here(r, i))
 		return set_aside(r, i, QUARANTINE_LOST, result->http,
@@ -329,7 +324,7 @@ static void too_many_deaths(struct record *r, unsigned i)
 	                           "\"The servers died while they executed this write\"}";
 	struct blob *body;
 
-	if (!is_open(r)) {
+	if (!record_is_open(r)) {
 		set_aside(r, i, QUARANTINE_FAILING, 0, "the instance dies of it");
 		return;
 	}

@@ -428,26 +428,38 @@ unsigned wal_quarantined(void)
 	return n;
 }
 
-enum status wal_retry(wal_seq seq)
+/* `act` says whether it did anything. */
+static enum status at_record(wal_seq seq, bool (*act)(struct quarantine *q))
 {
 	enum status found = STATUS_NOT_FOUND;
 	struct quarantine *q, *next;
 
 	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
-		if (q->state != STATE_PARKED || q->seq != seq)
-			continue;
-		try_again(q);
-		found = STATUS_OK;
+		if (q->state == STATE_PARKED && q->seq == seq && act(q))
+			found = STATUS_OK;
 	}
 	return found;
 }
 
-static void skip(struct quarantine *q)
+static bool retry(struct quarantine *q)
+{
+	try_again(q);
+	return true;
+}
+
+enum status wal_retry(wal_seq seq)
+{
+	return at_record(seq, retry);
+}
+
+static bool skip(struct quarantine *q)
 {
 	struct member *head = q->collection->scope->lanes[q->instance].head;
 	bool stands = head != NULL && head->record->seq == q->seq;
 
+	if (stands && record_is_open(head->record))
+		return false; /* what is not decided yet cannot be left out by one */
 	log_warn("quarantine", "collection %s at %s: record %lld is skipped there",
 	         q->collection->public_id.text,
 	         instance_name(health_instance(q->instance)), (long long)q->seq);
@@ -457,28 +469,10 @@ static void skip(struct quarantine *q)
 	else
 		end_if_nothing_is_apart(q);
 	engine_kick_scope(q->collection->scope);
-}
-
-/* What is not decided yet cannot be left out by one. */
-static bool may_be_skipped(const struct quarantine *q)
-{
-	const struct member *head = q->collection->scope->lanes[q->instance].head;
-
-	return head == NULL || head->record->seq != q->seq ||
-	       head->record->decision != DECISION_OPEN;
+	return true;
 }
 
 enum status wal_skip(wal_seq seq)
 {
-	enum status found = STATUS_NOT_FOUND;
-	struct quarantine *q, *next;
-
-	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
-		next = TAILQ_NEXT(q, link);
-		if (q->state != STATE_PARKED || q->seq != seq || !may_be_skipped(q))
-			continue;
-		skip(q);
-		found = STATUS_OK;
-	}
-	return found;
+	return at_record(seq, skip);
 }

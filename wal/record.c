@@ -55,6 +55,16 @@ bool record_creates(enum record_kind kind)
 	       kind == RECORD_CREATE_TENANT;
 }
 
+bool record_is_open(const struct record *r)
+{
+	return r->decision == DECISION_OPEN;
+}
+
+bool record_is_skipped(const struct record *r)
+{
+	return r->decision == DECISION_REJECTED || r->decision == DECISION_GIVEN_UP;
+}
+
 struct record *record_create(wal_seq seq, const struct wal_write *write)
 {
 	unsigned n = health_count();

@@ -60,7 +60,7 @@ void suspect_broken(struct record *r, unsigned i)
 bool suspect_died(struct record *r, unsigned i)
 {
 	struct turn *t = &r->turns[i];
-	bool open = r->decision == DECISION_OPEN;
+	bool open = record_is_open(r);
 
 	/* A break that is older has nothing to do with it. */
 	if (t->dead || !t->broken || clock_ms() > t->broken_at + HOLD_MS)

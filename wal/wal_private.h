@@ -161,6 +161,8 @@ void record_watch(struct record *r, struct wal_op *op);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
+bool record_is_open(const struct record *r);    /* not decided */
+bool record_is_skipped(const struct record *r); /* refused, given up: not sent any more */
 
 /* So many of a run may be executed with no position durable for another to be sent, and
  * so many go along with that one: after a crash, those may be in doubt. */

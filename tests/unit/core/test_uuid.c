@@ -75,6 +75,32 @@ static void only_the_given_bytes_are_read(void **state)
 	assert_false(uuid_parse(exact, sizeof(exact) - 1, &u));
 }
 
+static void the_id_in_an_answer_is_found(void **state)
+{
+	static const char *const others[] = {
+	        "12345678123456781234567812345678",
+	        "\"12345678123456781234567812345678\"",
+	        "\"{12345678-1234-5678-1234-567812345678}\"",
+	        "\"12345678-1234-5678-1234-56781234567g\"",
+	        "[12345678-1234-5678-1234-567812345678]",
+	        "\"\"",
+	        "null",
+	};
+	const char *id = "\"12345678-1234-5678-1234-56781234567A\"";
+	struct uuid u;
+
+	(void)state;
+	assert_true(uuid_parse_json((struct json_slice){id, strlen(id)}, &u));
+	assert_string_equal(u.text, "12345678-1234-5678-1234-56781234567a");
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct json_slice v = {others[i], strlen(others[i])};
+
+		assert_false(uuid_parse_json(v, &u));
+		assert_true(uuid_none(&u));
+	}
+	assert_false(uuid_parse_json((struct json_slice){NULL, 0}, &u));
+}
+
 static void random_ones_are_version_4_and_differ(void **state)
 {
 	struct uuid last = {0};
@@ -113,6 +139,7 @@ int main(void)
 	        cmocka_unit_test(every_spelling_chroma_takes_becomes_one),
 	        cmocka_unit_test(what_chroma_refuses_is_refused),
 	        cmocka_unit_test(only_the_given_bytes_are_read),
+	        cmocka_unit_test(the_id_in_an_answer_is_found),
 	        cmocka_unit_test(random_ones_are_version_4_and_differ),
 	        cmocka_unit_test(they_sort_as_chroma_sorts_them),
 	};

@@ -1,0 +1,53 @@
+/* http/rounds.c - a read that no instance can answer as it should be answered: wait, ask
+ * again, or make do.
+ *
+ * Its ex->again is how it asks; relay.c goes through those that are current (ex->tried).
+ *   rounds_wait           none is current: look again for two seconds, for catching up
+ *                         takes milliseconds
+ *   rounds_another_comes  one that is current has answered with an error: is there one
+ *                         that may soon be current, too, and do better?
+ *   rounds_next           all that were current have failed: another round
+ * When it does not get better: those that failed are asked again, a few rounds at most;
+ * then the one least behind, told how far (STALE_READS), or nobody. */
+#include "http/exchange.h"
+
+#define HOLD_MS 2000u
+#define ROUNDS_MOST 3u
+
+/* It is up and was not asked, for it lacks something: soon it may not. */
+static bool may_come(const struct exchange *ex, const struct instance *in)
+{
+	return instance_up(in) && relay_untried(ex, in) &&
+	       (ex->collection == NULL || wal_readable(in, ex->collection));
+}
+
+bool rounds_another_comes(struct exchange *ex)
+{
+	if (ex->rounds + 1 >= ROUNDS_MOST)
+		return false;
+	for (unsigned i = 0; i < health_count(); i++)
+		if (may_come(ex, health_instance(i)))
+			return true;
+	return false;
+}
+
+/* One of those that failed may be down by now, and the others be current in a moment. */
+void rounds_next(struct exchange *ex)
+{
+	if (!rounds_another_comes(ex) && ex->rounds < ROUNDS_MOST)
+		ex->tried = 0;
+	ex->rounds++;
+	ex->again(ex);
+}
+
+void rounds_wait(struct exchange *ex, const struct relay_plan *stale, struct blob *body)
+{
+	if (exchange_hold(ex, HOLD_MS, ex->again))
+		return;
+	if (ex->tried != 0 && ex->rounds < ROUNDS_MOST)
+		rounds_next(ex); /* the others did not come: those that failed, again */
+	else if (exchange_conf->stale_reads == STALE_READS_ALLOW)
+		relay_start(ex, stale, body);
+	else
+		relay_gave_up(ex);
+}
