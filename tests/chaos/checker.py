@@ -181,9 +181,11 @@ def check_real_time(log, report):
 
 
 def check_deletes(log, model, report):
-    """How many a delete by filter has found, and which ids the log says."""
+    """How many a delete has named, or its filter found, and which ids the log says."""
     for row in log.rows:
         ids, op = model.found.get(row["seq"]), log.writes.get(row["seq"])
+        if row["kind"] == 4 and op and op["status"] == 200 and op["answer"] != 1 + len(op["ids"]):
+            report.blame("wrong", op, f"says {op['answer']} deleted, with its tag it is {1 + len(op['ids'])}")
         if row["kind"] != 5 or op is None or ids is None:
             continue
         resolved = ids_of(row["resolved"])

@@ -26,7 +26,7 @@ OWED = """
            AND p.seq >= l.seq AND p.scope = CASE WHEN l.kind < 10 THEN l.collection
                WHEN l.kind < 20 THEN l.database ELSE 0 END)
      GROUP BY i.name"""
-TAG = re.compile(r'"tag": ?"([^"]+)"')
+TAG = re.compile(r'"(?:tag": ?"|uris": ?\["|ids": ?\["tag:)([^"]+)"')
 
 
 def quiet(world, timeout):

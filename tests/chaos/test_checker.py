@@ -70,7 +70,7 @@ class Story:
 
     def delete(self, id):
         self.items.pop(id)
-        return self.write("delete", [id], answer=1)
+        return self.write("delete", [id], answer=2)
 
     def read(self, ids, **more):
         answer = [[id, self.items[id][0]] for id in ids if id in self.items]
@@ -178,6 +178,11 @@ def test_an_older_vector_is_a_loss_unless_the_server_was_killed(story):
     assert story.found() == ["lost"], "never sent"
 
 
+def test_a_delete_that_hears_anothers_count_is_found(story):
+    story.delete("a")["answer"] = 3
+    assert story.found() == ["wrong"]
+
+
 def test_what_was_deleted_and_is_held_at_the_end_is_resurrected(story):
     held = story.items["a"]
     story.delete("a")
@@ -282,7 +287,7 @@ def test_a_wrong_order_of_items_is_found(story):
 
 
 def test_a_log_against_real_time_is_a_wrong_order(story):
-    first, second = story.write("delete", ["p"], answer=1), story.write("delete", ["q"], answer=1)
+    first, second = story.write("delete", ["p"], answer=2), story.write("delete", ["q"], answer=2)
     a, b = story.rows[-2:]
     a["tag"], b["tag"] = b["tag"], a["tag"]
     first["seq"], second["seq"] = second["seq"], first["seq"]

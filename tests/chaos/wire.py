@@ -65,7 +65,10 @@ BARE = state_text(None, "")  # no item of ours is without metadata
 
 
 def items_body(op):
-    body = {"tag": op["tag"], "ids": op["ids"], "metadatas": [metadata_of(op)] * len(op["ids"])}
+    """As a client would write it, so that it may be merged with others. The tag, by which its
+    record is known, is in the URIs; in a delete it is an id that nobody has."""
+    size = len(op["ids"])
+    body = {"uris": [op["tag"]] * size, "ids": op["ids"], "metadatas": [metadata_of(op)] * size}
     if op["docs"]:
         body["documents"] = [document_of(op)] * len(op["ids"])
     if op["emb"]:
@@ -109,7 +112,7 @@ def request_of(op, uuid=None):
     if kind in ("add", "upsert", "update"):
         return "POST", f"{root}/{uuid}/{kind}", items_body(op)
     if kind == "delete":
-        return "POST", f"{root}/{uuid}/delete", {"tag": tag, "ids": op["ids"]}
+        return "POST", f"{root}/{uuid}/delete", {"ids": [f"tag:{tag}", *op["ids"]]}
     if kind == "delete_where":
         return "POST", f"{root}/{uuid}/delete", {"tag": tag, "where": {"g": op["g"]}}
     if kind == "bad":

@@ -22,7 +22,7 @@
 
 #define SEEDS 2000u
 #define JOBS 2u
-#define BATCH 50u
+#define SHARE 50u
 #define STEPS 400u
 #define WAITING_MOST 10u
 #define LOOKS_OVER_MS 900000u
@@ -452,7 +452,7 @@ static void run_all(struct share *b)
 		run(*b->at);
 }
 
-static void begin_batch(struct share *b, uint64_t first, uint64_t end)
+static void begin_share(struct share *b, uint64_t first, uint64_t end)
 {
 	b->first = first;
 	b->end = end;
@@ -472,20 +472,20 @@ static void fails_alone(uint64_t seed)
 	struct share alone = {.at = &at};
 	int status;
 
-	begin_batch(&alone, seed, seed + 1);
+	begin_share(&alone, seed, seed + 1);
 	waitpid(alone.process, &status, 0);
 	fprintf(stderr, "CHROMATID_SEED=%llu fails%s\n", (unsigned long long)seed,
 	        status != 0 ? "" : ", but not alone");
 }
 
-static struct share *ended_batch(struct share *batches, unsigned n, int *status)
+static struct share *ended_share(struct share *shares, unsigned n, int *status)
 {
 	pid_t process = waitpid(-1, status, 0);
 
 	for (unsigned k = 0; k < n; k++)
-		if (batches[k].process == process) {
-			batches[k].process = 0;
-			return &batches[k];
+		if (shares[k].process == process) {
+			shares[k].process = 0;
+			return &shares[k];
 		}
 	fail_msg("a process of nobody's");
 	return NULL;
@@ -503,28 +503,28 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static unsigned run_in_batches(uint64_t first, uint64_t end)
+static unsigned run_in_shares(uint64_t first, uint64_t end)
 {
-	struct share batches[JOBS] = {0}, *b;
+	struct share shares[JOBS] = {0}, *b;
 	unsigned running = 0, failed = 0;
 	volatile uint64_t *at = mmap(NULL, sizeof(*at) * JOBS, PROT_READ | PROT_WRITE,
 	                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status;
 
 	assert_ptr_not_equal(at, MAP_FAILED);
-	for (; running < JOBS && first < end; running++, first += BATCH) {
-		batches[running].at = &at[running];
-		begin_batch(&batches[running], first, least(first + BATCH, end));
+	for (; running < JOBS && first < end; running++, first += SHARE) {
+		shares[running].at = &at[running];
+		begin_share(&shares[running], first, least(first + SHARE, end));
 	}
 	while (running > 0) {
-		b = ended_batch(batches, JOBS, &status);
+		b = ended_share(shares, JOBS, &status);
 		if (status != 0) {
 			failed++;
 			fails_alone(*b->at);
-			begin_batch(b, *b->at + 1, b->end);
+			begin_share(b, *b->at + 1, b->end);
 		} else if (first < end) {
-			begin_batch(b, first, least(first + BATCH, end));
-			first += BATCH;
+			begin_share(b, first, least(first + SHARE, end));
+			first += SHARE;
 		} else {
 			running--;
 		}
@@ -543,7 +543,7 @@ static void everything_agrees_in_the_end(void **state)
 		run(one);
 	else
 		assert_int_equal(
-		        run_in_batches(first,
+		        run_in_shares(first,
 		                       first + number_of("CHROMATID_SEEDS", SEEDS)),
 		        0);
 }
