@@ -44,12 +44,30 @@ struct line {
 
 /* ---- where the head ends ---- */
 
+/* No control character, and so no end of a line, among eight bytes at once. */
+static bool are_plain(const char *eight)
+{
+	const uint64_t ones = UINT64_MAX / 0xff, tops = ones << 7;
+	uint64_t bytes, below_space, delete;
+
+	memcpy(&bytes, eight, sizeof(bytes));
+	below_space = (bytes - ones * 0x20) & ~bytes;
+	delete = bytes ^ ones * 0x7f; /* 0 where there is one */
+	delete = (delete - ones) & ~delete;
+	return ((below_space | delete) & tops) == 0;
+}
+
 /* Looks for the end of the line at `at`; *n is its length, or how much of it there is. */
 static int find_line_end(const char *bytes, size_t len, size_t at, size_t *n)
 {
-	for (*n = 0; at < len; at++, ++*n) {
+	size_t start = at;
+
+	while (len - at >= 8 && are_plain(bytes + at))
+		at += 8;
+	for (; at < len; at++) {
 		unsigned char c = (unsigned char)bytes[at];
 
+		*n = at - start;
 		if (c == '\r') {
 			if (at + 1 == len)
 				return HEAD_INCOMPLETE;
@@ -58,6 +76,7 @@ static int find_line_end(const char *bytes, size_t len, size_t at, size_t *n)
 		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			return BAD_REQUEST;
 	}
+	*n = at - start;
 	return HEAD_INCOMPLETE;
 }
 
@@ -91,10 +110,9 @@ static int find_end(const struct limits *max, const char *bytes, size_t len, siz
 /* The line at *at; to be used only where find_end() has found that line's end. */
 static struct line next_line(const char *bytes, size_t *at)
 {
-	struct line line = {bytes + *at, 0};
+	const char *from = bytes + *at;
+	struct line line = {from, (size_t)((const char *)rawmemchr(from, '\r') - from)};
 
-	while (line.at[line.len] != '\r')
-		line.len++;
 	*at += line.len + 2;
 	return line;
 }
@@ -439,14 +457,14 @@ bool head_is_hop_by_hop(const char *name, const char *connection)
 	        "Trailer",    "Transfer-Encoding", "Upgrade"};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
-		if (strcasecmp(name, fields[i]) == 0)
+		if (headers_same(name, fields[i]))
 			return true;
-	if (strncasecmp(name, "Proxy-", 6) == 0)
+	if ((name[0] == 'P' || name[0] == 'p') && strncasecmp(name, "Proxy-", 6) == 0)
 		return true;
 	/* A peer must not take the length off its own message. */
-	if (strcasecmp(name, "Content-Length") == 0)
+	if (connection == NULL || headers_same(name, "Content-Length"))
 		return false;
-	return connection != NULL && headers_list_has(connection, name);
+	return headers_list_has(connection, name);
 }
 
 const char *head_reason(int http)

@@ -8,11 +8,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <strings.h>
 
 #include "core/text.h"
 
 struct headers {
-	struct text text; /* name NUL value NUL name NUL value NUL ... */
+	struct text text; /* lengths name NUL value NUL lengths name NUL value NUL ... */
 	size_t count;
 };
 
@@ -28,6 +29,12 @@ bool headers_next(const struct headers *h, size_t *at, const char **name,
                   const char **value);
 void headers_copy(struct headers *to, const struct headers *from); /* `to` is cleared */
 void headers_clear(struct headers *h);
+
+/* Are these two names the same, without case? Most differ in their first letter. */
+static inline bool headers_same(const char *a, const char *b)
+{
+	return ((a[0] ^ b[0]) & ~('a' ^ 'A')) == 0 && strcasecmp(a, b) == 0;
+}
 
 /* The grammar of fields, shared by those that read them. */
 bool headers_is_token(const char *s, size_t len); /* an RFC 9110 token; not empty */

@@ -28,6 +28,21 @@ void text_add(struct text *t, const void *bytes, size_t len)
 	t->s[t->len] = '\0';
 }
 
+void text_add_number(struct text *t, int64_t n)
+{
+	uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	if (n < 0)
+		text_addc(t, '-');
+	do {
+		digits[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	text_add(t, digits + at, sizeof(digits) - at);
+}
+
 void text_adds(struct text *t, const char *s)
 {
 	text_add(t, s, strlen(s));
@@ -38,18 +53,23 @@ void text_addc(struct text *t, char c)
 	text_add(t, &c, 1);
 }
 
+/* Into the room there is; only if that does not do, once more. */
 void text_addv(struct text *t, const char *format, va_list args)
 {
+	size_t room;
 	va_list again;
 	int n;
 
 	va_copy(again, args);
-	n = vsnprintf(NULL, 0, format, args);
-	if (n > 0) {
+	text_reserve(t, 1);
+	room = t->room - t->len;
+	n = vsnprintf(t->s + t->len, room, format, args);
+	if (n > 0 && (size_t)n >= room) {
 		text_reserve(t, (size_t)n);
 		vsnprintf(t->s + t->len, (size_t)n + 1, format, again);
-		t->len += (size_t)n;
 	}
+	t->len += n > 0 ? (size_t)n : 0;
+	t->s[t->len] = '\0';
 	va_end(again);
 }
 

@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct text {
 	char *s; /* NULL while nothing was ever added; see text_string() */
@@ -17,6 +18,7 @@ struct text {
 void text_add(struct text *t, const void *bytes, size_t len);
 void text_adds(struct text *t, const char *s);
 void text_addc(struct text *t, char c);
+void text_add_number(struct text *t, int64_t n); /* its decimal digits */
 void text_addf(struct text *t, const char *format, ...)
         __attribute__((format(printf, 2, 3)));
 void text_addv(struct text *t, const char *format, va_list args)

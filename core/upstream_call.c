@@ -79,11 +79,11 @@ void upcall_end(struct upcall *call, enum status status, const char *detail)
 	call->up = NULL;
 	timer_stop(&call->deadline);
 	timer_stop(&call->offer);
-	call->detail = mem_string(detail != NULL ? detail : "");
+	call->detail = mem_string(detail);
 	call->reply = (struct reply){.status = status,
 	                             .sent = call->sent,
 	                             .headers = &none,
-	                             .detail = call->detail};
+	                             .detail = detail != NULL ? call->detail : ""};
 	if (status == STATUS_OK)
 		fill_reply(call);
 	else
@@ -208,10 +208,18 @@ static bool has_body_by_custom(const char *method)
 static bool is_left_out(const struct upstream *up, const struct headers *headers,
                         const char *name)
 {
-	return strcasecmp(name, "Host") == 0 || strcasecmp(name, "Content-Length") == 0 ||
-	       strcasecmp(name, "Expect") == 0 || head_is_hop_by_hop(name, NULL) ||
-	       (up->auth_header != NULL && strcasecmp(name, up->auth_header) == 0) ||
+	return headers_same(name, "Host") || headers_same(name, "Content-Length") ||
+	       headers_same(name, "Expect") || head_is_hop_by_hop(name, NULL) ||
+	       (up->auth_header != NULL && headers_same(name, up->auth_header)) ||
 	       headers_has_token(headers, "Connection", name);
+}
+
+static void add_field(struct text *out, const char *name, const char *value)
+{
+	text_adds(out, name);
+	text_adds(out, ": ");
+	text_adds(out, value);
+	text_adds(out, "\r\n");
 }
 
 static void add_fields(struct text *out, const struct upstream *up,
@@ -222,7 +230,22 @@ static void add_fields(struct text *out, const struct upstream *up,
 
 	while (headers_next(headers, &at, &name, &value))
 		if (!is_left_out(up, headers, name))
-			text_addf(out, "%s: %s\r\n", name, value);
+			add_field(out, name, value);
+}
+
+static void add_request_line(struct text *out, const struct call *from)
+{
+	text_adds(out, from->method);
+	text_addc(out, ' ');
+	text_adds(out, from->target);
+	text_adds(out, " HTTP/1.1\r\n");
+}
+
+static void add_length(struct text *out, size_t len)
+{
+	text_adds(out, "Content-Length: ");
+	text_add_number(out, (int64_t)len);
+	text_adds(out, "\r\n");
 }
 
 static void write_request(struct upcall *call, const struct call *from)
@@ -231,14 +254,14 @@ static void write_request(struct upcall *call, const struct call *from)
 	struct text *out = &call->request;
 
 	text_reserve(out, 512);
-	text_addf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", from->method, from->target,
-	          up->address.authority);
+	add_request_line(out, from);
+	add_field(out, "Host", up->address.authority);
 	if (from->headers != NULL)
 		add_fields(out, up, from->headers);
 	if (up->auth_header != NULL)
-		text_addf(out, "%s: %s\r\n", up->auth_header, up->auth_value);
+		add_field(out, up->auth_header, up->auth_value);
 	if (from->body != NULL || has_body_by_custom(from->method))
-		text_addf(out, "Content-Length: %zu\r\n", blob_len(from->body));
+		add_length(out, blob_len(from->body));
 	text_adds(out, from->alone ? "Connection: close\r\n\r\n" : "\r\n");
 	/* TLS has no way to send two pieces as one. */
 	if (up->tls != NULL && blob_len(from->body) <= SMALL_BODY)

@@ -28,13 +28,14 @@
 static void keep_end_to_end(struct headers *headers)
 {
 	const char *connection = headers_get(headers, "Connection");
+	bool several = headers_count_of(headers, "Connection") > 1;
 	struct headers kept = {0};
 	const char *name, *value;
 	size_t at = 0;
 
 	while (headers_next(headers, &at, &name, &value))
 		if (!head_is_hop_by_hop(name, connection) &&
-		    !headers_has_token(headers, "Connection", name))
+		    !(several && headers_has_token(headers, "Connection", name)))
 			headers_add(&kept, name, value);
 	headers_clear(headers);
 	*headers = kept;

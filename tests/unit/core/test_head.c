@@ -369,6 +369,23 @@ static void a_nul_is_refused_anywhere(void **state)
 	               BYTES("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\0\r\n\r\n"));
 }
 
+/* Lines are looked through in steps of several bytes: it must not matter where in a step
+ * a byte is. */
+static void each_byte_is_judged_alike_in_any_place(void **state)
+{
+	(void)state;
+	for (int c = 0; c < 256; c++)
+		for (size_t at = 0; at < 24; at++) {
+			char head[] = "GET / HTTP/1.1\r\nHost: h\r\n"
+			              "X-A: 012345678901234567890123\r\n\r\n";
+			bool control = (c < 0x20 && c != '\t') || c == 0x7f;
+
+			strchr(head, '0')[at] = (char)c;
+			expect_request(control ? 400 : HEAD_COMPLETE, head,
+			               sizeof(head) - 1);
+		}
+}
+
 static void lines_end_with_cr_lf_and_nothing_else(void **state)
 {
 	(void)state;
@@ -764,6 +781,7 @@ int main(void)
 	        cmocka_unit_test(host_is_there_once),
 	        cmocka_unit_test(fields_that_are_none),
 	        cmocka_unit_test(a_nul_is_refused_anywhere),
+	        cmocka_unit_test(each_byte_is_judged_alike_in_any_place),
 	        cmocka_unit_test(lines_end_with_cr_lf_and_nothing_else),
 	        cmocka_unit_test(another_protocol_is_refused_at_its_first_bytes),
 	        cmocka_unit_test(content_length_is_one_number),

@@ -42,6 +42,16 @@ static void fields_come_back_in_order_with_their_spelling(void **state)
 	headers_clear(&h);
 }
 
+static void names_are_the_same_without_case(void **state)
+{
+	(void)state;
+	assert_true(headers_same("Host", "hOST"));
+	assert_true(headers_same("", ""));
+	assert_false(headers_same("Host", "Hos"));
+	assert_false(headers_same("", "h"));
+	assert_false(headers_same("@x", "`x")); /* as far apart as A and a */
+}
+
 static void names_are_found_without_case_the_first_one_wins(void **state)
 {
 	struct headers h = some();
@@ -151,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(fields_come_back_in_order_with_their_spelling),
+	        cmocka_unit_test(names_are_the_same_without_case),
 	        cmocka_unit_test(names_are_found_without_case_the_first_one_wins),
 	        cmocka_unit_test(a_length_cuts_name_and_value),
 	        cmocka_unit_test(an_empty_list_has_nothing),

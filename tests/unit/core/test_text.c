@@ -80,6 +80,37 @@ static void a_long_formatted_piece_fits(void **state)
 	text_clear(&t);
 }
 
+static void numbers_are_written_in_full(void **state)
+{
+	static const int64_t numbers[] = {0, 7, 10, -1, INT64_MAX, INT64_MIN};
+	struct text t = {0}, expected = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		text_add_number(&t, numbers[i]);
+		text_addf(&expected, "%lld", (long long)numbers[i]);
+		assert_string_equal(t.s, expected.s);
+	}
+	text_clear(&t);
+	text_clear(&expected);
+}
+
+/* What is formatted may just fit, or just not, into the room there is. */
+static void formatted_pieces_of_any_length_fit(void **state)
+{
+	(void)state;
+	for (int len = 0; len < 200; len++) {
+		struct text t = {0};
+
+		text_adds(&t, "abc");
+		text_addf(&t, "%0*d", len, 0);
+		assert_int_equal(t.len, 3 + (len > 0 ? len : 1));
+		assert_int_equal(strlen(t.s), t.len);
+		assert_in_range(t.len + 1, 1, t.room);
+		text_clear(&t);
+	}
+}
+
 static void the_front_can_be_dropped(void **state)
 {
 	struct text t = {0};
@@ -155,6 +186,8 @@ int main(void)
 	        cmocka_unit_test(it_grows_and_stays_terminated),
 	        cmocka_unit_test(bytes_may_be_zero),
 	        cmocka_unit_test(a_long_formatted_piece_fits),
+	        cmocka_unit_test(numbers_are_written_in_full),
+	        cmocka_unit_test(formatted_pieces_of_any_length_fit),
 	        cmocka_unit_test(the_front_can_be_dropped),
 	        cmocka_unit_test(reset_keeps_the_memory_and_clear_gives_it_back),
 	        cmocka_unit_test(a_reservation_is_enough),
