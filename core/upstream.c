@@ -24,6 +24,7 @@
 #define DEFAULT_CONNECTIONS 64u
 #define DEFAULT_CONNECT_TIMEOUT 2000u
 #define DEFAULT_IDLE_TIMEOUT 30000u
+#define TRUSTED_IDLE 10u /* ms */
 
 struct upstream *upstream_create(const struct upstream_options *o)
 {
@@ -74,12 +75,21 @@ msec upstream_patience(const struct upstream *up)
 
 /* ---- the pool ---- */
 
-static struct upconn *find_idle(struct upstream *up)
+/* The loop closes what does not stay quiet, and has not had much time to miss that. What
+ * may not be sent twice must not be sent in vain: for that the kernel is asked. */
+static bool is_usable(struct upconn *c, const struct upcall *call)
+{
+	msec trusted = call->repeatable ? TRUSTED_IDLE : 0;
+
+	return clock_ms() - c->idle_since <= trusted || upconn_is_quiet(c);
+}
+
+static struct upconn *find_idle(struct upstream *up, const struct upcall *call)
 {
 	struct upconn *c;
 
 	while ((c = TAILQ_FIRST(&up->idle)) != NULL) {
-		if (upconn_is_quiet(c))
+		if (is_usable(c, call))
 			return c;
 		upconn_close(c);
 	}
@@ -95,7 +105,7 @@ static void wait_in_line(struct upstream *up, struct upcall *call)
 
 void upstream_place(struct upstream *up, struct upcall *call)
 {
-	struct upconn *c = call->alone ? NULL : find_idle(up);
+	struct upconn *c = call->alone ? NULL : find_idle(up, call);
 
 	if (c != NULL) {
 		up->figures.reused++;
