@@ -15,6 +15,7 @@
 #include "core/lag.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/mem.h"
 #include "core/version.h"
 #include "health/health.h"
 #include "http/http.h"
@@ -158,6 +159,7 @@ int main(int argc, char **argv)
 	char name[64] = "chromatid";
 	int code = EX_OK;
 
+	mem_start();
 	if (argc > 1 && strcmp(argv[1], "healthcheck") == 0)
 		return healthcheck_run();
 	if (answer_word(argc, argv))

@@ -1,11 +1,22 @@
 /* core/mem.c - allocation that never returns NULL. */
 #include "core/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SMALL 1024u
+#define KEPT_FREE (16 * 1024 * 1024)
+#define OWN_PAGES_FROM (1024 * 1024) /* what is larger goes back when it is freed */
+
+void mem_start(void)
+{
+	mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
+	mallopt(M_MMAP_THRESHOLD, OWN_PAGES_FROM);
+}
 
 static void *checked(void *p)
 {
@@ -16,9 +27,12 @@ static void *checked(void *p)
 	return p;
 }
 
+/* glibc keeps a cache of small pieces that calloc() does not look into. */
 void *mem_alloc(size_t bytes)
 {
-	return checked(calloc(1, bytes > 0 ? bytes : 1));
+	if (bytes > SMALL)
+		return checked(calloc(1, bytes));
+	return memset(checked(malloc(bytes > 0 ? bytes : 1)), 0, bytes);
 }
 
 void *mem_array(size_t count, size_t bytes)

@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+/* Some memory is kept when it is free. By default glibc gives nearly all of it back, and
+ * the kernel would clear pages anew for every answer. */
+void mem_start(void);
 void *mem_alloc(size_t bytes);                     /* zeroed */
 void *mem_array(size_t count, size_t bytes);       /* zeroed; checks the product */
 void *mem_resize(void *old, size_t bytes);         /* new bytes are not zeroed */
