@@ -76,14 +76,17 @@ uint64_t log_dropped(void)
 	return dropped;
 }
 
-static void put(struct line *line, const char *s)
+static void put_bytes(struct line *line, const char *s, size_t len)
 {
-	size_t len = strlen(s);
-
 	if (len > sizeof(line->s) - line->len)
 		return;
 	memcpy(line->s + line->len, s, len);
 	line->len += len;
+}
+
+static void put(struct line *line, const char *s)
+{
+	put_bytes(line, s, strlen(s));
 }
 
 /* One character of text as it stands inside quotes; returns how many bytes of `s` it
@@ -106,6 +109,16 @@ static size_t escape(const char *s, size_t len, char out[8])
 	return n;
 }
 
+/* How much of the text stands inside quotes as it is. */
+static size_t plain_length(const char *s, size_t most)
+{
+	size_t n = 0;
+
+	while (n < most && s[n] >= ' ' && s[n] <= '~' && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 static void put_quoted(struct line *line, const char *s, size_t most)
 {
 	size_t len = strlen(s), end = line->len + most, at = 0;
@@ -113,6 +126,13 @@ static void put_quoted(struct line *line, const char *s, size_t most)
 
 	put(line, "\"");
 	while (at < len) {
+		size_t room = line->len < end ? end - line->len : 0;
+		size_t plain = plain_length(s + at, room);
+
+		put_bytes(line, s + at, plain);
+		at += plain;
+		if (at == len)
+			break;
 		at += escape(s + at, len - at, piece);
 		if (line->len + strlen(piece) > end)
 			break;
