@@ -29,7 +29,7 @@ struct exchange *exchange_create(struct client *client, const struct request_hea
 	ex->head = head;
 	ex->body = blob_ref(body);
 	ex->started_us = clock_us();
-	ex->deadline = clock_ms() + exchange_conf->request_timeout;
+	ex->deadline = ex->started_us / 1000 + exchange_conf->request_timeout;
 	ex->id = ++last_id;
 	exchange_totals.total++;
 	count++;
@@ -58,9 +58,7 @@ static void access_line(const struct exchange *ex)
 	        {NULL, NULL, 0},
 	};
 
-	if (exchange_conf->access_log)
-		log_line(LOG_INFO, "access", fields, "%s",
-		         ex->http > 0 ? "answered" : "cut");
+	log_line(LOG_INFO, "access", fields, "%s", ex->http > 0 ? "answered" : "cut");
 }
 
 void exchange_finish(struct exchange *ex)
@@ -75,7 +73,8 @@ void exchange_finish(struct exchange *ex)
 	}
 	exchange_totals.classes[ex->http / 100 < 6 ? ex->http / 100 : 5]++;
 	tally_answer(ex);
-	access_line(ex);
+	if (exchange_conf->access_log)
+		access_line(ex);
 	count--;
 	collection_release(&ex->collection);
 	database_release(&ex->database);
@@ -86,19 +85,43 @@ void exchange_finish(struct exchange *ex)
 
 static void add_number(struct headers *h, const char *name, int64_t n)
 {
-	char text[24];
+	struct text digits = {0};
 
-	snprintf(text, sizeof(text), "%lld", (long long)n);
-	headers_add(h, name, text);
+	text_add_number(&digits, n);
+	headers_addn(h, name, strlen(name), digits.s, digits.len);
+	text_clear(&digits);
+}
+
+/* In milliseconds, to tenths. */
+static void add_duration(struct text *to, const char *name, uint64_t us)
+{
+	uint64_t tenths = (us + 50) / 100;
+
+	text_adds(to, name);
+	text_adds(to, ";dur=");
+	text_add_number(to, (int64_t)(tenths / 10));
+	text_addc(to, '.');
+	text_add_number(to, (int64_t)(tenths % 10));
+}
+
+static void add_timing(const struct exchange *ex, struct headers *h)
+{
+	struct text durations = {0};
+
+	add_duration(&durations, "log", ex->log_us);
+	text_adds(&durations, ", ");
+	add_duration(&durations, "upstream", ex->upstream_us);
+	headers_add(h, "server-timing", durations.s);
+	text_clear(&durations);
 }
 
 void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 {
-	char text[96];
+	char trace[40];
 
 	if (http >= 400 && headers_get(h, "chroma-trace-id") == NULL) {
-		snprintf(text, sizeof(text), "%032llx", (unsigned long long)ex->id);
-		headers_add(h, "chroma-trace-id", text);
+		snprintf(trace, sizeof(trace), "%032llx", (unsigned long long)ex->id);
+		headers_add(h, "chroma-trace-id", trace);
 	}
 	if (ex->seq > 0)
 		add_number(h, "x-chromatid-seq", ex->seq);
@@ -107,11 +130,8 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 	if (ex->stale > 0)
 		add_number(h, "x-chromatid-stale", (int64_t)ex->stale);
 	add_number(h, "x-request-id", (int64_t)ex->id);
-	if (ex->log_us > 0 || ex->upstream_us > 0) {
-		snprintf(text, sizeof(text), "log;dur=%.1f, upstream;dur=%.1f",
-		         (double)ex->log_us / 1000, (double)ex->upstream_us / 1000);
-		headers_add(h, "server-timing", text);
-	}
+	if (ex->log_us > 0 || ex->upstream_us > 0)
+		add_timing(ex, h);
 }
 
 void exchange_reply(struct exchange *ex, int http, const struct headers *more,

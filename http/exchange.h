@@ -112,8 +112,8 @@ struct relay_plan {
 	/* The next instance to try, not among ex->tried; NULL: none. */
 	struct instance *(*choose)(struct exchange *ex);
 	/* NULL, or: change a whole answer before it is passed on (same length). */
-	void (*edit)(struct exchange *ex, struct instance *in, int http, char *body,
-	             size_t len);
+	void (*edit)(struct exchange *ex, struct instance *in, int http,
+	             struct evbuffer *data);
 	/* NULL, or: do something else with a whole answer than pass it on. */
 	void (*take)(struct exchange *ex, struct instance *in, int http,
 	             const struct headers *headers, struct blob *body);
@@ -131,6 +131,8 @@ void relay_stop(struct exchange *ex);
 bool relay_untried(const struct exchange *ex, const struct instance *in);
 struct instance *relay_choose_any(struct exchange *ex); /* one that is up and untried */
 void relay_aim_same(struct exchange *ex, struct instance *in, struct text *target);
+/* Writes one id where the other stands. */
+void relay_rename(struct evbuffer *data, const struct uuid *from, const struct uuid *to);
 void relay_gave_up(struct exchange *ex); /* 503, no effect */
 
 /* --- rounds.c: a read for which no instance is current ----------------------------- */

@@ -6,9 +6,8 @@
  * it takes for a Content-Length is what smuggling is made of. So:
  *   on_accepted           its bufferevent is switched off; client.c reads the socket
  *   gate_begin_request    one head, parsed and sound, is written anew in its simplest
- *                         form - no query, no body - and given to libevhtp's own read
- *                         callback, as if it had just come
- *   on_headers            here is its request
+ *                         form - no query, fields or body - and given to libevhtp's own
+ * read callback, as if it had just come on_headers            here is its request
  *   gate_end_request      the answer is out (reply.c wrote it): libevhtp's own write
  *                         callback is run, finds the request finished and frees it
  *   on_request_fini       the one place where a request ends, however it ends
@@ -29,6 +28,7 @@
 #include "core/loop.h"
 #include "core/mem.h"
 
+#define USUAL_HEAD 256u
 #define MAX_PORTS 2 /* IPv6 and IPv4; an evhtp_t has one listener */
 
 static evhtp_t *ports[MAX_PORTS];
@@ -171,10 +171,11 @@ static bool method_is_plain(const char *method)
 
 static void write_plain_head(const struct request_head *head, struct text *out)
 {
+	text_reserve(out, USUAL_HEAD);
 	text_adds(out, method_is_plain(head->method) ? head->method : "POST");
 	text_addc(out, ' ');
 	text_add(out, head->target, strcspn(head->target, "?"));
-	text_adds(out, " HTTP/1.1\r\nHost: proxy\r\n\r\n");
+	text_adds(out, " HTTP/1.1\r\n\r\n");
 }
 
 bool gate_begin_request(struct client *c)

@@ -55,13 +55,13 @@ static void aim(struct exchange *ex, struct instance *in, struct text *target)
 
 /* Answers about a collection carry its id, and so do refusals; documents may hold the
  * text of any id and are not touched. */
-static void edit(struct exchange *ex, struct instance *in, int http, char *body,
-                 size_t len)
+static void edit(struct exchange *ex, struct instance *in, int http,
+                 struct evbuffer *data)
 {
 	const struct collection *c = ex->collection;
 
 	if (http >= 400 || ex->route.kind != ROUTE_READ_ITEMS)
-		rewrite_id(body, len, &c->local[instance_index(in)], &c->public_id);
+		relay_rename(data, &c->local[instance_index(in)], &c->public_id);
 }
 
 /* --- nobody is current ------------------------------------------------------------- */

@@ -25,21 +25,23 @@
 #define GATHER_MOST (1024u * 1024u)
 #define PATIENCE_MS 3000u
 
+/* As far as it has come. */
+struct answer {
+	int http; /* 0: none yet */
+	struct headers headers;
+	struct evbuffer *data; /* gathered, or waiting for a slow client */
+};
+
 struct relay {
 	const struct relay_plan *plan;
 	struct blob *body;
 	struct instance *in;
 	struct text target;
-	struct evbuffer *data; /* gathered, or waiting for a slow client */
-	struct headers headers;
-	int http;
-	int64_t length; /* -1: not known */
-	bool begun;     /* the client has had the first bytes */
-	bool full;      /* enough waits for the client */
-	/* the 5xx to fall back on */
-	int refused_http;
-	struct headers refused_headers;
-	struct blob *refused_body;
+	struct answer answer;
+	struct answer refusal; /* the 5xx to fall back on */
+	int64_t length;        /* -1: not known */
+	bool begun;            /* the client has had the first bytes */
+	bool full;             /* enough waits for the client */
 	uint64_t sent_us;
 	struct timer patience; /* with a read that does not get on */
 };
@@ -55,6 +57,14 @@ static void be_patient(struct exchange *ex)
 		timer_start(&rl->patience, PATIENCE_MS, on_no_patience, ex);
 }
 
+static void answer_clear(struct answer *a)
+{
+	headers_clear(&a->headers);
+	if (a->data != NULL)
+		evbuffer_free(a->data);
+	*a = (struct answer){0};
+}
+
 void relay_stop(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
@@ -64,96 +74,22 @@ void relay_stop(struct exchange *ex)
 	ex->relay = NULL;
 	timer_stop(&rl->patience);
 	op_cancel(&ex->pending);
-	evbuffer_free(rl->data);
-	headers_clear(&rl->headers);
-	headers_clear(&rl->refused_headers);
-	blob_unref(&rl->refused_body);
+	answer_clear(&rl->answer);
+	answer_clear(&rl->refusal);
 	blob_unref(&rl->body);
 	text_clear(&rl->target);
 	free(rl);
 }
 
-/* --- a whole answer ---------------------------------------------------------------- */
+/* --- to the client ----------------------------------------------------------------- */
 
-static void pass_on(struct exchange *ex, int http, struct headers *headers,
-                    struct blob *body)
+static void begin(struct exchange *ex, struct answer *a, int64_t length)
 {
-	if (ex->relay->plan->take != NULL)
-		ex->relay->plan->take(ex, ex->relay->in, http, headers, body);
-	else
-		exchange_reply(ex, http, headers, body);
-}
-
-static struct blob *gathered(struct exchange *ex)
-{
-	struct relay *rl = ex->relay;
-	size_t len = evbuffer_get_length(rl->data);
-	char *bytes = mem_alloc(len + 1);
-
-	evbuffer_remove(rl->data, bytes, len);
-	if (rl->plan->edit != NULL)
-		rl->plan->edit(ex, rl->in, rl->http, bytes, len);
-	return blob_adopt(bytes, len);
-}
-
-static void whole(struct exchange *ex)
-{
-	struct relay *rl = ex->relay;
-	struct headers headers = rl->headers;
-	struct blob *body = gathered(ex);
-
-	rl->headers = (struct headers){{0}, 0};
-	pass_on(ex, rl->http, &headers, body);
-	headers_clear(&headers);
-	blob_unref(&body);
-}
-
-/* Keep a 5xx in case no other instance does better. */
-static void keep_refusal(struct exchange *ex)
-{
-	struct relay *rl = ex->relay;
-
-	headers_clear(&rl->refused_headers);
-	blob_unref(&rl->refused_body);
-	rl->refused_http = rl->http;
-	rl->refused_headers = rl->headers;
-	rl->headers = (struct headers){{0}, 0};
-	rl->refused_body = gathered(ex);
-}
-
-static void nobody_left(struct exchange *ex)
-{
-	struct relay *rl = ex->relay;
-	struct headers headers = rl->refused_headers;
-	struct blob *body = blob_ref(rl->refused_body);
-	const struct relay_plan *plan = rl->plan;
-	int http = rl->refused_http;
-
-	rl->refused_headers = (struct headers){{0}, 0};
-	if (http > 0 && plan->wait != NULL && plan->wait(ex)) {
-		relay_stop(ex);
-		plan->none(ex);
-	} else if (http > 0) {
-		pass_on(ex, http, &headers, body);
-	} else {
-		relay_stop(ex);
-		plan->none(ex);
-	}
-	headers_clear(&headers);
-	blob_unref(&body);
-}
-
-/* --- a long answer ----------------------------------------------------------------- */
-
-static void begin(struct exchange *ex)
-{
-	struct relay *rl = ex->relay;
-
-	exchange_headers(ex, rl->http, &rl->headers);
-	ex->http = rl->http;
-	rl->begun = true;
-	timer_stop(&rl->patience);
-	client_begin(ex->client, rl->http, &rl->headers, rl->length);
+	exchange_headers(ex, a->http, &a->headers);
+	ex->http = a->http;
+	ex->relay->begun = true;
+	timer_stop(&ex->relay->patience);
+	client_begin(ex->client, a->http, &a->headers, length);
 }
 
 static void send_on(struct exchange *ex, struct evbuffer *data)
@@ -161,6 +97,93 @@ static void send_on(struct exchange *ex, struct evbuffer *data)
 	ex->bytes_out += evbuffer_get_length(data);
 	ex->relay->full = !client_send(ex->client, data);
 }
+
+static void end(struct exchange *ex)
+{
+	struct client *client = ex->client;
+
+	ex->client = NULL;
+	client_end(client);
+	exchange_finish(ex);
+}
+
+/* --- a whole answer ---------------------------------------------------------------- */
+
+/* What was gathered is moved to the client, not copied. */
+static void send_whole(struct exchange *ex, struct answer *a)
+{
+	begin(ex, a, (int64_t)evbuffer_get_length(a->data));
+	send_on(ex, a->data);
+	end(ex);
+}
+
+static struct blob *content_of(struct answer *a)
+{
+	size_t len = evbuffer_get_length(a->data);
+	struct blob *body = blob_create(evbuffer_pullup(a->data, -1), len);
+
+	evbuffer_drain(a->data, len);
+	return body;
+}
+
+static void give(struct exchange *ex, struct answer *a)
+{
+	struct headers headers = a->headers;
+	struct blob *body = content_of(a);
+
+	a->headers = (struct headers){{0}, 0};
+	ex->relay->plan->take(ex, ex->relay->in, a->http, &headers, body);
+	headers_clear(&headers);
+	blob_unref(&body);
+}
+
+static void pass_on(struct exchange *ex, struct answer *a)
+{
+	if (ex->relay->plan->take != NULL)
+		give(ex, a);
+	else
+		send_whole(ex, a);
+}
+
+static void edit(struct exchange *ex)
+{
+	struct relay *rl = ex->relay;
+
+	if (rl->plan->edit != NULL)
+		rl->plan->edit(ex, rl->in, rl->answer.http, rl->answer.data);
+}
+
+static void whole(struct exchange *ex)
+{
+	edit(ex);
+	pass_on(ex, &ex->relay->answer);
+}
+
+/* Keep a 5xx in case no other instance does better. */
+static void keep_refusal(struct exchange *ex)
+{
+	struct relay *rl = ex->relay;
+
+	edit(ex);
+	answer_clear(&rl->refusal);
+	rl->refusal = rl->answer;
+	rl->answer = (struct answer){.data = evbuffer_new()};
+}
+
+static void nobody_left(struct exchange *ex)
+{
+	const struct relay_plan *plan = ex->relay->plan;
+	struct answer *refusal = &ex->relay->refusal;
+
+	if (refusal->http > 0 && (plan->wait == NULL || !plan->wait(ex))) {
+		pass_on(ex, refusal);
+		return;
+	}
+	relay_stop(ex);
+	plan->none(ex);
+}
+
+/* --- a long answer ----------------------------------------------------------------- */
 
 void relay_drained(struct exchange *ex)
 {
@@ -171,33 +194,16 @@ void relay_drained(struct exchange *ex)
 		upstream_resume(ex->pending);
 }
 
-static void end_long(struct exchange *ex)
-{
-	struct client *client = ex->client;
-
-	ex->client = NULL;
-	client_end(client);
-	exchange_finish(ex);
-}
-
 /* --- the instance ------------------------------------------------------------------ */
 
 static void on_head(void *arg, const struct reply_head *head)
 {
 	struct exchange *ex = arg;
 	struct relay *rl = ex->relay;
-	const char *connection = headers_get(&head->headers, "connection");
-	const char *name, *value;
-	size_t at = 0;
 
-	rl->http = head->http;
+	rl->answer.http = head->http;
 	rl->length = head->framing == FRAMING_LENGTH ? (int64_t)head->content_length : -1;
-	headers_clear(&rl->headers);
-	while (headers_next(&head->headers, &at, &name, &value))
-		if (!head_is_hop_by_hop(name, connection) &&
-		    strcasecmp(name, "content-length") != 0 &&
-		    strcasecmp(name, "date") != 0)
-			headers_add(&rl->headers, name, value);
+	headers_copy(&rl->answer.headers, &head->headers);
 }
 
 static void on_data(void *arg, struct evbuffer *data)
@@ -210,19 +216,26 @@ static void on_data(void *arg, struct evbuffer *data)
 			send_on(ex, data);
 		return;
 	}
-	evbuffer_add_buffer(rl->data, data);
-	if (rl->plan->whole || evbuffer_get_length(rl->data) <= GATHER_MOST)
+	evbuffer_add_buffer(rl->answer.data, data);
+	if (rl->plan->whole || evbuffer_get_length(rl->answer.data) <= GATHER_MOST)
 		return;
-	begin(ex);
-	send_on(ex, rl->data);
+	begin(ex, &rl->answer, rl->length);
+	send_on(ex, rl->answer.data);
+}
+
+/* What has come of an answer that will not be passed on. */
+static void forget(struct relay *rl)
+{
+	rl->answer.http = 0;
+	evbuffer_drain(rl->answer.data, evbuffer_get_length(rl->answer.data));
 }
 
 static bool another_may_do_better(const struct relay *rl)
 {
-	bool failed = (rl->http >= 500 && rl->http != 501) || rl->http == 408 ||
-	              rl->http == 429;
+	int http = rl->answer.http;
+	bool failed = (http >= 500 && http != 501) || http == 408 || http == 429;
 
-	return (rl->plan->read && failed) || (rl->plan->exists && rl->http == 404);
+	return (rl->plan->read && failed) || (rl->plan->exists && http == 404);
 }
 
 static void on_end(void *arg, const struct reply *reply)
@@ -233,13 +246,13 @@ static void on_end(void *arg, const struct reply *reply)
 	bool ok = reply->status == STATUS_OK;
 
 	timer_stop(&rl->patience);
-	judged.http = rl->http;
+	judged.http = rl->answer.http;
 	ex->upstream_us = clock_us() - rl->sent_us;
 	health_report(rl->in, health_signal_of(&judged), reply->detail);
-	instance_count(rl->in, rl->plan->read, ok && rl->http < 500);
+	instance_count(rl->in, rl->plan->read, ok && rl->answer.http < 500);
 	if (rl->begun) {
 		if (ok)
-			end_long(ex);
+			end(ex);
 		else
 			exchange_finish(ex); /* cuts */
 	} else if (ok && !another_may_do_better(rl)) {
@@ -247,7 +260,7 @@ static void on_end(void *arg, const struct reply *reply)
 	} else {
 		if (ok)
 			keep_refusal(ex);
-		evbuffer_drain(rl->data, evbuffer_get_length(rl->data));
+		forget(rl);
 		if (rl->plan->read || !reply->sent)
 			try_next(ex);
 		else
@@ -296,7 +309,6 @@ static void issue(struct exchange *ex)
 	text_reset(&rl->target);
 	rl->plan->aim(ex, rl->in, &rl->target);
 	call.target = text_string(&rl->target);
-	rl->http = 0;
 	rl->sent_us = clock_us();
 	ex->instance = instance_name(rl->in);
 	be_patient(ex);
@@ -325,7 +337,7 @@ static void on_no_patience(void *arg)
 	}
 	health_report(rl->in, SIGNAL_TIMED_OUT, "no answer to a read");
 	op_cancel(&ex->pending);
-	evbuffer_drain(rl->data, evbuffer_get_length(rl->data));
+	forget(rl);
 	go_to(ex, in);
 }
 
@@ -352,7 +364,7 @@ void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob
 
 	rl->plan = plan;
 	rl->body = blob_ref(body);
-	rl->data = evbuffer_new();
+	rl->answer.data = evbuffer_new();
 	rl->length = -1;
 	ex->relay = rl;
 	try_next(ex);
@@ -379,6 +391,14 @@ void relay_aim_same(struct exchange *ex, struct instance *in, struct text *targe
 {
 	(void)in;
 	text_adds(target, ex->head->target);
+}
+
+void relay_rename(struct evbuffer *data, const struct uuid *from, const struct uuid *to)
+{
+	char *bytes = (char *)evbuffer_pullup(data, -1);
+
+	if (bytes != NULL)
+		rewrite_id(bytes, evbuffer_get_length(data), from, to);
 }
 
 void relay_gave_up(struct exchange *ex)

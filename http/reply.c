@@ -18,14 +18,13 @@
 #include "http/server_private.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
+#define MOST_HEADS 512u /* are shorter than that */
+#define PIECES_AT_ONCE 32
 #define COPIED_BODY 4096u /* up to here copying is cheaper than keeping a reference */
 
 void client_watch(struct client *c, void *arg)
@@ -62,24 +61,41 @@ static const char *date_now(void)
 
 static bool is_ours(const char *name)
 {
-	return strcasecmp(name, "content-length") == 0 || strcasecmp(name, "date") == 0 ||
+	return headers_same(name, "content-length") || headers_same(name, "date") ||
 	       head_is_hop_by_hop(name, NULL);
 }
 
-/* Names in small letters, as hyper writes them; nothing in a value can end its line. */
+/* Names in small letters, as hyper writes them. */
+static void add_name(struct text *to, const char *name)
+{
+	size_t len = strlen(name);
+
+	text_reserve(to, len);
+	for (size_t i = 0; i < len; i++) {
+		bool big = name[i] >= 'A' && name[i] <= 'Z';
+
+		to->s[to->len + i] = big ? (char)(name[i] | 0x20) : name[i];
+	}
+	to->len += len;
+}
+
+/* Nothing in a value can end its line. */
+static void add_value(struct text *to, const char *value)
+{
+	size_t from = to->len, at;
+
+	text_adds(to, value);
+	while (from + (at = strcspn(to->s + from, "\r\n")) < to->len) {
+		from += at;
+		to->s[from] = ' ';
+	}
+}
+
 static void add_header(struct text *to, const char *name, const char *value)
 {
-	size_t at = to->len;
-
-	text_adds(to, name);
-	for (; at < to->len; at++)
-		to->s[at] = (char)tolower((unsigned char)to->s[at]);
+	add_name(to, name);
 	text_adds(to, ": ");
-	at = to->len;
-	text_adds(to, value);
-	for (; at < to->len; at++)
-		if (to->s[at] == '\r' || to->s[at] == '\n')
-			to->s[at] = ' ';
+	add_value(to, value);
 	text_adds(to, "\r\n");
 }
 
@@ -103,8 +119,6 @@ static bool has_no_body(const struct client *c, int http)
 /* Decides how the end of the body will be known. */
 static void frame(struct client *c, int http, int64_t length, struct text *to)
 {
-	char number[24];
-
 	c->left = length;
 	if (has_no_body(c, http))
 		c->framing = REPLY_BODYLESS;
@@ -115,8 +129,9 @@ static void frame(struct client *c, int http, int64_t length, struct text *to)
 	if (http == 204 || (http == 304 && length <= 0))
 		return;
 	if (length >= 0) {
-		snprintf(number, sizeof(number), "%lld", (long long)length);
-		add_header(to, "content-length", number);
+		text_adds(to, "content-length: ");
+		text_add_number(to, length);
+		text_adds(to, "\r\n");
 	} else if (c->framing == REPLY_CHUNKED) {
 		add_header(to, "transfer-encoding", "chunked");
 	}
@@ -132,6 +147,15 @@ static void count(struct client *c)
 	c->counted = waits;
 }
 
+static void add_status_line(struct text *to, int http)
+{
+	text_adds(to, "HTTP/1.1 ");
+	text_add_number(to, http);
+	text_addc(to, ' ');
+	text_adds(to, head_reason(http));
+	text_adds(to, "\r\n");
+}
+
 static void begin(struct client *c, int http, const struct headers *headers,
                   int64_t length)
 {
@@ -142,7 +166,8 @@ static void begin(struct client *c, int http, const struct headers *headers,
 	c->framing = REPLY_PLAIN;
 	if (server.draining)
 		c->keep = false;
-	text_addf(&head, "HTTP/1.1 %d %s\r\n", http, head_reason(http));
+	text_reserve(&head, MOST_HEADS);
+	add_status_line(&head, http);
 	add_headers(&head, headers);
 	frame(c, http, length, &head);
 	add_header(&head, "date", date_now());
@@ -227,6 +252,17 @@ void client_begin(struct client *c, int http, const struct headers *headers,
 	client_turn_soon(c); /* with the first bytes of the body, if they come at once */
 }
 
+/* All of it; a little is copied, so that it lies in one piece with what is before it. */
+static void move(struct evbuffer *to, struct evbuffer *data, size_t len)
+{
+	if (len > COPIED_BODY) {
+		evbuffer_add_buffer(to, data);
+		return;
+	}
+	evbuffer_add(to, evbuffer_pullup(data, -1), len);
+	evbuffer_drain(data, len);
+}
+
 /* False: more than was promised. */
 static bool add_piece(struct client *c, struct evbuffer *data, size_t len)
 {
@@ -238,7 +274,7 @@ static bool add_piece(struct client *c, struct evbuffer *data, size_t len)
 		c->left -= (int64_t)len;
 	if (c->framing == REPLY_CHUNKED)
 		evbuffer_add_printf(c->out, "%zx\r\n", len);
-	evbuffer_add_buffer(c->out, data);
+	move(c->out, data, len);
 	if (c->framing == REPLY_CHUNKED)
 		evbuffer_add(c->out, "\r\n", 2);
 	return true;
@@ -277,6 +313,7 @@ void client_end(struct client *c)
 {
 	assert(c->open && c->begun);
 	c->open = false;
+	c->throttled = false; /* its source is free */
 	if (c->framing == REPLY_CHUNKED)
 		evbuffer_add(c->out, "0\r\n\r\n", 5);
 	if (c->framing == REPLY_PLAIN && c->left > 0)
@@ -305,7 +342,7 @@ static void on_stall(void *arg)
 static void watch_output(struct client *c, size_t moved)
 {
 	size_t slowest = c->throttled ? SLOWEST_HOLDER : SLOWEST_CLIENT;
-	msec now = clock_ms();
+	msec now;
 
 	count(c);
 	if (evbuffer_get_length(c->out) == 0) {
@@ -313,6 +350,7 @@ static void watch_output(struct client *c, size_t moved)
 		timer_stop(&c->stall);
 		return;
 	}
+	now = clock_ms();
 	event_add(&c->writable, NULL);
 	if (!timer_running(&c->stall))
 		c->patience = now + server_patience.stall;
@@ -322,15 +360,37 @@ static void watch_output(struct client *c, size_t moved)
 	timer_start(&c->stall, c->patience > now ? c->patience - now : 0, on_stall, c);
 }
 
+/* One piece has a quicker way. */
+static ssize_t send_pieces(int fd, struct evbuffer_iovec *pieces, int count)
+{
+	struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+
+	if (count == 1)
+		return send(fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+	return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static ssize_t send_some(struct client *c)
+{
+	struct evbuffer_iovec pieces[PIECES_AT_ONCE];
+	int count = evbuffer_peek(c->out, -1, NULL, pieces, PIECES_AT_ONCE);
+	ssize_t n;
+
+	n = send_pieces(c->fd, pieces, count < PIECES_AT_ONCE ? count : PIECES_AT_ONCE);
+	if (n > 0)
+		evbuffer_drain(c->out, (size_t)n);
+	return n;
+}
+
 /* Writes what the socket takes; never calls anybody. */
 void reply_flush(struct client *c)
 {
-	int n = 0;
+	ssize_t n = 0;
 
 	if (c->broken)
 		return;
 	if (evbuffer_get_length(c->out) > 0)
-		n = evbuffer_write(c->out, c->fd);
+		n = send_some(c);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		c->broken = true;
 		return;

@@ -194,15 +194,12 @@ static bool match(const char *pattern, const char *path, const char *end, struct
 {
 	*f = (struct found){{NULL}, {0}, NULL};
 	while (*pattern != '\0') {
-		if (strcmp(pattern, "{*}") == 0)
-			return path < end || pattern[-1] == '/';
-		if (*pattern == '{') {
-			if (!match_one(&pattern, &path, end, f))
-				return false;
-		} else if (path < end && *path == *pattern) {
+		if (path < end && *path == *pattern && *pattern != '{') {
 			path++;
 			pattern++;
-		} else {
+		} else if (strcmp(pattern, "{*}") == 0) {
+			return path < end || pattern[-1] == '/';
+		} else if (*pattern != '{' || !match_one(&pattern, &path, end, f)) {
 			return false;
 		}
 	}

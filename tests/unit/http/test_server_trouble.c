@@ -520,6 +520,27 @@ static void nobody_has_more_kept_than_is_reasonable(void **state)
 	turn_until(waiting == NULL);
 }
 
+/* From then on it may be read as slowly as any other. */
+static void an_answer_that_is_complete_keeps_no_source_waiting(void **state)
+{
+	struct evbuffer *data = bytes_of(REPLY_MOST + 16u * 1024 * 1024);
+	struct client *c;
+	int fd = dial();
+
+	(void)state;
+	say(fd, GET_LATER);
+	turn_until(waiting != NULL);
+	c = waiting;
+	client_begin(c, 200, NULL, -1);
+	assert_false(client_send(c, data));
+	assert_true(c->throttled);
+	client_end(c);
+	assert_false(c->throttled);
+	evbuffer_free(data);
+	close(fd);
+	turn_until(server_connections() == 0);
+}
+
 /* A byte now and then is progress, but not enough of it. */
 static void who_reads_a_byte_now_and_then_is_cut_too(void **state)
 {
@@ -1019,6 +1040,7 @@ int main(void)
 	        TEST(who_reads_slowly_holds_its_source_back),
 	        TEST(what_a_slow_reader_has_not_read_is_kept_for_it),
 	        TEST(nobody_has_more_kept_than_is_reasonable),
+	        TEST(an_answer_that_is_complete_keeps_no_source_waiting),
 	        TEST(who_reads_a_byte_now_and_then_is_cut_too),
 	        TEST(patience_grows_with_what_is_moved_but_is_not_saved_up),
 	        TEST(a_body_announced_takes_no_place_from_others),
