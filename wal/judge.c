@@ -227,7 +227,7 @@ static bool set_aside(struct record *r, unsigned i, enum quarantine_cause cause,
 		return false;
 	if (quarantine_begin(r->collection, i, r->seq, cause, http, why))
 		return true;
-	if (!r->decision_durable)
+	if (!r->decision_durable || record_may_have_created(r, i))
 		return false;
 	engine_done(r, i);
 	return true;

@@ -266,7 +266,7 @@ bool quarantine_passes(const struct record *r, unsigned i)
 	const struct quarantine *q;
 
 	if (TAILQ_EMPTY(&all) || r->collection == NULL ||
-	    r->kind == RECORD_DELETE_COLLECTION)
+	    r->kind == RECORD_DELETE_COLLECTION || record_may_have_created(r, i))
 		return false;
 	q = find(r->collection, i);
 	return q != NULL && q->state == STATE_LEAVING;

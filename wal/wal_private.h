@@ -161,6 +161,8 @@ void record_watch(struct record *r, struct wal_op *op);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
+/* The collection may be there, its id unknown: what deletes it must find it first. */
+bool record_may_have_created(const struct record *r, unsigned i);
 bool record_is_open(const struct record *r);    /* not decided */
 bool record_is_skipped(const struct record *r); /* refused, given up: not sent any more */
 

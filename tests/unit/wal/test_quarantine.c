@@ -393,6 +393,24 @@ static void what_arrived_late_is_found(void **state)
 	world_stop();
 }
 
+/* Else it would be there for good, and have the name of the next one. */
+static void a_create_that_may_be_there_is_found_before_it_is_deleted(void **state)
+{
+	static const msec until_the_delete[] = {500, 5000}; /* before, after it is parked */
+
+	(void)state;
+	for (unsigned k = 0; k < 2; k++) {
+		world_start();
+		model_fault(world_model(A), FAULT_500_AFTER, 6);
+		create("docs");
+		pass_ms(until_the_delete[k]);
+		drop("docs");
+		pass_ms(30000);
+		create("docs");
+		world_finish();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +432,7 @@ int main(void)
 	        world_story(what_was_in_doubt_is_looked_at_later_and_is_well),
 	        world_story(a_doubt_survives_a_restart),
 	        world_story(what_arrived_late_is_found),
+	        world_story(a_create_that_may_be_there_is_found_before_it_is_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
