@@ -20,6 +20,7 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,10 +51,10 @@ SCENARIOS = {
 }
 
 NOTES = """\
-Medians of {rounds} rounds of {seconds} s each, contestants measured in turn. ratio: requests/s, to the
-first contestant of the group. added: to its p50. cpu, peak: of the proxy itself; cpu until all was done
-everywhere. owed: writes some instance had still to do when the clock stopped. p50 and p99 are left out
-where fewer than two requests a client were answered."""
+Medians of {rounds} rounds of {seconds} s each (more where that is less than 4 answers a client),
+contestants measured in turn. ratio: requests/s, to the first contestant of the group. added: to its
+p50. cpu, peak: of the proxy itself; cpu until all was done everywhere. owed: writes some instance had
+still to do when the clock stopped, those under way among them."""
 
 
 class Bench:
@@ -125,7 +126,7 @@ def arguments():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", type=scenarios, default=list(SCENARIOS), metavar="NAME,...")
-    parser.add_argument("--seconds", type=int, default=4, help="of each measurement (4)")
+    parser.add_argument("--seconds", type=int, default=4, help="of each measurement, at least (4)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=numbers, default=[1, 16, 64, 256], metavar="N,...")
     parser.add_argument("--variants", type=int, help="of writes and pass-through, only the first")
@@ -144,6 +145,7 @@ def run(bench):
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as directory:
         postgres = Postgres(data)
         postgres.start()

@@ -2,15 +2,20 @@
 
 Only ratios within a run mean something, so all are measured alternately, in several short
 rounds, in changing order; what is shown is the median of the rounds, and the median of the
-rounds' ratios to the anchor, the first of the contestants.
+rounds' ratios to the anchor, the first of the contestants. Where a round is too short for one
+of them, all begin anew with longer ones.
 """
 
 import sys
 from dataclasses import dataclass
+from math import ceil
 from statistics import median
 
 import wrk
 from contestants import cpu_seconds, forget_peak, memory_mb
+
+ANSWERS_EACH = 4  # a client, at least, in one measurement
+LONGEST = 60  # seconds
 
 # title, digits behind the point, attribute of Row
 COLUMNS = (
@@ -77,18 +82,18 @@ class Sample:
     owed: int | None
 
 
-def sample(bench, contestant, plan, clients, seconds=None):
+def sample(bench, contestant, plan, clients, seconds):
     """One load, and until all it asked for is done."""
     pid = contestant.pid
     if pid:
         forget_peak(pid)
         before = cpu_seconds(pid)
-    result = wrk.run(contestant.port, plan, clients, seconds or bench.seconds, bench.directory)
+    result = wrk.run(contestant.port, plan, clients, seconds, bench.directory)
     owed = contestant.owed()
     contestant.settle()
     if not pid:
         return Sample(result, None, None, owed)
-    cpu = (cpu_seconds(pid) - before) / result.requests * 1e6
+    cpu = (cpu_seconds(pid) - before) / max(result.requests, 1) * 1e6
     return Sample(result, cpu, memory_mb(pid, "VmHWM"), owed)
 
 
@@ -103,7 +108,7 @@ def row_of(samples, anchors, **where):
     return Row(
         **where,
         rate=middle(s.result.rate for s in samples),
-        ratio=middle(own.rate / other.rate for own, other in pairs),
+        ratio=middle(own.rate / other.rate if other.rate else None for own, other in pairs),
         p50=middle(s.result.p50 for s in samples),
         p99=middle(s.result.p99 for s in samples),
         added=middle(
@@ -119,18 +124,36 @@ def alternate(bench, contestants, plan_for, check=None, **where):
     """Adds a row for each of them. plan_for(contestant): what it is sent in this round, where its
     collections are. check(contestant, plan, result, clients): that it was done. where: scenario,
     what, clients."""
-    samples = {c.name: [] for c in contestants}
-    for round in range(bench.rounds):
-        for contestant in contestants if round % 2 == 0 else reversed(contestants):
+    rounds, seconds = [], bench.seconds
+    while len(rounds) < bench.rounds:
+        order = contestants if len(rounds) % 2 == 0 else contestants[::-1]
+        samples = {}
+        for contestant in order:
             with contestant.awake():
                 plan = plan_for(contestant)
-                one = sample(bench, contestant, plan, where["clients"])
+                one = sample(bench, contestant, plan, where["clients"], seconds)
                 if check:
                     check(contestant, plan, one.result, where["clients"])
-            samples[contestant.name].append(one)
-    anchors = samples[contestants[0].name]
+            samples[contestant.name] = one
+            longer = seconds_needed(one.result, where["clients"], seconds)
+            if longer > seconds:
+                say(f"    {seconds} s are too short for {contestant.name}: {longer} s")
+                rounds, seconds = [], longer
+                break
+        else:
+            rounds.append(samples)
     for contestant in contestants:
-        bench.add(row_of(samples[contestant.name], anchors, who=contestant.name, **where))
+        own, anchors = ([r[c.name] for r in rounds] for c in (contestant, contestants[0]))
+        bench.add(row_of(own, anchors, who=contestant.name, **where))
+
+
+def seconds_needed(result, clients, seconds):
+    """What is under way at the end is not counted: that must be little beside the rest, or a server
+    that works on all requests at once would seem slow."""
+    enough = ANSWERS_EACH * clients
+    if result.requests >= enough:
+        return seconds
+    return min(LONGEST, max(seconds + 1, ceil(1.3 * seconds * enough / max(result.requests, 1))))
 
 
 def written(contestant, plan, result, clients):

@@ -24,16 +24,20 @@ def collections(bench, clients):
                 [bare, chromatid],
                 lambda contestant: wrk.writes(paths[contestant.name]),
                 scenario="scaling",
-                what=f"{number} collections",
+                what=f"{number} collection{'s' * (number > 1)}",
                 clients=clients,
             )
+
+
+def length_of_log(world):
+    return world.sql("SELECT count(*) FROM chromatid.log")[0]["count"]
 
 
 def lengthen(bench, chromatid, records):
     """Writes the same few records again and again: the log grows, its Chromas do not."""
     paths = chromatid.create("log", 1)
     plan = wrk.writes(paths, dimension=12, kind="upsert", distinct=SAME_IDS)
-    while (length := int(chromatid.world.sql("SELECT count(*) FROM chromatid.log")[0]["count"])) < records:
+    while (length := length_of_log(chromatid.world)) < records:
         say(f"    the log has {length} of {records} records")
         wrk.run(chromatid.port, plan, max(bench.clients), 10, bench.directory)
     chromatid.settle()

@@ -111,8 +111,6 @@ def judge(found, clients):
     }
     if wrong:
         raise LoadFailed(f"of {found['requests']} answers not all were 2xx: {wrong}")
-    if found["requests"] == 0:
-        raise LoadFailed("not one answer; more --seconds are needed")
     # What was under way at the end is not counted: with few answers those are the slow ones.
     enough = found["requests"] >= 2 * clients
     p50, p99 = (found[p] / 1000 if enough else None for p in ("p50", "p99"))
