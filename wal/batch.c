@@ -70,11 +70,9 @@ static size_t bytes_most(void)
 /* --- who -----------------------------------------------------------------------------
  */
 
-/* A refused write may set the dimension of a collection that has none: each for itself
- * then. And so for one that was under way when an instance broke down. */
 static bool is_sociable(const struct record *r)
 {
-	return !r->alone && (!r->embeddings || r->collection->dimension_known) &&
+	return !r->alone &&
 	       (r->decision == DECISION_OPEN || r->decision == DECISION_ACCEPTED);
 }
 

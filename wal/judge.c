@@ -80,9 +80,8 @@ static enum decision refusal_of(const struct record *r)
 {
 	const struct collection *c = r->collection;
 
-	return r->embeddings && !c->dimension_known && c->life != LIFE_GONE
-	               ? DECISION_REJECTED_EVERYWHERE
-	               : DECISION_REJECTED;
+	return r->embeddings && !c->dimension_known ? DECISION_REJECTED_EVERYWHERE
+	                                            : DECISION_REJECTED;
 }
 
 static void rest(struct record *r, unsigned i, const char *why)

@@ -396,7 +396,8 @@ static void what_arrived_late_is_found(void **state)
 /* Else it would be there for good, and have the name of the next one. */
 static void a_create_that_may_be_there_is_found_before_it_is_deleted(void **state)
 {
-	static const msec until_the_delete[] = {500, 5000}; /* before, after it is parked */
+	static const msec until_the_delete[] = {500,
+	                                        5000}; /* before, after it is parked */
 
 	(void)state;
 	for (unsigned k = 0; k < 2; k++) {
