@@ -46,6 +46,11 @@ static unsigned most_of(const struct lane *lane)
 	return lane->most > 0 ? lane->most : limits.first;
 }
 
+unsigned batch_most(const struct record *head, unsigned i)
+{
+	return most_of(lane_of(head, i));
+}
+
 void batch_worked(const struct record *head, unsigned i, size_t n)
 {
 	struct lane *lane = lane_of(head, i);

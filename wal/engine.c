@@ -133,6 +133,13 @@ static bool may_start(const struct record *r, unsigned i)
 	return !engine.hold && lease_may_send() && takes_it(r, i);
 }
 
+static bool is_to_wait(struct record *r, unsigned i)
+{
+	if (record_is_open(r))
+		return suspect_holds(r, i) || pace_holds(r, i);
+	return follow_holds(r, i);
+}
+
 static void try_turn(struct record *r, unsigned i)
 {
 	if (rests(&r->turns[i]) || !scope_may_execute(r, i))
@@ -146,7 +153,7 @@ static void try_turn(struct record *r, unsigned i)
 			execution_rest(r, i, HALF_RESET_LOOK_MS);
 		return;
 	}
-	if (record_is_open(r) && (suspect_holds(r, i) || pace_holds(r, i)))
+	if (is_to_wait(r, i))
 		execution_rest(r, i, LOOK_MS);
 	else if (engine.in_flight[i] >= engine.max_in_flight)
 		block(r, i);

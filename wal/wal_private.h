@@ -249,9 +249,11 @@ void judge_merged(struct record *const *records, size_t n, unsigned i,
                   const struct execution_result *result);
 void judge_down(struct record *r, unsigned i); /* instance i is down now */
 
-/* --- pace.c, suspect.c: what a new record waits for ----------------------------------
+/* --- pace.c, follow.c, suspect.c: what a record waits for ----------------------------
  */
 bool pace_holds(struct record *r, unsigned i);
+/* Its turn may wait for others to go along. */
+bool follow_holds(const struct record *r, unsigned i);
 /* It was in flight at another instance whose connection broke: is that one dead of it? */
 bool suspect_holds(const struct record *r, unsigned i);
 void suspect_broken(struct record *r, unsigned i);
@@ -329,6 +331,8 @@ struct pg_unit *batch_bodies(const struct batch *b);
 bool batch_take_bodies(struct batch *b, const struct pg_results *results);
 void batch_merge(struct batch *b);
 void batch_clear(struct batch *b);
+/* How many may go in one call of that lane. */
+unsigned batch_most(const struct record *head, unsigned i);
 void batch_worked(const struct record *head, unsigned i, size_t n);
 void batch_failed(const struct record *head, unsigned i, size_t n);
 struct blob *batch_answer(const struct record *r);

@@ -299,6 +299,45 @@ static void after_a_restart_bodies_are_read_for_a_whole_call(void **state)
 	world_finish();
 }
 
+static void while_clients_write_the_other_takes_several_at_once(void **state)
+{
+	unsigned ahead, behind;
+
+	(void)state;
+	begin();
+	model_latency(PRIMARY, 3);
+	ahead = model_calls(PRIMARY);
+	behind = model_calls(REPLICA);
+	for (unsigned k = 0; k < MANY; k++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "i%u", k);
+		writes[k] = add("docs", id);
+		pass_ms(9);
+		assert_true(wal_behind(health_instance(B), named("docs")) <= 15);
+	}
+	assert_int_equal(model_calls(PRIMARY) - ahead, MANY);
+	pass_ms(40);
+	assert_true(model_calls(REPLICA) - behind < MANY / 4);
+	assert_true(wal_current(health_instance(B), named("docs")));
+	world_finish();
+}
+
+static void it_does_not_wait_when_the_one_ahead_is_down(void **state)
+{
+	(void)state;
+	begin();
+	model_latency(PRIMARY, 3);
+	many(add);
+	pass_ms(60);
+	world_down(A);
+	writes[0] = add("docs", "b");
+	pass_ms(80);
+	assert_decided(writes[0], 201);
+	world_up(A);
+	world_finish();
+}
+
 static enum fault first_hangs(void *arg)
 {
 	unsigned *calls = arg;
@@ -364,6 +403,8 @@ int main(void)
 	        world_story(a_crash_in_the_middle_loses_none),
 	        world_story(one_that_was_away_catches_up_in_few_calls),
 	        world_story(after_a_restart_bodies_are_read_for_a_whole_call),
+	        world_story(while_clients_write_the_other_takes_several_at_once),
+	        world_story(it_does_not_wait_when_the_one_ahead_is_down),
 	        world_story(all_of_a_call_that_may_come_late_are_looked_at_later),
 	        world_story(a_collection_deleted_behind_them_takes_them_all),
 	};
