@@ -39,6 +39,7 @@ static bool must_be_durable_first(const struct record *r)
 static void decide(struct record *r, unsigned i, enum decision d, int http,
                    struct blob *answer)
 {
+	scope_decided(r);
 	r->decision = d;
 	r->decided_by = (int)i;
 	r->executor = -1;

@@ -26,6 +26,7 @@
 #include "wal/wal.h"
 
 struct execution;
+struct cold;
 
 enum turn_state {
 	TURN_QUEUED,  /* not executed, as far as we know */
@@ -116,6 +117,8 @@ struct lane {
 	wal_seq done;         /* the last record executed (or passed) here */
 	wal_seq sent;         /* the highest one sent here; may be more than done */
 	unsigned most;        /* merged into one call there, by now; 0: as at first */
+	struct cold *cold;    /* records of it that are no objects now: cold.c ... */
+	wal_seq first_cold;   /* ... and the first of them; 0: none */
 	bool parked;          /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not done */
@@ -131,6 +134,7 @@ struct scope {
 	int64_t database;       /* the one it is, or lies in; 0: everything */
 	bool orphan;            /* nobody but its members knows it any more */
 	bool held;              /* new records wait: the lanes are being compared */
+	unsigned n_open;        /* item writes whose clients have no answer yet */
 	LIST_ENTRY(scope) link; /* unless orphan */
 	TAILQ_HEAD(member_list, member) members;
 	struct lane lanes[];
@@ -170,6 +174,7 @@ bool record_is_skipped(const struct record *r); /* refused, given up: not sent a
  * so many go along with that one: after a crash, those may be in doubt. */
 #define UNDURABLE_MOST 200u
 #define MERGE_MOST 200u
+#define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
 /* Bodies of records that only wait for a lagging instance are let go above this, and
  * read from the log again when their turn comes. */
 #define BODIES_MOST (48u * 1024u * 1024u)
@@ -181,8 +186,16 @@ struct scope *scope_of_database(struct database *db);
 void scope_free(struct scope *s);
 /* Makes the record a member of its scopes, last in each. */
 void scope_enter(struct record *r);
+void scope_decided(const struct record *r);
+/* An item write of a collection that is being deleted, and no answer depends any more on
+ * what is in it: it need not be executed where it was not. */
+bool scope_is_obsolete(const struct scope *s, const struct collection *c);
 void scope_leave(struct record *r);
+/* In its place again, for an instance that still lacks it (cold.c). */
+void scope_return(struct record *r, unsigned i);
 bool scope_may_execute(const struct record *r, unsigned i);
+/* Something before it is kept cold (cold.c). */
+bool scope_is_behind_cold(const struct record *r, unsigned i);
 void scope_sent(struct record *r, unsigned i);
 /* The turn is done: the lanes move on. */
 void scope_done(struct record *r, unsigned i);
@@ -239,6 +252,21 @@ struct wal_instance_figures *engine_counts(unsigned i);
 void engine_figures(struct wal_figures *out);
 uint64_t engine_owed(void);
 struct record *engine_find(wal_seq seq);
+
+/* Out of the list of records and of its scopes, or back; it is owed as before. */
+void engine_take_out(struct record *r);
+void engine_put_back(struct record *r);
+bool engine_has_room(unsigned i); /* for the turn of one more lane */
+/* What was owed there need not be executed any more. */
+void engine_leave_out(unsigned i, size_t body_len);
+
+/* --- cold.c: what only an instance that is away lacks --------------------------------
+ */
+void cold_start(void);
+bool cold_takes(struct record *r); /* true: it is kept cold now, and freed */
+void cold_wake(unsigned i);        /* there may be room for work there */
+wal_seq cold_first(unsigned i, int64_t *at_wall_ms); /* the oldest; 0: none */
+void cold_clear(void);
 
 /* --- judge.c: what a verdict means ---------------------------------------------------
  */
