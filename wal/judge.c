@@ -36,6 +36,16 @@ static bool must_be_durable_first(const struct record *r)
 	return r->decision != DECISION_ACCEPTED || record_creates(r->kind);
 }
 
+/* Where it has failed and rests, it is another question now what its answer means, and
+ * whether the lane can go on. */
+static void end_rests(struct record *r)
+{
+	for (unsigned j = 0; j < health_count(); j++)
+		if (r->turns[j].state == TURN_QUEUED) /* it is not at the instance */
+			execution_cancel(r, j);
+}
+
+/* Whoever decides it kicks its lanes then. */
 static void decide(struct record *r, unsigned i, enum decision d, int http,
                    struct blob *answer)
 {
@@ -47,6 +57,7 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 	engine_totals()->undecided--;
 	engine_totals()->decided++;
 	decision_to_catalogue(r, d == DECISION_ACCEPTED);
+	end_rests(r);
 	quarantine_gone(r);
 	if (!must_be_durable_first(r))
 		engine_tell(r);
