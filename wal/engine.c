@@ -509,7 +509,7 @@ void engine_figures(struct wal_figures *out)
 		out->instances[i].oldest_wall_ms = oldest_owed_by(i);
 		out->instances[i].replaying =
 		        engine.figures[i].owed > 0 && instance_up(health_instance(i));
-		if (engine.figures[i].owed == 0)
-			out->instances[i].last_error[0] = '\0';
+		judge_error(i, out->instances[i].last_error,
+		            sizeof(out->instances[i].last_error));
 	}
 }

@@ -16,6 +16,7 @@
  * A row that cannot be written is written when PostgreSQL is back, before any position
  * that relies on it. At a restart the rows park their lanes before anything is executed.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -419,6 +420,20 @@ unsigned quarantine_count(unsigned i)
 	TAILQ_FOREACH (q, &all, link)
 		n += is_active(q) && q->instance == i;
 	return n;
+}
+
+void quarantine_error(unsigned i, char *text, size_t room)
+{
+	const struct quarantine *q;
+
+	text[0] = '\0';
+	TAILQ_FOREACH (q, &all, link) {
+		if (!is_active(q) || q->instance != i)
+			continue;
+		snprintf(text, room, "seq %lld (in quarantine, %s): %s",
+		         (long long)q->seq, quarantine_cause_name(q->cause), q->error);
+		return;
+	}
 }
 
 unsigned wal_quarantined(void)

@@ -86,6 +86,7 @@ void wal_stop(void);
 bool wal_leads(void); /* this proxy executes writes, and everything is loaded */
 bool wal_ready(void); /* leads, and PostgreSQL is connected: a write can be appended */
 bool wal_connected(void);
+bool wal_another_leads(void); /* as far as we were told last */
 
 void wal_write(const struct wal_write *write, wal_appended_fn *appended,
                wal_decided_fn *decided, void *arg, struct op **slot);
@@ -155,9 +156,10 @@ struct wal_instance_figures {
 	int64_t oldest_wall_ms; /* 0: none */
 	uint64_t executed, refused, unknown;
 	unsigned in_flight;
-	unsigned quarantined; /* lanes */
-	bool replaying;       /* up and behind */
-	char last_error[200]; /* "" if none */
+	unsigned quarantined;   /* lanes */
+	bool replaying;         /* up and behind */
+	char last_error[200];   /* what is wrong there now; "" if nothing ... */
+	wal_seq last_error_seq; /* ... with which record, unless its lane is parked */
 };
 
 struct wal_figures {

@@ -142,6 +142,39 @@ static void an_unknown_seq_is_not_found(void **state)
 	world_finish();
 }
 
+static const char *error_of(unsigned i)
+{
+	static struct wal_figures f;
+
+	wal_figures(&f);
+	return f.instances[i].last_error;
+}
+
+static void the_error_of_an_instance_is_one_of_now(void **state)
+{
+	struct write *w, *failing;
+	char seq[32];
+
+	(void)state;
+	world_start();
+	made("mail");
+	w = diverged();
+	snprintf(seq, sizeof(seq), "seq %lld ", (long long)w->seq);
+	assert_non_null(strstr(error_of(B), seq));
+	assert_string_equal(error_of(A), "");
+	model_fault(REPLICA, FAULT_500_BEFORE, 2);
+	failing = add("mail", "a");
+	pass_ms(150);
+	assert_null(strstr(error_of(B), seq));
+	pass_ms(1000);
+	assert_decided(failing, 201);
+	assert_non_null(strstr(error_of(B), seq));
+	wal_retry(w->seq);
+	pass_ms(100);
+	assert_string_equal(error_of(B), "");
+	world_finish();
+}
+
 /* --- a record is left out ----------------------------------------------------------- */
 
 static void is_skipped(wal_seq seq)
@@ -526,6 +559,7 @@ int main(void)
 	        world_story(it_is_tried_again_by_itself),
 	        world_story(a_retry_that_fails_parks_it_again),
 	        world_story(an_unknown_seq_is_not_found),
+	        world_story(the_error_of_an_instance_is_one_of_now),
 	        world_story(what_lacks_a_record_differs_until_somebody_says_otherwise),
 	        world_story(that_it_differs_survives_a_restart),
 	        world_story(nothing_is_left_out_of_a_collection_that_is_lost),
