@@ -15,7 +15,11 @@ def in_quarantine(world, cause):
     [entry] = wait_until(lambda: quarantine(world), 20, "a lane is in quarantine")
     assert entry["cause"] == cause, entry
     assert entry["attempts"] >= 1 and entry["since"] and entry["error"]
-    assert world.proxy.status()["wal"]["quarantined"] == 1
+    status, health = world.proxy.status(), world.http.get("/health").json()
+    assert status["wal"]["quarantined"] == 1
+    assert status["status"] == health["status"] == "degraded" and status["ready"]
+    assert health["pending_writes"] >= entry["pending_writes"]
+    assert f"seq {entry['seq']} " in world.proxy.instance(entry["instance"])["last_error"]
     return entry
 
 
@@ -71,6 +75,8 @@ def test_a_lost_collection_is_not_read_and_costs_nothing_else(world, victim):
     world.client().delete_collection("found")
     content = converged(world)[DEFAULT_DATABASE]
     assert set(content) == {"born", "other"} and quarantine(world) == []
+    assert world.http.get("/health").json()["status"] == "healthy"
+    assert world.proxy.instance(victim)["last_error"] is None
 
 
 def diverge(world, name):
