@@ -590,7 +590,7 @@ void engine_figures(struct wal_figures *out)
 		        earlier(out->oldest_wall_ms, out->instances[i].oldest_wall_ms);
 		out->instances[i].replaying =
 		        engine.figures[i].owed > 0 && instance_up(health_instance(i));
-		if (engine.figures[i].owed == 0)
-			out->instances[i].last_error[0] = '\0';
+		judge_error(i, out->instances[i].last_error,
+		            sizeof(out->instances[i].last_error));
 	}
 }

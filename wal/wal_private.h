@@ -276,6 +276,8 @@ void judge_executed(struct record *r, unsigned i, const struct execution_result 
 void judge_merged(struct record *const *records, size_t n, unsigned i,
                   const struct execution_result *result);
 void judge_down(struct record *r, unsigned i); /* instance i is down now */
+/* What is wrong at it now: a record that fails, or else a parked lane; "" if nothing. */
+void judge_error(unsigned i, char *text, size_t room);
 
 /* --- pace.c, follow.c, suspect.c: what a record waits for ----------------------------
  */
@@ -295,7 +297,8 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
-unsigned quarantine_count(unsigned i); /* at that instance */
+unsigned quarantine_count(unsigned i);                      /* at that instance */
+void quarantine_error(unsigned i, char *text, size_t room); /* the oldest there; or "" */
 bool quarantine_passes(const struct record *r, unsigned i);
 void quarantine_gone(const struct record *r); /* it deletes: nothing is left to heal */
 void quarantine_resume(void);                 /* PostgreSQL is back */
@@ -460,6 +463,7 @@ void lease_connected(void); /* the control session is up */
 void lease_release(void (*done)(void *arg), void *arg);
 void lease_lost(void); /* deposed: try to lead again */
 bool lease_may_send(void);
+bool lease_is_taken(void); /* another proxy has it */
 int64_t lease_epoch(void);
 void wal_deposed(const char *why);
 void wal_recovered(void); /* everything is loaded: lead */
