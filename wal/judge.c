@@ -361,6 +361,8 @@ static void too_many_deaths(struct record *r, unsigned i)
 		set_aside(r, i, QUARANTINE_FAILING, 0, "the instance dies of it");
 		return;
 	}
+	if (!record_is_item(r->kind))
+		return; /* the catalogue has it already */
 	body = blob_create(text, sizeof(text) - 1);
 	give_up(r, i, 500, body, "instances die of it");
 	blob_unref(&body);
