@@ -24,7 +24,7 @@ struct cold_record {
 	int64_t at_wall_ms;
 	uint32_t body_len;
 	uint8_t kind;
-	int8_t decided_by;
+	int16_t decided_by;
 };
 
 /* Those of one lane. */
@@ -124,7 +124,7 @@ bool cold_takes(struct record *r)
 	                                .at_wall_ms = r->appended_wall_ms,
 	                                .body_len = (uint32_t)r->body_len,
 	                                .kind = (uint8_t)r->kind,
-	                                .decided_by = (int8_t)r->decided_by};
+	                                .decided_by = (int16_t)r->decided_by};
 
 	if (!may_be_cold(r))
 		return false;
