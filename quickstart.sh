@@ -6,7 +6,8 @@
 #   ./quickstart.sh demo    a minute's show: the primary is killed while data is written
 #
 # Settings of the proxy are taken from the environment (docs/CONFIGURATION.md). Ports:
-# PORT (8000), PRIMARY_PORT (8101), REPLICA_PORT (8102), POSTGRES_PORT (8103).
+# PORT (8000; or that of LISTEN), PRIMARY_PORT (8101), REPLICA_PORT (8102), POSTGRES_PORT
+# (8103).
 set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck source=tests/tools/deps.sh
@@ -14,11 +15,12 @@ cd "$(dirname "$0")"
 
 state=$PWD/.run
 binary=$PWD/build/release/chromatid
+host=127.0.0.1
 port=${PORT:-8000}
 primary_port=${PRIMARY_PORT:-8101}
 replica_port=${REPLICA_PORT:-8102}
 postgres_port=${POSTGRES_PORT:-8103}
-declare -A pids=()
+declare -A pids=() log_from=()
 
 say() {
 	printf '%s\n' "$*"
@@ -38,6 +40,8 @@ answers() {
 start() {
 	local name=$1
 	shift
+	touch "$state/$name.log"
+	log_from[$name]=$(wc -c <"$state/$name.log")
 	setsid setpriv --pdeathsig KILL -- "$@" >>"$state/$name.log" 2>&1 </dev/null 9>&- &
 	pids[$name]=$!
 	disown "$!" # no word from bash when it dies; watch() tells
@@ -46,6 +50,11 @@ start() {
 
 alive() {
 	kill -0 "${pids[$1]:-0}" 2>/dev/null && [ -n "${pids[$1]:-}" ]
+}
+
+# The log goes back to the first start of all; what this one has said.
+last_words() {
+	tail -c "+$((log_from[$1] + 1))" "$state/$1.log" | tail -n 20 >&2
 }
 
 # wait_for WHAT NAME command...: until the command succeeds; NAME is the process it needs
@@ -57,7 +66,7 @@ wait_for() {
 		alive "$name" || break
 		sleep 0.1
 	done
-	tail -n 20 "$state/$name.log" >&2
+	last_words "$name"
 	die "$what did not start; see $state/$name.log"
 }
 
@@ -104,16 +113,42 @@ install_and_build() {
 	cmake --build --preset release
 }
 
+# LISTEN is instead of PORT: we must know where to ask.
+look_at_listen() {
+	[ -n "${LISTEN:-}" ] || return 0
+	port=${LISTEN##*:}
+	host=${LISTEN%:*}
+	[ "${PORT:-$port}" = "$port" ] ||
+		die "LISTEN=$LISTEN and PORT=$PORT name two ports; give one of them"
+	case $host in
+	0.0.0.0) host=127.0.0.1 ;;
+	'[::]') host='[::1]' ;;
+	esac
+}
+
+lock() {
+	mkdir -p "$state"
+	exec 9>"$state/lock"
+	flock -n 9 || die "already running in this directory (Ctrl-C there stops it)"
+}
+
 check_ports() {
-	local p
+	local p taken=""
 	for p in "$port" "$primary_port" "$replica_port" "$postgres_port"; do
-		! answers "$p" || die "port $p is taken; PORT, PRIMARY_PORT, REPLICA_PORT" \
-			"and POSTGRES_PORT choose others, e.g. PORT=8080 ./quickstart.sh"
+		! answers "$p" || taken+=" $p"
 	done
+	[ -z "$taken" ] || die "ports that are taken already:$taken. Others are chosen so:" \
+		"PORT=8200 PRIMARY_PORT=8201 REPLICA_PORT=8202 POSTGRES_PORT=8203 ./quickstart.sh"
+}
+
+check_settings() {
+	export PORT=$port DATABASE_URL=postgresql://chromatid@127.0.0.1:$postgres_port/chromatid
+	export PRIMARY_URL=http://127.0.0.1:$primary_port REPLICA_URL=http://127.0.0.1:$replica_port
+	"$binary" --check-config >/dev/null || exit
 }
 
 is_ready() {
-	.venv/bin/python - "http://127.0.0.1:$port/ready" <<-'END' 2>/dev/null
+	.venv/bin/python - "http://$host:$port/ready" <<-'END' 2>/dev/null
 		import sys, urllib.request
 		urllib.request.urlopen(sys.argv[1], timeout=2)
 	END
@@ -130,30 +165,29 @@ place_postgres() {
 start_everything() {
 	say "3/5 Starting PostgreSQL on port $postgres_port."
 	place_postgres
-	DATABASE_URL=$(tests/tools/run-postgres.sh start "$state/postgres" "$postgres_port" \
-		9>&-) || die "PostgreSQL did not start"
+	tests/tools/run-postgres.sh start "$state/postgres" "$postgres_port" 9>&- >/dev/null ||
+		die "PostgreSQL did not start"
 	say "4/5 Starting Chroma on ports $primary_port (primary) and $replica_port (replica)."
 	start_chroma primary "$primary_port"
 	start_chroma replica "$replica_port"
 	say "5/5 Starting Chromatid on port $port."
-	start chromatid env PORT="$port" DATABASE_URL="$DATABASE_URL" \
-		PRIMARY_URL="http://127.0.0.1:$primary_port" \
-		REPLICA_URL="http://127.0.0.1:$replica_port" "$binary"
+	start chromatid "$binary"
 	wait_for Chromatid chromatid is_ready
 }
 
 greet() {
+	local at=${host/#127.0.0.1/localhost}
 	cat <<-END
 
 		Chromatid is ready. In another terminal, in this directory: .venv/bin/python
 
 		    import chromadb
-		    client = chromadb.HttpClient(host="localhost", port=$port)
+		    client = chromadb.HttpClient(host="$at", port=$port)
 		    c = client.get_or_create_collection("books", embedding_function=None)
 		    c.add(ids=["1"], documents=["hello"], embeddings=[[1, 2, 3]])
 		    c.query(query_embeddings=[[1, 2, 3]], n_results=1)
 
-		Status     curl -s localhost:$port/status
+		Status     curl -s $at:$port/status
 		Failover   kill -9 \$(cat .run/primary.pid)   (it is started again soon)
 		Logs, data .run/
 		Anybody who can reach port $port may use it; LISTEN=127.0.0.1:$port, given to
@@ -171,22 +205,24 @@ watch() {
 		sleep 5 9>&- &
 		wait $!
 	done
-	tail -n 20 "$state/chromatid.log" >&2
+	last_words chromatid
 	die "the proxy has ended; see $state/chromatid.log"
 }
 
 restart() {
 	say "The $1 has ended; starting it again."
 	start_chroma "$1" "$2"
+	say "The $1 is back."
 }
 
 run() {
-	mkdir -p "$state"
-	exec 9>"$state/lock"
-	flock -n 9 || die "already running in this directory"
+	look_at_listen
+	lock
 	# left behind by a run that was killed
 	tests/tools/run-postgres.sh stop "$state/postgres" >/dev/null 2>&1 || true
 	check_ports
+	install_and_build 9>&- # a service that is installed may be started, and would keep it
+	check_settings
 	trap stop_everything EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
@@ -195,18 +231,23 @@ run() {
 	watch
 }
 
+usage() {
+	sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+}
+
 case ${1:-run} in
 run)
-	! answers "$port" || die "port $port is taken; e.g. PORT=8080 ./quickstart.sh"
-	install_and_build
 	run
 	;;
 demo)
 	install_and_build
 	CHROMATID_BINARY=$binary exec .venv/bin/python tests/e2e/demo.py
 	;;
+-h | --help | help)
+	usage
+	;;
 *)
-	sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+	usage >&2
 	exit 64
 	;;
 esac

@@ -45,6 +45,25 @@ static void add_instances(struct text *out, const struct conf *conf)
 	}
 }
 
+/* The user is shown: who may do what is looked for there. */
+static char *mask_password(const char *url)
+{
+	char *shown = conf_redact_url(url), *masked;
+	const char *user = strstr(url, "://"), *host = strstr(shown, "://");
+	size_t len;
+
+	if (user == NULL || host == NULL || strcmp(host, "://***") == 0)
+		return shown;
+	user += 3;
+	len = strcspn(user, ":@/?#");
+	if (user[strcspn(user, "@/?#")] != '@')
+		return shown;
+	masked = mem_format("%.*s%.*s%s@%s", (int)(user - url), url, (int)len, user,
+	                    user[len] == ':' ? ":***" : "", host + 3);
+	free(shown);
+	return masked;
+}
+
 static void show_text(const struct conf *conf, const struct conf_setting *s,
                       const char *value, struct text *out)
 {
@@ -55,7 +74,7 @@ static void show_text(const struct conf *conf, const struct conf_setting *s,
 	if (s->kind == CONF_INSTANCES) {
 		add_instances(out, conf);
 	} else if (s->kind == CONF_SERVER_URL || s->kind == CONF_DATABASE_URL) {
-		url = conf_redact_url(value);
+		url = s->secret ? mask_password(value) : conf_redact_url(value);
 		text_adds(out, url);
 		free(url);
 	} else {

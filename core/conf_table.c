@@ -46,7 +46,9 @@ const struct conf_setting conf_settings[] = {
 	{"RECOVERY_THRESHOLD", CONF_COUNT, AT(recovery_threshold), "2",
 	 .what = "good probes in a row that bring it up again", .least = 1, .most = 100},
 	{"READ_REPLICA_RATIO", CONF_SHARE, AT(read_replica_ratio), "0.8",
-	 .what = "share of reads that go to a replica", .least = 0, .most = 1},
+	 .what = "share that goes to a replica, of the reads that it and the primary are "
+	         "both up to date for",
+	 .least = 0, .most = 1},
 	{"LOAD_BALANCE_STRATEGY", CONF_CHOICE, AT(strategy), "optimized_read_replica",
 	 .what = "how the instance for a read is chosen", .choices = strategies},
 	{"STALE_READS", CONF_CHOICE, AT(stale_reads), "allow",

@@ -63,7 +63,8 @@ void job_destroy(struct job **job)
 static void sleep_for(struct job *job, msec wait)
 {
 	job->running = false;
-	job->figures.last_duration = clock_ms() - job->started;
+	if (job->figures.runs > 0) /* else: it rests first */
+		job->figures.last_duration = clock_ms() - job->started;
 	timer_start(&job->wake, job->again ? 0 : random_jitter(wait), on_wake, job);
 }
 

@@ -50,6 +50,10 @@ struct exchange {
 extern const struct conf *exchange_conf;
 bool http_draining(void);
 
+/* --- strangers.c: what an instance holds that we have not made ---------------------- */
+void strangers_start(void);
+void strangers_stop(void);
+
 /* --- dispatch.c -------------------------------------------------------------------- */
 void dispatch(struct exchange *ex);
 bool dispatch_needs_catalogue(const struct exchange *ex);

@@ -190,6 +190,7 @@ char *http_start(const struct conf *conf)
 	};
 
 	exchange_conf = conf;
+	strangers_start();
 	options.max_held = most_held();
 	return server_start(&options);
 }
@@ -216,5 +217,6 @@ void http_drain(void (*done)(void *arg), void *arg)
 void http_stop(void)
 {
 	timer_stop(&draining.look);
+	strangers_stop();
 	server_stop();
 }

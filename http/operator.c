@@ -2,25 +2,33 @@
  * operators.
  *
  *	/health  liveness: platforms restart on anything but 200, and a restart mends
- *	         neither an instance nor PostgreSQL. So it is 200 whatever is down -
- *except while starting, so that a new version with wrong settings never replaces one that
- *works. /ready   may traffic come here? A write must be possible, now.
+ *	         neither an instance nor PostgreSQL. So it is 200 whatever is down, or has
+ *	         never been there; for the first moments only it is not known yet.
+ *	/ready   may traffic come here? A write must be possible, now.
  */
 #include "http/operator.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Over when every instance has had its first verdict and PostgreSQL was there once; for
- * good. Not: when it leads, for a new version waits for the old one to hand over, and
+/* Over when every instance has had its first verdict, for good. Not: when PostgreSQL was
+ * there, or when it leads; a new version waits for the old one to hand over, and
  * platforms stop the old one when the new one is healthy. */
 static bool is_starting(void)
 {
 	static bool started;
 
 	if (!started)
-		started = health_known() && wal_connected();
+		started = health_known();
 	return !started;
+}
+
+static bool all_is_well(void)
+{
+	for (unsigned i = 0; i < health_count(); i++)
+		if (!instance_writable(health_instance(i)))
+			return false;
+	return wal_ready() && wal_quarantined() == 0;
 }
 
 const char *operator_state(void)
@@ -31,8 +39,7 @@ const char *operator_state(void)
 		return "starting";
 	if (health_up_count() == 0)
 		return "unavailable";
-	return health_up_count() < health_count() || !wal_ready() ? "degraded"
-	                                                          : "healthy";
+	return all_is_well() ? "healthy" : "degraded";
 }
 
 bool operator_ready(void)
@@ -47,7 +54,8 @@ static const char *why_not_ready(void)
 	if (!wal_connected())
 		return "PostgreSQL is not connected";
 	if (!wal_ready())
-		return "another proxy leads, or the log is being loaded";
+		return wal_another_leads() ? "another proxy leads"
+		                           : "the log is being loaded";
 	if (health_up_count() == 0)
 		return "no instance is up";
 	return "";

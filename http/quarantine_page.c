@@ -4,6 +4,8 @@
  *	POST /admin/wal/{seq}/retry   try again what stands at that record
  *	POST /admin/wal/{seq}/skip    leave the record out there: {"reason": "..."}
  *
+ * A collection that lacks a record differs, until a retry says that it is well.
+ *
  * Both change what is executed, so they are taken from this machine only, and as JSON: a
  * page in somebody's browser can send neither. */
 #include <stdlib.h>
@@ -67,12 +69,14 @@ static wal_seq seq_of(const struct exchange *ex)
 	return json_int64((struct json_slice){ex->route.item, len}, -1);
 }
 
-static void answer(struct exchange *ex, enum status s, const char *verb)
+static void answer(struct exchange *ex, enum status s, const char *verb, const char *why)
 {
 	if (s == STATUS_OK)
 		exchange_json(ex, 200,
 		              "{\"success\":true,\"seq\":%lld,\"action\":\"%s\"}",
 		              (long long)seq_of(ex), verb);
+	else if (s == STATUS_CONFLICT)
+		exchange_error(ex, 409, "ChromaError", "%s", why);
 	else
 		exchange_error(ex, 404, "NotFoundError",
 		               "No lane is in quarantine at this record");
@@ -84,7 +88,17 @@ void quarantine_retry(struct exchange *ex)
 		return;
 	log_info("operator", "retry of record %s, by %s", ex->route.item,
 	         client_address(ex->client));
-	answer(ex, wal_retry(seq_of(ex)), "retry");
+	answer(ex, wal_retry(seq_of(ex)), "retry", NULL);
+}
+
+static void leave_out(struct exchange *ex, const char *reason)
+{
+	const char *why;
+	enum status s = wal_skip(seq_of(ex), &why);
+
+	log_warn("operator", "skip of record %s, by %s: %.200s (%s)", ex->route.item,
+	         client_address(ex->client), reason, status_text(s));
+	answer(ex, s, "skip", why);
 }
 
 /* The instance will lack it, for good: who says so must say why. */
@@ -95,13 +109,10 @@ void quarantine_skip(struct exchange *ex)
 	if (!is_allowed(ex))
 		return;
 	reason = write_text(ex, "reason");
-	if (reason == NULL || reason[0] == '\0') {
+	if (reason == NULL || reason[0] == '\0')
 		exchange_error(ex, 400, "InvalidArgumentError",
 		               "A reason is needed: {\"reason\": \"...\"}");
-	} else {
-		log_warn("operator", "skip of record %s, by %s: %.200s", ex->route.item,
-		         client_address(ex->client), reason);
-		answer(ex, wal_skip(seq_of(ex)), "skip");
-	}
+	else
+		leave_out(ex, reason);
 	free(reason);
 }

@@ -64,7 +64,7 @@ static void set_owed(json_t *o, const struct status_facts *k, unsigned i)
 
 	status_set(o, "pending_writes", status_if_led(k, status_count(f->owed)));
 	status_set(o, "pending_bytes", status_if_led(k, status_count(f->owed_bytes)));
-	status_set(o, "caught_up", json_boolean(k->wal.leads && f->owed == 0));
+	status_set(o, "caught_up", status_if_led(k, json_boolean(f->owed == 0)));
 	status_set(o, "lag_seconds", status_if_led(k, status_seconds(lag_ms(k, i))));
 	status_set(o, "replaying", json_boolean(f->replaying));
 	status_set(o, "last_error", status_text_or_null(f->last_error));

@@ -46,6 +46,11 @@ static unsigned most_of(const struct lane *lane)
 	return lane->most > 0 ? lane->most : limits.first;
 }
 
+unsigned batch_most(const struct record *head, unsigned i)
+{
+	return most_of(lane_of(head, i));
+}
+
 void batch_worked(const struct record *head, unsigned i, size_t n)
 {
 	struct lane *lane = lane_of(head, i);
@@ -70,11 +75,9 @@ static size_t bytes_most(void)
 /* --- who -----------------------------------------------------------------------------
  */
 
-/* A refused write may set the dimension of a collection that has none: each for itself
- * then. And so for one that was under way when an instance broke down. */
 static bool is_sociable(const struct record *r)
 {
-	return !r->alone && (!r->embeddings || r->collection->dimension_known) &&
+	return !r->alone &&
 	       (r->decision == DECISION_OPEN || r->decision == DECISION_ACCEPTED);
 }
 
@@ -90,7 +93,7 @@ static bool goes_along(const struct record *head, const struct record *r, unsign
 {
 	const struct turn *t = &r->turns[i];
 
-	if (r->kind != head->kind || !is_sociable(r))
+	if (r->kind != head->kind || !is_sociable(r) || scope_is_behind_cold(r, i))
 		return false;
 	if (t->state != TURN_QUEUED || t->execution != NULL || t->blocked)
 		return false;

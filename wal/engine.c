@@ -23,14 +23,15 @@
 #include "core/mem.h"
 #include "wal/wal_private.h"
 
-/* So many of one run may have been sent with no position durable. */
-#define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
+/* Above that, what is cold stays cold while something else is under way. */
+#define RECORDS_MOST 20000u
 /* While something else decides whether it may start. */
 #define LOOK_MS 5u
 #define HALF_RESET_LOOK_MS 500u
 
 static struct {
 	struct record_list records; /* in seq order; some instance still lacks each */
+	size_t n_records;
 	bool hold;
 	unsigned max_in_flight;
 	unsigned in_flight[CONF_MAX_INSTANCES];
@@ -99,11 +100,19 @@ static void unqueue(struct turn *t, unsigned i)
 	t->blocked = false;
 }
 
+/* While it is loaded, something may follow that is not. */
+static bool is_obsolete(const struct record *r)
+{
+	return record_is_item(r->kind) && !engine.hold &&
+	       scope_is_obsolete(r->members[0].scope, r->collection);
+}
+
 /* A refusal is skipped once it is durable; in a lane that is left (its collection is
  * being deleted) so is everything else that is decided. */
 static bool must_be_passed(const struct record *r, unsigned i)
 {
-	return r->decision_durable && (record_is_skipped(r) || quarantine_passes(r, i));
+	return r->decision_durable &&
+	       (record_is_skipped(r) || is_obsolete(r) || quarantine_passes(r, i));
 }
 
 /* A reset that was cut off half way has left a Chroma without its tables: it answers
@@ -133,6 +142,13 @@ static bool may_start(const struct record *r, unsigned i)
 	return !engine.hold && lease_may_send() && takes_it(r, i);
 }
 
+static bool is_to_wait(struct record *r, unsigned i)
+{
+	if (record_is_open(r))
+		return suspect_holds(r, i) || pace_holds(r, i);
+	return follow_holds(r, i);
+}
+
 static void try_turn(struct record *r, unsigned i)
 {
 	if (rests(&r->turns[i]) || !scope_may_execute(r, i))
@@ -146,7 +162,7 @@ static void try_turn(struct record *r, unsigned i)
 			execution_rest(r, i, HALF_RESET_LOOK_MS);
 		return;
 	}
-	if (record_is_open(r) && (suspect_holds(r, i) || pace_holds(r, i)))
+	if (is_to_wait(r, i))
 		execution_rest(r, i, LOOK_MS);
 	else if (engine.in_flight[i] >= engine.max_in_flight)
 		block(r, i);
@@ -186,6 +202,8 @@ void engine_kick_all(void)
 
 	TAILQ_FOREACH (r, &engine.records, link)
 		engine_kick(r);
+	for (unsigned i = 0; i < health_count(); i++)
+		cold_wake(i);
 }
 
 static void unblock(unsigned i)
@@ -197,6 +215,7 @@ static void unblock(unsigned i)
 		unqueue(t, i);
 		engine_kick(t->record);
 	}
+	cold_wake(i);
 }
 
 /* --- a turn is over ---------------------------------------------------------------- */
@@ -226,12 +245,46 @@ void engine_done(struct record *r, unsigned i)
 	lane_moves(r);
 }
 
-static void forget(struct record *r)
+void engine_take_out(struct record *r)
 {
 	TAILQ_REMOVE(&engine.records, r, link);
+	engine.n_records--;
 	scope_leave(r);
-	engine.totals.owed--;
 	record_free(r);
+}
+
+static void forget(struct record *r)
+{
+	engine.totals.owed--;
+	engine_take_out(r);
+}
+
+/* Those that come back are older than nearly all that are here. */
+void engine_put_back(struct record *r)
+{
+	struct record *next = TAILQ_FIRST(&engine.records);
+
+	engine.n_records++;
+	while (next != NULL && next->seq < r->seq)
+		next = TAILQ_NEXT(next, link);
+	if (next != NULL)
+		TAILQ_INSERT_BEFORE(next, r, link);
+	else
+		TAILQ_INSERT_TAIL(&engine.records, r, link);
+}
+
+bool engine_has_room(unsigned i)
+{
+	return !engine.hold && lease_may_send() &&
+	       engine.in_flight[i] < engine.max_in_flight &&
+	       (engine.n_records < RECORDS_MOST || engine.in_flight[i] == 0);
+}
+
+void engine_leave_out(unsigned i, size_t body_len)
+{
+	engine.figures[i].owed--;
+	engine.figures[i].owed_bytes -= body_len;
+	engine.totals.owed--;
 }
 
 void engine_let_go(struct record *r)
@@ -276,6 +329,9 @@ void engine_persisted(struct record *r, unsigned i)
 	lane_moves(r);
 	if (r->unsettled == 0 && r->busy == 0)
 		forget(r);
+	else
+		cold_takes(r);
+	cold_wake(i);
 }
 
 /* One after the other, as if each had come alone; the next one stays sent meanwhile. */
@@ -354,13 +410,18 @@ static void was_durable(struct record *r, unsigned i)
 /* A former process may have sent it. Far behind in a lane it cannot have. */
 static void loaded_in_doubt(struct record *r, unsigned i)
 {
+	if (record_runs(r->kind) && r->members[0].scope->lanes[i].behind > SENT_MOST) {
+		r->turns[i].doubt = false;
+		return;
+	}
 	scope_sent(r, i);
-	r->turns[i].late_look = r->members[0].scope->lanes[i].behind <= SENT_MOST;
+	r->turns[i].late_look = true;
 }
 
 void engine_add(struct record *r)
 {
 	TAILQ_INSERT_TAIL(&engine.records, r, link);
+	engine.n_records++;
 	r->entered = clock_ms();
 	engine.totals.owed++;
 	engine.totals.undecided += record_is_open(r);
@@ -378,17 +439,30 @@ void engine_add(struct record *r)
 	if (blob_total() > BODIES_MOST && health_up_count() == 0)
 		blob_unref(&r->body); /* nobody takes it soon */
 	quarantine_gone(r);
-	engine_kick(r);
+	if (!cold_takes(r))
+		engine_kick(r);
+}
+
+/* Its first turn in the list that is not durable; NULL: none. */
+static const struct record *first_owed(unsigned i)
+{
+	const struct record *r;
+
+	TAILQ_FOREACH (r, &engine.records, link)
+		if (r->turns[i].state != TURN_DURABLE)
+			return r;
+	return NULL;
 }
 
 wal_seq engine_floor(unsigned i)
 {
-	struct record *r;
+	const struct record *r = first_owed(i);
+	int64_t at_wall_ms;
+	wal_seq cold = cold_first(i, &at_wall_ms);
 
-	TAILQ_FOREACH (r, &engine.records, link)
-		if (r->turns[i].state != TURN_DURABLE)
-			return r->seq - 1;
-	return append_last_seq();
+	if (r == NULL && cold == 0)
+		return append_last_seq();
+	return (cold == 0 || (r != NULL && r->seq < cold) ? r->seq : cold) - 1;
 }
 
 struct record *engine_find(wal_seq seq)
@@ -437,6 +511,7 @@ void engine_start(const struct conf *conf)
 	engine.hold = true; /* until everything is loaded */
 	engine.max_in_flight = (unsigned)conf->max_workers;
 	batch_start(conf);
+	cold_start();
 	health_on_change(on_health, NULL);
 }
 
@@ -448,6 +523,7 @@ void engine_clear(void)
 	persist_clear();
 	quarantine_clear();
 	doubt_clear();
+	cold_clear();
 	while ((r = TAILQ_FIRST(&engine.records)) != NULL) {
 		while ((op = TAILQ_FIRST(&r->watchers)) != NULL) {
 			TAILQ_REMOVE(&r->watchers, op, link);
@@ -473,14 +549,21 @@ void engine_stop(void)
 
 static int64_t oldest_owed_by(unsigned i)
 {
-	struct record *r;
+	const struct record *r;
+	int64_t at;
+	wal_seq cold;
 
 	if (engine.figures[i].owed == 0)
 		return 0; /* without walking what the others are owed */
-	TAILQ_FOREACH (r, &engine.records, link)
-		if (r->turns[i].state != TURN_DURABLE)
-			return r->appended_wall_ms;
-	return 0;
+	r = first_owed(i);
+	cold = cold_first(i, &at);
+	return r != NULL && (cold == 0 || r->seq < cold) ? r->appended_wall_ms : at;
+}
+
+/* Of two times, 0 being none. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
 uint64_t engine_owed(void)
@@ -490,8 +573,6 @@ uint64_t engine_owed(void)
 
 void engine_figures(struct wal_figures *out)
 {
-	const struct record *r;
-
 	out->owed = engine.totals.owed;
 	out->undecided = engine.totals.undecided;
 	out->decided = engine.totals.decided;
@@ -500,16 +581,16 @@ void engine_figures(struct wal_figures *out)
 	out->merged = engine.totals.merged;
 	out->reductions = engine.totals.reductions;
 	out->failures = engine.totals.failures;
-	r = TAILQ_FIRST(&engine.records);
-	out->oldest_wall_ms = r != NULL ? r->appended_wall_ms : 0;
 	for (unsigned i = 0; i < health_count(); i++) {
 		out->instances[i] = engine.figures[i];
 		out->instances[i].in_flight = engine.in_flight[i];
 		out->instances[i].quarantined = quarantine_count(i);
 		out->instances[i].oldest_wall_ms = oldest_owed_by(i);
+		out->oldest_wall_ms =
+		        earlier(out->oldest_wall_ms, out->instances[i].oldest_wall_ms);
 		out->instances[i].replaying =
 		        engine.figures[i].owed > 0 && instance_up(health_instance(i));
-		if (engine.figures[i].owed == 0)
-			out->instances[i].last_error[0] = '\0';
+		judge_error(i, out->instances[i].last_error,
+		            sizeof(out->instances[i].last_error));
 	}
 }

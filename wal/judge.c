@@ -36,9 +36,20 @@ static bool must_be_durable_first(const struct record *r)
 	return r->decision != DECISION_ACCEPTED || record_creates(r->kind);
 }
 
+/* Where it has failed and rests, it is another question now what its answer means, and
+ * whether the lane can go on. */
+static void end_rests(struct record *r)
+{
+	for (unsigned j = 0; j < health_count(); j++)
+		if (r->turns[j].state == TURN_QUEUED) /* it is not at the instance */
+			execution_cancel(r, j);
+}
+
+/* Whoever decides it kicks its lanes then. */
 static void decide(struct record *r, unsigned i, enum decision d, int http,
                    struct blob *answer)
 {
+	scope_decided(r);
 	r->decision = d;
 	r->decided_by = (int)i;
 	r->executor = -1;
@@ -47,6 +58,7 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 	engine_totals()->undecided--;
 	engine_totals()->decided++;
 	decision_to_catalogue(r, d == DECISION_ACCEPTED);
+	end_rests(r);
 	quarantine_gone(r);
 	if (!must_be_durable_first(r))
 		engine_tell(r);
@@ -80,9 +92,8 @@ static enum decision refusal_of(const struct record *r)
 {
 	const struct collection *c = r->collection;
 
-	return r->embeddings && !c->dimension_known && c->life != LIFE_GONE
-	               ? DECISION_REJECTED_EVERYWHERE
-	               : DECISION_REJECTED;
+	return r->embeddings && !c->dimension_known ? DECISION_REJECTED_EVERYWHERE
+	                                            : DECISION_REJECTED;
 }
 
 static void rest(struct record *r, unsigned i, const char *why)
@@ -96,6 +107,7 @@ static void rest(struct record *r, unsigned i, const char *why)
 		t->troubled_at = clock_ms();
 	snprintf(counts->last_error, sizeof(counts->last_error), "seq %lld (%s): %s",
 	         (long long)r->seq, record_kind_name(r->kind), why);
+	counts->last_error_seq = r->seq;
 	log_warn("turn", "record %lld (%s) at %s: %s; again in %llu ms",
 	         (long long)r->seq, record_kind_name(r->kind),
 	         instance_name(health_instance(i)), why, (unsigned long long)wait);
@@ -227,7 +239,7 @@ static bool set_aside(struct record *r, unsigned i, enum quarantine_cause cause,
 		return false;
 	if (quarantine_begin(r->collection, i, r->seq, cause, http, why))
 		return true;
-	if (!r->decision_durable)
+	if (!r->decision_durable || record_may_have_created(r, i))
 		return false;
 	engine_done(r, i);
 	return true;
@@ -316,6 +328,27 @@ void judge_executed(struct record *r, unsigned i, const struct execution_result 
 		no_verdict(r, i, result);
 }
 
+/* --- what is wrong now -------------------------------------------------------------- */
+
+static bool still_fails(wal_seq seq, unsigned i)
+{
+	const struct record *r = engine_find(seq);
+
+	return r != NULL && r->turns[i].state < TURN_DONE && !is_parked(r, i);
+}
+
+void judge_error(unsigned i, char *text, size_t room)
+{
+	struct wal_instance_figures *counts = engine_counts(i);
+
+	if (counts->last_error[0] != '\0' && !still_fails(counts->last_error_seq, i))
+		counts->last_error[0] = '\0';
+	if (counts->last_error[0] != '\0')
+		snprintf(text, room, "%s", counts->last_error);
+	else
+		quarantine_error(i, text, room);
+}
+
 /* --- an instance is down ----------------------------------------------------------- */
 
 static void too_many_deaths(struct record *r, unsigned i)
@@ -328,6 +361,8 @@ static void too_many_deaths(struct record *r, unsigned i)
 		set_aside(r, i, QUARANTINE_FAILING, 0, "the instance dies of it");
 		return;
 	}
+	if (!record_is_item(r->kind))
+		return; /* the catalogue has it already */
 	body = blob_create(text, sizeof(text) - 1);
 	give_up(r, i, 500, body, "instances die of it");
 	blob_unref(&body);

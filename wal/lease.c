@@ -176,6 +176,11 @@ bool lease_may_send(void)
 	return lease.epoch > 0 && clock_ms() < lease.granted + SEND_FOR_MS;
 }
 
+bool lease_is_taken(void)
+{
+	return lease.told_waiting;
+}
+
 int64_t lease_epoch(void)
 {
 	return lease.epoch;

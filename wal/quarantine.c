@@ -6,14 +6,17 @@
  *
  *   quarantine_begin    found out: park, say so
  *   on_written          its row is durable: from now on what changes the collection may
- * be passed by in the lanes of its database on_retry, wal_retry try again: the lane
- * moves, and its row goes when nothing of it stands apart any more; or it is parked again
- *   wal_skip            an operator: leave this record out here, and go on
+ *                       be passed by in the lanes of its database
+ *   on_retry, wal_retry try again: the lane moves, and its row goes when nothing of it
+ *                       stands apart any more; or it is parked again
+ *   wal_skip            an operator: leave this record out here. The collection differs
+ *                       from then on, and stays parked until wal_retry says it is mended
  *   quarantine_gone     the collection is deleted: what waits is passed, nothing to heal
  *
  * A row that cannot be written is written when PostgreSQL is back, before any position
  * that relies on it. At a restart the rows park their lanes before anything is executed.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,7 +269,7 @@ bool quarantine_passes(const struct record *r, unsigned i)
 	const struct quarantine *q;
 
 	if (TAILQ_EMPTY(&all) || r->collection == NULL ||
-	    r->kind == RECORD_DELETE_COLLECTION)
+	    r->kind == RECORD_DELETE_COLLECTION || record_may_have_created(r, i))
 		return false;
 	q = find(r->collection, i);
 	return q != NULL && q->state == STATE_LEAVING;
@@ -419,6 +422,20 @@ unsigned quarantine_count(unsigned i)
 	return n;
 }
 
+void quarantine_error(unsigned i, char *text, size_t room)
+{
+	const struct quarantine *q;
+
+	text[0] = '\0';
+	TAILQ_FOREACH (q, &all, link) {
+		if (!is_active(q) || q->instance != i)
+			continue;
+		snprintf(text, room, "seq %lld (in quarantine, %s): %s",
+		         (long long)q->seq, quarantine_cause_name(q->cause), q->error);
+		return;
+	}
+}
+
 unsigned wal_quarantined(void)
 {
 	unsigned n = 0;
@@ -428,51 +445,89 @@ unsigned wal_quarantined(void)
 	return n;
 }
 
-/* `act` says whether it did anything. */
-static enum status at_record(wal_seq seq, bool (*act)(struct quarantine *q))
+static bool stands_at(const struct quarantine *q, wal_seq seq)
 {
-	enum status found = STATUS_NOT_FOUND;
-	struct quarantine *q, *next;
-
-	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
-		next = TAILQ_NEXT(q, link);
-		if (q->state == STATE_PARKED && q->seq == seq && act(q))
-			found = STATUS_OK;
-	}
-	return found;
-}
-
-static bool retry(struct quarantine *q)
-{
-	try_again(q);
-	return true;
+	return q->state == STATE_PARKED && q->seq == seq;
 }
 
 enum status wal_retry(wal_seq seq)
 {
-	return at_record(seq, retry);
+	enum status found = STATUS_NOT_FOUND;
+	struct quarantine *q;
+
+	TAILQ_FOREACH (q, &all, link) {
+		if (!stands_at(q, seq))
+			continue;
+		try_again(q);
+		found = STATUS_OK;
+	}
+	return found;
 }
 
-static bool skip(struct quarantine *q)
-{
-	struct member *head = q->collection->scope->lanes[q->instance].head;
-	bool stands = head != NULL && head->record->seq == q->seq;
+/* --- a record is left out ----------------------------------------------------------- */
 
-	if (stands && record_is_open(head->record))
-		return false; /* what is not decided yet cannot be left out by one */
-	log_warn("quarantine", "collection %s at %s: record %lld is skipped there",
+static bool is_there(const struct quarantine *q, const struct member *head)
+{
+	return q->cause != QUARANTINE_LOST &&
+	       (head == NULL || head->record->kind != RECORD_CREATE_COLLECTION);
+}
+
+/* NULL: it may be left out. */
+static const char *why_not_left_out(const struct quarantine *q)
+{
+	const struct member *head = q->collection->scope->lanes[q->instance].head;
+
+	if (!is_there(q, head))
+		return "The collection is not there, so no record is left out of it. "
+		       "Let the instance have it again, then retry; or copy it into a "
+		       "new one with a client, then delete this one";
+	if (is_about_content(q))
+		return "What differs is in it already, no record waits to be left out. "
+		       "Mend the content, then retry";
+	if (head == NULL || head->record->seq != q->seq)
+		return "Another record comes before it there: retry";
+	if (record_is_open(head->record))
+		return "It is not decided yet: no instance has accepted it";
+	return NULL;
+}
+
+/* The collection lacks the record now, so it is not equal and is not read there, until
+ * somebody says that it is (wal_retry). The row is written first: a position without it
+ * would say that the lane may go on. */
+static void leave_out(struct quarantine *q)
+{
+	struct record *r = q->collection->scope->lanes[q->instance].head->record;
+
+	log_warn("quarantine", "collection %s at %s: record %lld is left out there",
 	         q->collection->public_id.text,
 	         instance_name(health_instance(q->instance)), (long long)q->seq);
-	set_free(q, STATE_TRYING);
-	if (stands)
-		engine_done(head->record, q->instance);
-	else
-		end_if_nothing_is_apart(q);
-	engine_kick_scope(q->collection->scope);
-	return true;
+	timer_stop(&q->retry);
+	q->retry_at = 0;
+	q->cause = QUARANTINE_DIFFERS;
+	q->http = 0;
+	free(q->error);
+	q->error = mem_string("a record was left out here");
+	write_row(q);
+	engine_done(r, q->instance);
 }
 
-enum status wal_skip(wal_seq seq)
+enum status wal_skip(wal_seq seq, const char **why)
 {
-	return at_record(seq, skip);
+	bool left_out = false;
+	struct quarantine *q;
+
+	*why = NULL;
+	TAILQ_FOREACH (q, &all, link) {
+		const char *why_not = stands_at(q, seq) ? why_not_left_out(q) : NULL;
+
+		if (why_not != NULL) {
+			*why = why_not;
+		} else if (stands_at(q, seq)) {
+			leave_out(q);
+			left_out = true;
+		}
+	}
+	if (left_out)
+		return STATUS_OK;
+	return *why != NULL ? STATUS_CONFLICT : STATUS_NOT_FOUND;
 }

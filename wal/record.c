@@ -65,6 +65,11 @@ bool record_is_skipped(const struct record *r)
 	return r->decision == DECISION_REJECTED || r->decision == DECISION_GIVEN_UP;
 }
 
+bool record_may_have_created(const struct record *r, unsigned i)
+{
+	return r->kind == RECORD_CREATE_COLLECTION && r->turns[i].doubt;
+}
+
 struct record *record_create(wal_seq seq, const struct wal_write *write)
 {
 	unsigned n = health_count();

@@ -6,8 +6,11 @@
  * sent any of it (doubt), which re-executing it in its own place forgives.
  *
  *   recover_start   the instances: their numbers, and the floor below which none owes
- *   on_instances    catalogue, positions, and the log above the floor, without bodies
- *   on_loaded       rebuild the lanes; lead
+ *   on_instances    catalogue, positions, and what has gone wrong
+ *   on_loaded       rebuild all of that
+ *   load_page       the log above the floor, without bodies, a page after the other: an
+ *                   instance that was away for long is owed more than should be in memory
+ *   on_page         into the lanes; after the last page, lead
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +25,25 @@ struct recovery {
 	struct op *pending;
 	void (*done)(bool ok);
 	bool ok;
+	wal_seq floor; /* loaded up to here */
+	unsigned n_records;
+	struct store_load load;
+	struct table positions; /* "instance scope" -> int64_t, its own memory */
 	uint64_t started_us;
 };
+
+#define PAGE 5000
+
+static void positions_clear(struct table *seqs)
+{
+	const struct table_entry *entry = NULL;
+	size_t bucket = 0;
+	void *seq;
+
+	while ((seq = table_next(seqs, &bucket, &entry)) != NULL)
+		free(seq);
+	table_clear(seqs);
+}
 
 static void deliver(struct op *op)
 {
@@ -37,6 +57,8 @@ static void release(struct op *op)
 	struct recovery *rec = (struct recovery *)op;
 
 	op_cancel(&rec->pending);
+	positions_clear(&rec->positions);
+	store_load_clear(&rec->load);
 	free(rec);
 }
 
@@ -67,11 +89,7 @@ static bool failed(struct recovery *rec, const char *what, enum status s,
 
 /* --- positions --------------------------------------------------------------------- */
 
-struct positions {
-	struct table seqs; /* "instance scope" -> int64_t, its own memory */
-};
-
-static void positions_load(struct positions *p, const struct pg_results *r, int at)
+static void positions_load(struct table *seqs, const struct pg_results *r, int at)
 {
 	for (int row = 0; row < pg_rows(r, at); row++) {
 		int i = store_instance_index(pg_get_int8(r, at, row, 0));
@@ -79,30 +97,19 @@ static void positions_load(struct positions *p, const struct pg_results *r, int 
 		int64_t *seq = mem_new(int64_t);
 
 		*seq = pg_get_int8(r, at, row, 2);
-		free(table_get(&p->seqs, key));
-		table_put(&p->seqs, key, seq);
+		free(table_get(seqs, key));
+		table_put(seqs, key, seq);
 		free(key);
 	}
 }
 
-static wal_seq position_of(const struct positions *p, unsigned i, int64_t scope)
+static wal_seq position_of(const struct table *seqs, unsigned i, int64_t scope)
 {
 	char *key = mem_format("%u %lld", i, (long long)scope);
-	const int64_t *seq = table_get(&p->seqs, key);
+	const int64_t *seq = table_get(seqs, key);
 
 	free(key);
 	return seq != NULL ? *seq : 0;
-}
-
-static void positions_clear(struct positions *p)
-{
-	const struct table_entry *entry = NULL;
-	size_t bucket = 0;
-	void *seq;
-
-	while ((seq = table_next(&p->seqs, &bucket, &entry)) != NULL)
-		free(seq);
-	table_clear(&p->seqs);
 }
 
 /* --- records ----------------------------------------------------------------------- */
@@ -132,7 +139,7 @@ static const struct pg_statement load_log = {
         " LEFT JOIN chromatid.outcome o ON o.seq = l.seq"
         " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND o.decision IS DISTINCT "
         "FROM 2"
-        " WHERE l.seq > $1 ORDER BY l.seq"};
+        " WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"};
 
 static void *object_at(const struct table *objects, const struct pg_results *r, int at,
                        int row, int column)
@@ -207,7 +214,7 @@ static int64_t primary_scope(const struct record *r)
 
 /* Of what changes a collection the position is that of its database, or, where it stood
  * apart, of the collection: which cannot be past it before it is done. */
-static bool is_durable(const struct record *r, const struct positions *p, unsigned i)
+static bool is_durable(const struct record *r, const struct table *p, unsigned i)
 {
 	bool own =
 	        r->collection != NULL && position_of(p, i, r->collection->id) >= r->seq;
@@ -217,7 +224,7 @@ static bool is_durable(const struct record *r, const struct positions *p, unsign
 }
 
 /* Its turns that are durable already; true if that is all of them. */
-static bool settled(struct record *r, const struct positions *p)
+static bool settled(struct record *r, const struct table *p)
 {
 	bool all = true;
 
@@ -249,25 +256,55 @@ static void create_scopes(const struct store_load *load)
 		scope_of_database(db);
 }
 
-static unsigned load_records(const struct store_load *load, const struct positions *p,
-                             const struct pg_results *r, int at)
+static void load_records(struct recovery *rec, const struct pg_results *r)
 {
-	unsigned n = 0;
+	for (int row = 0; row < pg_rows(r, 1); row++) {
+		struct record *record = load_record(&rec->load, r, 1, row);
 
-	for (int row = 0; row < pg_rows(r, at); row++) {
-		struct record *rec = load_record(load, r, at, row);
-
-		if (settled(rec, p)) {
-			record_free(rec);
+		rec->floor = record->seq;
+		if (settled(record, &rec->positions)) {
+			record_free(record);
 			continue;
 		}
-		engine_add(rec);
-		n++;
+		engine_add(record);
+		rec->n_records++;
 	}
-	return n;
 }
 
 /* --- steps ------------------------------------------------------------------------- */
+
+static void load_page(struct recovery *rec);
+
+static void on_page(void *arg, enum status s, const struct pg_results *r)
+{
+	struct recovery *rec = arg;
+
+	if (failed(rec, "cannot load the log", s, r))
+		return;
+	load_records(rec, r);
+	if (pg_rows(r, 1) > 0) {
+		load_page(rec);
+		return;
+	}
+	quarantine_all_loaded();
+	log_info("recover",
+	         "loaded %u collections; %u records owed by some instance; %llu ms",
+	         catalogue_count(NULL).live, rec->n_records,
+	         (unsigned long long)((clock_us() - rec->started_us) / 1000));
+	end(rec, true);
+}
+
+/* Nothing can come into the log between two pages: we are the leader, and appends are
+ * fenced. */
+static void load_page(struct recovery *rec)
+{
+	struct pg_unit *unit = pg_unit_create();
+
+	persist_add_fence(unit);
+	pg_add(unit, &load_log, 2,
+	       (struct pg_param[]){pg_int8(rec->floor), pg_int8(PAGE)});
+	pg_submit(wal_pg(), unit, on_page, rec, &rec->pending);
+}
 
 static const struct pg_statement clock_now = {"clock_now",
                                               "SELECT seq FROM chromatid.clock"};
@@ -277,39 +314,27 @@ static const struct pg_statement load_positions = {
 static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 {
 	struct recovery *rec = arg;
-	struct store_load load = {{0}, {0}};
-	struct positions positions = {{0}};
-	unsigned n;
 
-	if (failed(rec, "cannot load the log", s, r))
+	if (failed(rec, "cannot load the catalogue", s, r))
 		return;
 	append_loaded(pg_get_int8(r, 1, 0, 0));
-	store_loaded(&load, r, 2);
-	positions_load(&positions, r, 2 + STORE_LOAD_STATEMENTS);
-	create_scopes(&load);
-	quarantine_loaded(&load, r, 4 + STORE_LOAD_STATEMENTS);
-	doubt_loaded(&load, r, 6 + STORE_LOAD_STATEMENTS);
+	store_loaded(&rec->load, r, 2);
+	positions_load(&rec->positions, r, 2 + STORE_LOAD_STATEMENTS);
+	create_scopes(&rec->load);
+	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
+	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
-	n = load_records(&load, &positions, r, 3 + STORE_LOAD_STATEMENTS);
-	quarantine_all_loaded();
-	positions_clear(&positions);
-	store_load_clear(&load);
-	log_info("recover",
-	         "loaded %u collections; %u records owed by some instance; %llu ms",
-	         catalogue_count(NULL).live, n,
-	         (unsigned long long)((clock_us() - rec->started_us) / 1000));
-	end(rec, true);
+	load_page(rec);
 }
 
-static void load_everything(struct recovery *rec, wal_seq floor)
+static void load_everything(struct recovery *rec)
 {
 	struct pg_unit *unit = pg_unit_create();
 
 	persist_add_fence(unit);
 	pg_add(unit, &clock_now, 0, NULL);
-	store_add_load(unit, floor);
+	store_add_load(unit, rec->floor);
 	pg_add(unit, &load_positions, 0, NULL);
-	pg_add(unit, &load_log, 1, (struct pg_param[]){pg_int8(floor)});
 	quarantine_add_load(unit);
 	doubt_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
@@ -324,16 +349,17 @@ static const struct pg_statement register_instance = {
 static void on_instances(void *arg, enum status s, const struct pg_results *r)
 {
 	struct recovery *rec = arg;
-	wal_seq floor = INT64_MAX, mine;
+	wal_seq mine;
 
 	if (failed(rec, "cannot register the instances", s, r))
 		return;
+	rec->floor = INT64_MAX;
 	for (unsigned i = 0; i < health_count(); i++) {
 		store_set_instance_id(i, (int)pg_get_int8(r, (int)i + 1, 0, 0));
 		mine = pg_get_int8(r, (int)i + 1, 0, 1);
-		floor = mine < floor ? mine : floor;
+		rec->floor = mine < rec->floor ? mine : rec->floor;
 	}
-	load_everything(rec, floor);
+	load_everything(rec);
 }
 
 void recover_start(void (*done)(bool ok), struct op **slot)

@@ -157,6 +157,27 @@ static void enter(struct record *r, struct scope *s)
 	}
 }
 
+/* The other lanes have passed its place, and are never led there again. */
+void scope_return(struct record *r, unsigned i)
+{
+	struct scope *s = scope_of_collection(r->collection);
+	struct lane *lane = &s->lanes[i];
+	struct member *m, *next = TAILQ_FIRST(&s->members);
+
+	r->members = mem_new(struct member);
+	m = &r->members[r->n_members++];
+	m->record = r;
+	m->scope = s;
+	while (next != NULL && next->record->seq < r->seq)
+		next = TAILQ_NEXT(next, link);
+	if (next != NULL)
+		TAILQ_INSERT_BEFORE(next, m, link);
+	else
+		TAILQ_INSERT_TAIL(&s->members, m, link);
+	if (lane->head == NULL || lane->head->record->seq > r->seq)
+		lane->head = m;
+}
+
 static bool is_wide(const struct record *r)
 {
 	return r->kind == RECORD_RESET || r->kind == RECORD_DELETE_DATABASE;
@@ -205,6 +226,17 @@ static void enter_wide(struct record *r)
 			enter(r, s);
 }
 
+void scope_decided(const struct record *r)
+{
+	if (record_is_item(r->kind))
+		r->members[0].scope->n_open--;
+}
+
+bool scope_is_obsolete(const struct scope *s, const struct collection *c)
+{
+	return c->life == LIFE_GONE && s->n_open == 0;
+}
+
 void scope_enter(struct record *r)
 {
 	if (is_wide(r))
@@ -213,6 +245,7 @@ void scope_enter(struct record *r)
 	        mem_array(is_wide(r) ? count_scopes() + 2 : 2, sizeof(struct member));
 	if (record_is_item(r->kind)) {
 		enter(r, scope_of_collection(r->collection));
+		r->collection->scope->n_open += record_is_open(r);
 	} else if (r->collection != NULL) {
 		enter(r, scope_of_database(r->collection->db));
 		enter(r, scope_of_collection(r->collection));
@@ -253,6 +286,8 @@ static void leave(struct member *m)
 
 void scope_leave(struct record *r)
 {
+	if (record_is_open(r))
+		scope_decided(r);
 	for (unsigned k = 0; k < r->n_members; k++)
 		leave(&r->members[k]);
 	r->n_members = 0;
@@ -264,8 +299,21 @@ static bool position_allows(const struct record *r, const struct lane *lane)
 	                                lane->undurable < UNDURABLE_MOST);
 }
 
+bool scope_is_behind_cold(const struct record *r, unsigned i)
+{
+	for (unsigned k = 0; k < r->n_members; k++) {
+		wal_seq first = r->members[k].scope->lanes[i].first_cold;
+
+		if (first > 0 && first < r->seq)
+			return true;
+	}
+	return false;
+}
+
 bool scope_may_execute(const struct record *r, unsigned i)
 {
+	if (scope_is_behind_cold(r, i))
+		return false;
 	for (unsigned k = 0; k < r->n_members; k++) {
 		const struct lane *lane = &r->members[k].scope->lanes[i];
 
@@ -333,9 +381,8 @@ bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigne
 	const struct member *head = lanes[j].head;
 
 	*passed = lanes[j].passed;
-	return head != NULL && !lanes[j].parked &&
-	       lanes[j].behind > lanes[i].behind + most &&
-	       head->record->turns[j].failures == 0;
+	return !lanes[j].parked && lanes[j].behind > lanes[i].behind + most &&
+	       (head == NULL || head->record->turns[j].failures == 0);
 }
 
 /* What an instance shows lies between what it has done and what it was sent. A read here

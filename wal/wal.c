@@ -133,6 +133,11 @@ void wal_deposed(const char *why)
 		timer_start(&wal.depose, 0, on_depose, NULL);
 }
 
+bool wal_another_leads(void)
+{
+	return lease_is_taken();
+}
+
 bool wal_leads(void)
 {
 	return wal.leads;

@@ -86,6 +86,7 @@ void wal_stop(void);
 bool wal_leads(void); /* this proxy executes writes, and everything is loaded */
 bool wal_ready(void); /* leads, and PostgreSQL is connected: a write can be appended */
 bool wal_connected(void);
+bool wal_another_leads(void); /* as far as we were told last */
 
 void wal_write(const struct wal_write *write, wal_appended_fn *appended,
                wal_decided_fn *decided, void *arg, struct op **slot);
@@ -115,15 +116,15 @@ uint64_t wal_behind(const struct instance *in, const struct collection *c);
 
 /* A lane in quarantine: what the instance makes of the collection is not what the log
  * says, or it cannot digest the record the lane stands at. It is not read there, and the
- * lane stands still, alone: until a later try succeeds, an operator decides, the
- * collection is deleted, or it is rebuilt. */
+ * lane stands still, alone: until a later try succeeds, an operator says it is well, or
+ * the collection is deleted. */
 enum quarantine_cause {
 	QUARANTINE_NONE = 0,
 	QUARANTINE_REFUSED = 1,  /* refused here, accepted elsewhere */
 	QUARANTINE_ACCEPTED = 2, /* accepted here, refused elsewhere */
 	QUARANTINE_LOST = 3,     /* the collection is not there any more */
 	QUARANTINE_FAILING = 4,  /* no clear answer, again and again */
-	QUARANTINE_DIFFERS = 5,  /* a late look found other content than elsewhere */
+	QUARANTINE_DIFFERS = 5,  /* other content, or a record was left out */
 };
 const char *quarantine_cause_name(enum quarantine_cause cause); /* "refused", ... */
 
@@ -142,10 +143,12 @@ struct wal_quarantine {
 typedef void(wal_quarantine_fn)(void *arg, const struct wal_quarantine *q);
 void wal_each_quarantine(wal_quarantine_fn *fn, void *arg);
 unsigned wal_quarantined(void); /* how many there are */
-/* An operator's word on the lanes that stand at this record: try again, or leave it out
- * there and go on. STATUS_OK: begun; STATUS_NOT_FOUND: none stands there. */
+/* An operator's word on the lanes that stand at this record: try again (or, where content
+ * differs: it is mended); or leave it out there, and the collection differs. STATUS_OK:
+ * begun; STATUS_NOT_FOUND: none stands there; STATUS_CONFLICT: it cannot be left out, and
+ * *why says why and what to do. */
 enum status wal_retry(wal_seq seq);
-enum status wal_skip(wal_seq seq);
+enum status wal_skip(wal_seq seq, const char **why);
 
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */
@@ -153,9 +156,10 @@ struct wal_instance_figures {
 	int64_t oldest_wall_ms; /* 0: none */
 	uint64_t executed, refused, unknown;
 	unsigned in_flight;
-	unsigned quarantined; /* lanes */
-	bool replaying;       /* up and behind */
-	char last_error[200]; /* "" if none */
+	unsigned quarantined;   /* lanes */
+	bool replaying;         /* up and behind */
+	char last_error[200];   /* what is wrong there now; "" if nothing ... */
+	wal_seq last_error_seq; /* ... with which record, unless its lane is parked */
 };
 
 struct wal_figures {

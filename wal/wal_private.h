@@ -26,6 +26,7 @@
 #include "wal/wal.h"
 
 struct execution;
+struct cold;
 
 enum turn_state {
 	TURN_QUEUED,  /* not executed, as far as we know */
@@ -116,6 +117,8 @@ struct lane {
 	wal_seq done;         /* the last record executed (or passed) here */
 	wal_seq sent;         /* the highest one sent here; may be more than done */
 	unsigned most;        /* merged into one call there, by now; 0: as at first */
+	struct cold *cold;    /* records of it that are no objects now: cold.c ... */
+	wal_seq first_cold;   /* ... and the first of them; 0: none */
 	bool parked;          /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not done */
@@ -131,6 +134,7 @@ struct scope {
 	int64_t database;       /* the one it is, or lies in; 0: everything */
 	bool orphan;            /* nobody but its members knows it any more */
 	bool held;              /* new records wait: the lanes are being compared */
+	unsigned n_open;        /* item writes whose clients have no answer yet */
 	LIST_ENTRY(scope) link; /* unless orphan */
 	TAILQ_HEAD(member_list, member) members;
 	struct lane lanes[];
@@ -161,6 +165,8 @@ void record_watch(struct record *r, struct wal_op *op);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
+/* The collection may be there, its id unknown: what deletes it must find it first. */
+bool record_may_have_created(const struct record *r, unsigned i);
 bool record_is_open(const struct record *r);    /* not decided */
 bool record_is_skipped(const struct record *r); /* refused, given up: not sent any more */
 
@@ -168,6 +174,7 @@ bool record_is_skipped(const struct record *r); /* refused, given up: not sent a
  * so many go along with that one: after a crash, those may be in doubt. */
 #define UNDURABLE_MOST 200u
 #define MERGE_MOST 200u
+#define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
 /* Bodies of records that only wait for a lagging instance are let go above this, and
  * read from the log again when their turn comes. */
 #define BODIES_MOST (48u * 1024u * 1024u)
@@ -179,8 +186,16 @@ struct scope *scope_of_database(struct database *db);
 void scope_free(struct scope *s);
 /* Makes the record a member of its scopes, last in each. */
 void scope_enter(struct record *r);
+void scope_decided(const struct record *r);
+/* An item write of a collection that is being deleted, and no answer depends any more on
+ * what is in it: it need not be executed where it was not. */
+bool scope_is_obsolete(const struct scope *s, const struct collection *c);
 void scope_leave(struct record *r);
+/* In its place again, for an instance that still lacks it (cold.c). */
+void scope_return(struct record *r, unsigned i);
 bool scope_may_execute(const struct record *r, unsigned i);
+/* Something before it is kept cold (cold.c). */
+bool scope_is_behind_cold(const struct record *r, unsigned i);
 void scope_sent(struct record *r, unsigned i);
 /* The turn is done: the lanes move on. */
 void scope_done(struct record *r, unsigned i);
@@ -238,6 +253,21 @@ void engine_figures(struct wal_figures *out);
 uint64_t engine_owed(void);
 struct record *engine_find(wal_seq seq);
 
+/* Out of the list of records and of its scopes, or back; it is owed as before. */
+void engine_take_out(struct record *r);
+void engine_put_back(struct record *r);
+bool engine_has_room(unsigned i); /* for the turn of one more lane */
+/* What was owed there need not be executed any more. */
+void engine_leave_out(unsigned i, size_t body_len);
+
+/* --- cold.c: what only an instance that is away lacks --------------------------------
+ */
+void cold_start(void);
+bool cold_takes(struct record *r); /* true: it is kept cold now, and freed */
+void cold_wake(unsigned i);        /* there may be room for work there */
+wal_seq cold_first(unsigned i, int64_t *at_wall_ms); /* the oldest; 0: none */
+void cold_clear(void);
+
 /* --- judge.c: what a verdict means ---------------------------------------------------
  */
 struct execution_result;
@@ -246,10 +276,14 @@ void judge_executed(struct record *r, unsigned i, const struct execution_result 
 void judge_merged(struct record *const *records, size_t n, unsigned i,
                   const struct execution_result *result);
 void judge_down(struct record *r, unsigned i); /* instance i is down now */
+/* What is wrong at it now: a record that fails, or else a parked lane; "" if nothing. */
+void judge_error(unsigned i, char *text, size_t room);
 
-/* --- pace.c, suspect.c: what a new record waits for ----------------------------------
+/* --- pace.c, follow.c, suspect.c: what a record waits for ----------------------------
  */
 bool pace_holds(struct record *r, unsigned i);
+/* Its turn may wait for others to go along. */
+bool follow_holds(const struct record *r, unsigned i);
 /* It was in flight at another instance whose connection broke: is that one dead of it? */
 bool suspect_holds(const struct record *r, unsigned i);
 void suspect_broken(struct record *r, unsigned i);
@@ -263,7 +297,8 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
-unsigned quarantine_count(unsigned i); /* at that instance */
+unsigned quarantine_count(unsigned i);                      /* at that instance */
+void quarantine_error(unsigned i, char *text, size_t room); /* the oldest there; or "" */
 bool quarantine_passes(const struct record *r, unsigned i);
 void quarantine_gone(const struct record *r); /* it deletes: nothing is left to heal */
 void quarantine_resume(void);                 /* PostgreSQL is back */
@@ -327,6 +362,8 @@ struct pg_unit *batch_bodies(const struct batch *b);
 bool batch_take_bodies(struct batch *b, const struct pg_results *results);
 void batch_merge(struct batch *b);
 void batch_clear(struct batch *b);
+/* How many may go in one call of that lane. */
+unsigned batch_most(const struct record *head, unsigned i);
 void batch_worked(const struct record *head, unsigned i, size_t n);
 void batch_failed(const struct record *head, unsigned i, size_t n);
 struct blob *batch_answer(const struct record *r);
@@ -426,6 +463,7 @@ void lease_connected(void); /* the control session is up */
 void lease_release(void (*done)(void *arg), void *arg);
 void lease_lost(void); /* deposed: try to lead again */
 bool lease_may_send(void);
+bool lease_is_taken(void); /* another proxy has it */
 int64_t lease_epoch(void);
 void wal_deposed(const char *why);
 void wal_recovered(void); /* everything is loaded: lead */

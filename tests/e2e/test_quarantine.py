@@ -15,7 +15,11 @@ def in_quarantine(world, cause):
     [entry] = wait_until(lambda: quarantine(world), 20, "a lane is in quarantine")
     assert entry["cause"] == cause, entry
     assert entry["attempts"] >= 1 and entry["since"] and entry["error"]
-    assert world.proxy.status()["wal"]["quarantined"] == 1
+    status, health = world.proxy.status(), world.http.get("/health").json()
+    assert status["wal"]["quarantined"] == 1
+    assert status["status"] == health["status"] == "degraded" and status["ready"]
+    assert health["pending_writes"] >= entry["pending_writes"]
+    assert f"seq {entry['seq']} " in world.proxy.instance(entry["instance"])["last_error"]
     return entry
 
 
@@ -53,6 +57,8 @@ def test_a_lost_collection_is_not_read_and_costs_nothing_else(world, victim):
     c.add(ids=["3"], embeddings=[[3, 1]])
     entry = in_quarantine(world, "lost")
     assert (entry["instance"], entry["collection"]) == (victim, "lost")
+    refused = act(world, entry["seq"], "skip", {"reason": "it does not come back by that"})
+    assert refused.status_code == 409 and "not there" in refused.json()["message"]
     for n in range(10):
         c.upsert(ids=["0"], embeddings=[[n, n]])
         other.add(ids=[f"more{n}"], embeddings=[[n, n]])
@@ -69,6 +75,8 @@ def test_a_lost_collection_is_not_read_and_costs_nothing_else(world, victim):
     world.client().delete_collection("found")
     content = converged(world)[DEFAULT_DATABASE]
     assert set(content) == {"born", "other"} and quarantine(world) == []
+    assert world.http.get("/health").json()["status"] == "healthy"
+    assert world.proxy.instance(victim)["last_error"] is None
 
 
 def diverge(world, name):
@@ -78,6 +86,14 @@ def diverge(world, name):
     world.replica.http.post(f"{path}/add", json={"ids": ["x"], "embeddings": [[1, 2, 3]]}).raise_for_status()
     c.add(ids=["1"], embeddings=[[1, 2]])
     return c, in_quarantine(world, "refused")
+
+
+def leave_out(world, seq):
+    """What lacks a record is not equal, and nobody is told that it is."""
+    assert act(world, seq, "skip", {"reason": "a test"}).json()["success"]
+    assert in_quarantine(world, "differs")["seq"] == seq
+    again = act(world, seq, "skip", {"reason": "a test"})
+    assert again.status_code == 409 and "retry" in again.json()["message"]
 
 
 def test_what_one_refuses_and_the_other_took_is_parked_retried_and_skipped(world):
@@ -93,9 +109,14 @@ def test_what_one_refuses_and_the_other_took_is_parked_retried_and_skipped(world
 
     refused = act(world, entry["seq"], "skip")
     assert refused.status_code == 400 and "reason" in refused.json()["message"]
-    assert act(world, entry["seq"], "skip", {"reason": "a test"}).json()["success"]
+    leave_out(world, entry["seq"])
+    assert act(world, entry["seq"], "retry").json()["success"], "somebody says that it is well"
     further = wait_until(lambda: [q for q in quarantine(world) if q["seq"] > entry["seq"]], 10, "the next one")
-    act(world, further[0]["seq"], "skip", {"reason": "a test"}).raise_for_status()
+    leave_out(world, further[0]["seq"])
+    world.proxy.kill()
+    world.proxy.start()
+    assert in_quarantine(world, "differs")["pending_writes"] == 0
+    assert act(world, further[0]["seq"], "retry").json()["success"]
     wait_until(lambda: quarantine(world) == [], 10, "the lane goes on")
 
 

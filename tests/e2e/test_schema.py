@@ -5,7 +5,7 @@ import json
 from jsonschema import Draft202012Validator
 
 from compare import converged
-from world import ROOT, wait_until
+from world import ROOT, Proxy, wait_until
 
 SCHEMA = json.loads((ROOT / "docs/status.schema.json").read_text())
 PAGES = {"status": "/status", "wal_status": "/wal/status"}
@@ -64,6 +64,21 @@ def test_a_proxy_that_does_not_lead_does_not_pretend_to_know(postgres, make_worl
         status = world.proxy.status()
         assert not status["leader"]
         assert status["wal"]["pending_writes"] is None and status["collections"]["live"] is None
-        assert not any(i["caught_up"] for i in status["instances"])
+        assert [i["caught_up"] for i in status["instances"]] == [None, None]
     finally:
         postgres.start()
+
+
+def test_a_second_proxy_says_that_another_leads(world, tmp_path):
+    second = Proxy(tmp_path, {k: v for k, v in world.proxy.settings.items() if k != "PORT"}, "second")
+    second.start(wait="listening")
+    try:
+        reason = lambda: second.http.get("/ready").json()["reason"]
+        wait_until(lambda: reason() == "another proxy leads", 10, "it has asked for the lease")
+        assert [i["caught_up"] for i in second.status()["instances"]] == [None, None]
+        world.proxy.terminate()
+        wait_until(lambda: second.ready() == 200, 10, "it has taken over")
+        assert reason() == ""
+        second.terminate()
+    finally:
+        second.kill()

@@ -137,9 +137,9 @@ def test_wrong_addresses_leave_it_alive_and_telling(tmp_path):
     proxy = Proxy(tmp_path, {**GOOD, "CHECK_INTERVAL": "200ms"})
     proxy.start(wait="listening")
     try:
-        for _ in range(3):
-            assert proxy.http.get("/ready").status_code == 503
-            assert proxy.http.get("/health").json()["status"] == "starting"
+        wait_until(lambda: proxy.http.get("/health").status_code == 200, 10, "it is alive")
+        assert proxy.http.get("/health").json()["status"] == "unavailable"
+        assert proxy.http.get("/ready").status_code == 503
         wait_until(lambda: proxy.log_contains("primary"), 10, "the log names the instance")
         assert not proxy.log_contains("sesame")
         proxy.terminate()

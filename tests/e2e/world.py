@@ -13,6 +13,7 @@ directory of its own on free ports, and dies with us (setpriv --pdeathsig).
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -329,3 +330,8 @@ class World:
 
     def sql(self, query):
         return self.postgres.query(query, self.database)
+
+    def metric(self, name):
+        """Its value, or the sum over its labels."""
+        lines = self.http.get("/metrics").raise_for_status().text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[{{ ]", line))

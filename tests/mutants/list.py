@@ -199,3 +199,38 @@ mutant(
     "a read goes where everything is that was sent anywhere",
     (WAL, "s->lanes[i].done < s->lanes[j].sent", "false"),
 )
+
+# --- merging -----------------------------------------------------------------------------
+
+mutant(
+    "an_item_twice_in_a_call",
+    "two changes of one item in one call are not two changes after each other",
+    (WAL, "if (kind != RECORD_ADD && !are_new(m, &part))", "if (kind == RECORD_NONE)"),
+)
+mutant(
+    "lists_of_any_length",
+    "two bodies that are wrong must not add up to one that is right",
+    (WAL, "return part->items > 0;", "return part->items < 1000000;"),
+    (WAL, "json_count(part->lists[k]) != part->items", "json_count(part->lists[k]) > 1000000"),
+)
+mutant(
+    "refused_together",
+    "a merged call that is refused says nothing about any one of its records",
+    (WAL, "else if (result->verdict == VERDICT_APPLIED)\n\t\tall_applied(records,",
+     "else if (result->verdict <= VERDICT_REFUSED)\n\t\tall_applied(records,"),
+)
+mutant(
+    "in_doubt_for_the_first_only",
+    "without an answer, each record of a merged call may have its effect",
+    (WAL, "\t\tif (unknown || may_have_begun(result))\n", "\t\tif (r == head && unknown)\n"),
+)
+mutant(
+    "deadly_in_company",
+    "what was under way when an instance died goes alone from then on",
+    (WAL, "\tr->alone = true;\n", ""),
+)
+mutant(
+    "another_kind_in_one_call",
+    "only records of one kind are merged",
+    (WAL, "if (r->kind != head->kind || !is_sociable(r))", "if (!record_runs(r->kind) || !is_sociable(r))"),
+)

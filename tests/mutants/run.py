@@ -34,6 +34,8 @@ TESTS = [
     "calls",
     "verdict",
     "engine",
+    "merge",
+    "batch",
     "fences",
     "quarantine",
     "join",

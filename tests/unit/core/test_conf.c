@@ -426,7 +426,8 @@ static void what_is_in_force_is_shown_without_secrets(void **state)
 	conf_print(&conf, &out);
 	assert_said(&out, "PORT=81 (environment)\n");
 	assert_said(&out, "LISTEN= (default)\n");
-	assert_said(&out, "DATABASE_URL=postgresql://db.test:5432/wal (environment)\n");
+	assert_said(&out,
+	            "DATABASE_URL=postgresql://u:***@db.test:5432/wal (environment)\n");
 	assert_said(&out, "UPSTREAM_TOKEN=*** (environment)\n");
 	assert_said(&out, "CHECK_INTERVAL=1500ms (flag)\n");
 	assert_said(&out, "CHECK_TIMEOUT=1s (default)\n");
@@ -437,6 +438,34 @@ static void what_is_in_force_is_shown_without_secrets(void **state)
 	assert_said(&out, "ACCESS_LOG=on (default)\n");
 	assert_null(strstr(text_string(&out), "hunter"));
 	text_clear(&out);
+}
+
+static void of_the_log_the_user_is_shown(void **state)
+{
+	static const char *const list[][2] = {
+	        {"postgresql://h/db", "postgresql://h/db"},
+	        {"postgresql://u@h/db", "postgresql://u@h/db"},
+	        {"postgresql://u:hunter2@h/db", "postgresql://u:***@h/db"},
+	        {"postgresql://u:@h/db", "postgresql://u:***@h/db"},
+	        {"postgresql://u:hunter2@h:1,g:2/db?password=hunter2",
+	         "postgresql://u:***@h:1,g:2/db"},
+	        {"postgresql://u:hun%40ter2@h/db", "postgresql://u:***@h/db"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		struct text out = {0}, wanted = {0};
+		char *set = mem_format("DATABASE_URL=%s", list[i][0]);
+
+		load_lists(LIST("chromatid"), LIST(set, PAIR));
+		conf_print(&conf, &out);
+		text_addf(&wanted, "DATABASE_URL=%s (environment)\n", list[i][1]);
+		assert_said(&out, text_string(&wanted));
+		text_clear(&out);
+		text_clear(&wanted);
+		free(set);
+		clear(state);
+	}
 }
 
 static void what_is_refused_is_shown_without_secrets(void **state)
@@ -562,6 +591,7 @@ int main(void)
 	        loaded(switches_and_counts_are_read),
 	        loaded(the_distance_between_names_counts_letters),
 	        loaded(what_is_in_force_is_shown_without_secrets),
+	        loaded(of_the_log_the_user_is_shown),
 	        loaded(what_is_refused_is_shown_without_secrets),
 	        loaded(names_that_are_refused_are_shown_with_care),
 	        loaded(what_is_shown_can_be_read_again),

@@ -122,8 +122,7 @@ static void each_delete_hears_how_many_it_has_named(void **state)
 	world_finish();
 }
 
-/* The first may set the dimension even if it is refused. */
-static void nothing_goes_along_until_the_dimension_is_known(void **state)
+static void who_is_refused_may_set_the_dimension_in_company_as_alone(void **state)
 {
 	struct write *bad, *good;
 
@@ -300,6 +299,78 @@ static void after_a_restart_bodies_are_read_for_a_whole_call(void **state)
 	world_finish();
 }
 
+static void while_clients_write_the_other_takes_several_at_once(void **state)
+{
+	unsigned ahead, behind;
+
+	(void)state;
+	begin();
+	model_latency(PRIMARY, 3);
+	ahead = model_calls(PRIMARY);
+	behind = model_calls(REPLICA);
+	for (unsigned k = 0; k < MANY; k++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "i%u", k);
+		writes[k] = add("docs", id);
+		pass_ms(9);
+		assert_true(wal_behind(health_instance(B), named("docs")) <= 15);
+	}
+	assert_int_equal(model_calls(PRIMARY) - ahead, MANY);
+	pass_ms(40);
+	assert_true(model_calls(REPLICA) - behind < MANY / 4);
+	assert_true(wal_current(health_instance(B), named("docs")));
+	world_finish();
+}
+
+static void it_does_not_wait_when_the_one_ahead_is_down(void **state)
+{
+	(void)state;
+	begin();
+	model_latency(PRIMARY, 3);
+	many(add);
+	pass_ms(60);
+	world_down(A);
+	writes[0] = add("docs", "b");
+	pass_ms(80);
+	assert_decided(writes[0], 201);
+	world_up(A);
+	world_finish();
+}
+
+static enum fault first_hangs(void *arg)
+{
+	unsigned *calls = arg;
+
+	return (*calls)++ == 0 ? FAULT_HANG_BEFORE : FAULT_NONE;
+}
+
+/* The call is given up, and handed over behind a later write of its second record's. */
+static void all_of_a_call_that_may_come_late_are_looked_at_later(void **state)
+{
+	static const struct model_closed late = {
+	        .late = 100, .kinds = LATE_ITEMS, .late_least = 9000, .late_most = 9000};
+	unsigned calls = 0;
+
+	(void)state;
+	begin();
+	hold();
+	upsert("docs", "a");
+	upsert("docs", "b");
+	model_closes(PRIMARY, &late);
+	model_faults(PRIMARY, first_hangs, &calls);
+	world_up(A);
+	world_up(B);
+	pass_ms(7000);
+	upsert("docs", "b");
+	pass_ms(9000);
+	assert_int_equal(model_late(PRIMARY), 1);
+	assert_int_equal(wal_quarantined(), 0);
+	pass_ms(70000);
+	assert_int_equal(wal_quarantined(), 1);
+	world_stop();
+}
+
 static void a_collection_deleted_behind_them_takes_them_all(void **state)
 {
 	struct write *w;
@@ -323,7 +394,7 @@ int main(void)
 	        world_story(another_kind_ends_the_call),
 	        world_story(an_item_is_changed_once_in_a_call),
 	        world_story(each_delete_hears_how_many_it_has_named),
-	        world_story(nothing_goes_along_until_the_dimension_is_known),
+	        world_story(who_is_refused_may_set_the_dimension_in_company_as_alone),
 	        world_story(a_refused_one_is_refused_alone),
 	        world_story(the_lane_is_merged_again_after_a_failure),
 	        world_story(a_killer_dies_alone),
@@ -332,6 +403,9 @@ int main(void)
 	        world_story(a_crash_in_the_middle_loses_none),
 	        world_story(one_that_was_away_catches_up_in_few_calls),
 	        world_story(after_a_restart_bodies_are_read_for_a_whole_call),
+	        world_story(while_clients_write_the_other_takes_several_at_once),
+	        world_story(it_does_not_wait_when_the_one_ahead_is_down),
+	        world_story(all_of_a_call_that_may_come_late_are_looked_at_later),
 	        world_story(a_collection_deleted_behind_them_takes_them_all),
 	};
 

@@ -67,6 +67,27 @@ static void one_that_was_under_way_when_an_instance_died_by_chance_is_not_held_l
 	finish();
 }
 
+/* Else the catalogue would say otherwise than the instances, for good. */
+static void what_changes_the_catalogue_is_not_given_up(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	begin(700);
+	for (unsigned i = 0; i < 2; i++)
+		model_dies_of(world_model(i), "ctd-del.");
+	w = drop("docs");
+	pass_ms(20000);
+	assert_in_range(model_deaths(PRIMARY) + model_deaths(REPLICA), 3, 100);
+	assert_false(w->ended);
+	for (unsigned i = 0; i < 2; i++)
+		model_dies_of(world_model(i), NULL);
+	world_settle();
+	assert_decided(w, 200);
+	made("docs");
+	finish();
+}
+
 static void a_wedged_instance_holds_nobody_up(void **state)
 {
 	struct write *w, *other;
@@ -140,6 +161,7 @@ int main(void)
 	        story(with_one_instance_away_for_long_the_other_is_not_killed_twice),
 	        story(a_killer_is_given_up_and_the_other_instance_lives),
 	        story(one_that_was_under_way_when_an_instance_died_by_chance_is_not_held_long),
+	        story(what_changes_the_catalogue_is_not_given_up),
 	        story(a_wedged_instance_holds_nobody_up),
 	        story(what_hangs_in_a_deleted_collection_is_tried_on),
 	};

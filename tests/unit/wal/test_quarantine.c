@@ -137,12 +137,63 @@ static void an_unknown_seq_is_not_found(void **state)
 	world_start();
 	w = diverged();
 	assert_int_equal(wal_retry(w->seq + 1), STATUS_NOT_FOUND);
-	assert_int_equal(wal_skip(w->seq + 1), STATUS_NOT_FOUND);
+	assert_int_equal(wal_skip(w->seq + 1, &(const char *){NULL}), STATUS_NOT_FOUND);
 	wal_retry(w->seq);
 	world_finish();
 }
 
-static void a_skipped_record_is_left_out_there(void **state)
+static const char *error_of(unsigned i)
+{
+	static struct wal_figures f;
+
+	wal_figures(&f);
+	return f.instances[i].last_error;
+}
+
+static void the_error_of_an_instance_is_one_of_now(void **state)
+{
+	struct write *w, *failing;
+	char seq[32];
+
+	(void)state;
+	world_start();
+	made("mail");
+	w = diverged();
+	snprintf(seq, sizeof(seq), "seq %lld ", (long long)w->seq);
+	assert_non_null(strstr(error_of(B), seq));
+	assert_string_equal(error_of(A), "");
+	model_fault(REPLICA, FAULT_500_BEFORE, 2);
+	failing = add("mail", "a");
+	pass_ms(150);
+	assert_null(strstr(error_of(B), seq));
+	pass_ms(1000);
+	assert_decided(failing, 201);
+	assert_non_null(strstr(error_of(B), seq));
+	wal_retry(w->seq);
+	pass_ms(100);
+	assert_string_equal(error_of(B), "");
+	world_finish();
+}
+
+/* --- a record is left out ----------------------------------------------------------- */
+
+static void is_skipped(wal_seq seq)
+{
+	const char *why = NULL;
+
+	assert_int_equal(wal_skip(seq, &why), STATUS_OK);
+	assert_null(why);
+}
+
+static void cannot_be_skipped(wal_seq seq, const char *because)
+{
+	const char *why = NULL;
+
+	assert_int_equal(wal_skip(seq, &why), STATUS_CONFLICT);
+	assert_non_null(strstr(why, because));
+}
+
+static void what_lacks_a_record_differs_until_somebody_says_otherwise(void **state)
 {
 	struct write *w;
 
@@ -151,11 +202,96 @@ static void a_skipped_record_is_left_out_there(void **state)
 	w = diverged();
 	add("docs", "b");
 	pass_ms(20);
-	assert_int_equal(wal_skip(w->seq), STATUS_OK);
+	is_skipped(w->seq);
+	pass_ms(3600000);
+	assert_int_equal(quarantines().n, 1);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_DIFFERS);
+	assert_int_equal(quarantines().last.owed, 1);
+	assert_false(wal_current(health_instance(B), named("docs")));
+	cannot_be_skipped(w->seq, "retry");
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
 	world_settle();
 	assert_int_equal(wal_quarantined(), 0);
 	assert_string_equal(model_items(PRIMARY, "docs"), "a,b");
 	assert_string_equal(model_items(REPLICA, "docs"), "b");
+	world_stop();
+}
+
+static void that_it_differs_survives_a_restart(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	w = diverged();
+	is_skipped(w->seq);
+	pass_ms(50);
+	world_crash();
+	world_boot();
+	world_lead(10000);
+	pass_ms(3600000);
+	assert_int_equal(quarantines().n, 1);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_DIFFERS);
+	assert_int_equal(quarantines().last.owed, 0);
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	pass_ms(50);
+	assert_int_equal(wal_quarantined(), 0);
+	world_stop();
+}
+
+static void nothing_is_left_out_of_a_collection_that_is_lost(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_drop_behind_our_back(REPLICA, "docs");
+	w = add("docs", "a");
+	pass_ms(5000);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_LOST);
+	cannot_be_skipped(w->seq, "not there");
+	assert_false(wal_current(health_instance(B), named("docs")));
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	pass_ms(5000);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_LOST);
+	drop("docs");
+	world_finish();
+}
+
+static void nor_is_its_create(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	world_down(B);
+	w = create("docs");
+	pass_ms(50);
+	assert_decided(w, 200);
+	model_fault(REPLICA, FAULT_500_BEFORE, 100);
+	world_up(B);
+	pass_ms(10000);
+	model_fault(REPLICA, FAULT_NONE, 0);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_FAILING);
+	cannot_be_skipped(w->seq, "not there");
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	world_finish();
+}
+
+static void what_was_accepted_there_alone_is_in_it_already(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_refuse_ids(PRIMARY, true);
+	w = add_embedded("docs", "a", 2, false);
+	pass_ms(100);
+	model_refuse_ids(PRIMARY, false);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_ACCEPTED);
+	cannot_be_skipped(w->seq, "retry");
 	world_stop();
 }
 
@@ -301,6 +437,27 @@ static void one_that_fails_while_others_go_on_is_parked(void **state)
 	world_finish();
 }
 
+static void what_another_decides_is_tried_here_at_once(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	world_down(A);
+	model_drop_behind_our_back(REPLICA, "docs");
+	w = add("docs", "a");
+	pass_ms(60000); /* by now the replica's turn rests for long */
+	assert_false(w->ended);
+	world_up(A);
+	pass_ms(500);
+	assert_decided(w, 201);
+	assert_int_equal(quarantines().n, 1);
+	assert_int_equal(quarantines().last.cause, QUARANTINE_LOST);
+	drop("docs");
+	world_finish();
+}
+
 static void a_refusal_that_one_instance_takes_is_a_divergence(void **state)
 {
 	struct write *w;
@@ -393,6 +550,25 @@ static void what_arrived_late_is_found(void **state)
 	world_stop();
 }
 
+/* Else it would be there for good, and have the name of the next one. */
+static void a_create_that_may_be_there_is_found_before_it_is_deleted(void **state)
+{
+	static const msec until_the_delete[] = {500,
+	                                        5000}; /* before, after it is parked */
+
+	(void)state;
+	for (unsigned k = 0; k < 2; k++) {
+		world_start();
+		model_fault(world_model(A), FAULT_500_AFTER, 6);
+		create("docs");
+		pass_ms(until_the_delete[k]);
+		drop("docs");
+		pass_ms(30000);
+		create("docs");
+		world_finish();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,7 +578,12 @@ int main(void)
 	        world_story(it_is_tried_again_by_itself),
 	        world_story(a_retry_that_fails_parks_it_again),
 	        world_story(an_unknown_seq_is_not_found),
-	        world_story(a_skipped_record_is_left_out_there),
+	        world_story(the_error_of_an_instance_is_one_of_now),
+	        world_story(what_lacks_a_record_differs_until_somebody_says_otherwise),
+	        world_story(that_it_differs_survives_a_restart),
+	        world_story(nothing_is_left_out_of_a_collection_that_is_lost),
+	        world_story(nor_is_its_create),
+	        world_story(what_was_accepted_there_alone_is_in_it_already),
 	        world_story(a_deleted_collection_needs_no_healing),
 	        world_story(nor_does_one_whose_database_is_deleted),
 	        world_story(nor_what_a_reset_takes_away),
@@ -410,10 +591,12 @@ int main(void)
 	        world_story(what_stood_apart_is_not_done_twice_after_a_restart),
 	        world_story(a_row_that_cannot_be_written_is_written_later),
 	        world_story(one_that_fails_while_others_go_on_is_parked),
+	        world_story(what_another_decides_is_tried_here_at_once),
 	        world_story(a_refusal_that_one_instance_takes_is_a_divergence),
 	        world_story(what_was_in_doubt_is_looked_at_later_and_is_well),
 	        world_story(a_doubt_survives_a_restart),
 	        world_story(what_arrived_late_is_found),
+	        world_story(a_create_that_may_be_there_is_found_before_it_is_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -543,8 +543,7 @@ static void everything_agrees_in_the_end(void **state)
 		run(one);
 	else
 		assert_int_equal(
-		        run_in_shares(first,
-		                       first + number_of("CHROMATID_SEEDS", SEEDS)),
+		        run_in_shares(first, first + number_of("CHROMATID_SEEDS", SEEDS)),
 		        0);
 }
 

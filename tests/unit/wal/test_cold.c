@@ -1,0 +1,222 @@
+/* Stories of an instance that is away for long: what it is owed is kept in a few bytes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/world.h"
+
+#define PRIMARY world_model(A)
+#define REPLICA world_model(B)
+
+static struct write *last;
+
+static void begin(void)
+{
+	world_start();
+	world_merges(true);
+	made("docs");
+	made("notes");
+	world_down(B);
+	model_forget_trace(REPLICA);
+}
+
+static void some(struct write *(*write)(const char *name, const char *ids),
+                 const char *name, unsigned n)
+{
+	for (unsigned k = 0; k < n; k++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "i%u", k);
+		last = write(name, id);
+	}
+	pass_ms(5000);
+	assert_true(last->ended && last->http < 300);
+}
+
+static struct wal_figures figures(void)
+{
+	struct wal_figures now;
+
+	wal_figures(&now);
+	return now;
+}
+
+static void assert_cold(wal_seq first, wal_seq end)
+{
+	for (wal_seq seq = first; seq <= end; seq++)
+		assert_null(engine_find(seq));
+}
+
+static void it_is_no_object_but_it_is_owed(void **state)
+{
+	wal_seq first;
+	int64_t then;
+
+	(void)state;
+	begin();
+	first = append_last_seq() + 1;
+	then = clock_wall_ms();
+	some(add, "docs", 300);
+	some(upsert, "docs", 300);
+	assert_cold(first, append_last_seq());
+	assert_int_equal(figures().instances[B].owed, 600);
+	assert_int_equal(wal_owed(), 600);
+	assert_int_equal(wal_behind(health_instance(B), named("docs")), 600);
+	assert_false(wal_current(health_instance(B), named("docs")));
+	assert_int_equal(engine_floor(B), first - 1);
+	assert_in_range(figures().oldest_wall_ms, then, then + 1000);
+	world_up(B);
+	world_settle();
+	assert_int_equal(engine_floor(B), append_last_seq());
+	world_finish();
+}
+
+static void it_comes_back_in_front_of_what_is_newer(void **state)
+{
+	(void)state;
+	begin();
+	some(add, "docs", 2);
+	some(upsert, "docs", 2);
+	world_up(B);
+	take_out("docs", "i0");
+	world_settle();
+	assert_non_null(strstr(model_trace(REPLICA), "add docs i0,i1; upsert docs i0,i1; "
+	                                             "remove docs i0"));
+	world_finish();
+}
+
+/* An odd one stays as it is; the cold ones around it keep their places. */
+static void what_is_not_plain_stands_between(void **state)
+{
+	(void)state;
+	begin();
+	some(add, "docs", 3);
+	take_out_where("docs", "{\"a\":\"x\"}");
+	rename_to("docs", "other");
+	pass_ms(1000);
+	some(add, "other", 5);
+	some(add, "notes", 5);
+	world_up(B);
+	world_finish();
+}
+
+static void clients_go_on_while_it_catches_up(void **state)
+{
+	(void)state;
+	begin();
+	some(add, "docs", 1000);
+	world_up(B);
+	for (unsigned k = 0; k < 200; k++) {
+		last = upsert("docs", "i7");
+		add("notes", "x");
+		pass_ms(3);
+	}
+	world_finish();
+}
+
+static void it_goes_away_again_in_the_middle(void **state)
+{
+	(void)state;
+	begin();
+	model_latency(REPLICA, 20);
+	some(add, "docs", 900);
+	for (unsigned k = 0; k < 5; k++) {
+		world_up(B);
+		pass_ms(30);
+		world_down(B);
+		some(upsert, "docs", 50);
+	}
+	world_up(B);
+	world_finish();
+}
+
+static void the_one_ahead_dies_and_its_clients_wait_for_all_of_it(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	begin();
+	some(add, "docs", 700);
+	world_down(A);
+	w = take_out("docs", "i5,i6");
+	pass_ms(500);
+	assert_false(w->ended);
+	world_up(B);
+	pass_ms(3000);
+	assert_decided(w, 200);
+	world_up(A);
+	world_finish();
+}
+
+static void a_new_process_has_them_cold_too(void **state)
+{
+	wal_seq end;
+
+	(void)state;
+	begin();
+	some(add, "docs", 900);
+	end = append_last_seq();
+	world_crash();
+	world_boot();
+	world_lead(20000);
+	assert_int_equal(figures().instances[B].owed, 900);
+	assert_cold(end - 100, end); /* the first ones may have been sent */
+	world_up(B);
+	world_finish();
+}
+
+static void of_a_collection_that_is_deleted_nothing_is_executed(void **state)
+{
+	(void)state;
+	begin();
+	some(add, "docs", 300);
+	drop("docs");
+	pass_ms(1000);
+	world_up(B);
+	world_settle();
+	assert_null(strstr(model_trace(REPLICA), "add docs"));
+	made("docs");
+	world_finish();
+}
+
+/* But while a client waits for an answer that depends on it, it is. */
+static void what_an_answer_depends_on_is_executed(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	begin();
+	some(add, "docs", 7);
+	world_down(A);
+	w = take_out_where("docs", "{\"a\":\"x\"}");
+	drop("docs");
+	pass_ms(100);
+	world_up(B);
+	pass_ms(3000);
+	assert_decided(w, 200);
+	assert_string_not_equal(w->body, "{\"deleted\":0}");
+	world_up(A);
+	world_finish();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        world_story(it_is_no_object_but_it_is_owed),
+	        world_story(it_comes_back_in_front_of_what_is_newer),
+	        world_story(what_is_not_plain_stands_between),
+	        world_story(clients_go_on_while_it_catches_up),
+	        world_story(it_goes_away_again_in_the_middle),
+	        world_story(the_one_ahead_dies_and_its_clients_wait_for_all_of_it),
+	        world_story(a_new_process_has_them_cold_too),
+	        world_story(of_a_collection_that_is_deleted_nothing_is_executed),
+	        world_story(what_an_answer_depends_on_is_executed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,256 @@
+/* wal/cold.c - what only an instance that is away lacks, kept in a few bytes a record.
+ *
+ * An instance may be down for days, and what it is owed may be millions of records. One
+ * that every other instance has durably executed needs neither its body nor its object:
+ * its place is enough, the rest is in the log.
+ *
+ *   cold_takes   the record is kept cold from now on, in its lane there
+ *   cold_wake    the instance has room for work: the next of a lane become records again,
+ *                as many as go in one call, in front of everything newer
+ *
+ * What is odd in any way (in doubt, failed before, not an item write, not accepted) stays
+ * a record. Of a collection that was deleted since, all that is owed is left out: only
+ * the position of the last is written. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "wal/wal_private.h"
+
+#define LOOKS_MOST 64u /* lanes looked at for one that has its turn */
+
+struct cold_record {
+	wal_seq seq;
+	int64_t at_wall_ms;
+	uint32_t body_len;
+	uint8_t kind;
+	int16_t decided_by;
+};
+
+/* Those of one lane. */
+struct cold {
+	struct collection *collection; /* held */
+	unsigned instance;
+	struct cold_record *records; /* in seq order, from `first` to before `end` */
+	size_t first, end, room;
+	TAILQ_ENTRY(cold) link;
+};
+
+static TAILQ_HEAD(cold_list, cold) lists[CONF_MAX_INSTANCES];
+static bool waking;
+
+static struct lane *lane_of(const struct cold *c)
+{
+	return &scope_of_collection(c->collection)->lanes[c->instance];
+}
+
+void cold_start(void)
+{
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
+		TAILQ_INIT(&lists[i]);
+}
+
+/* --- in ------------------------------------------------------------------------------
+ */
+
+static bool is_owed_far_behind(const struct record *r, unsigned i)
+{
+	const struct turn *t = &r->turns[i];
+
+	if (t->state != TURN_QUEUED || t->doubt || t->late_look || t->failures > 0 ||
+	    t->execution != NULL || t->blocked)
+		return false;
+	return !instance_up(health_instance(i)) ||
+	       r->members[0].scope->lanes[i].behind > SENT_MOST;
+}
+
+static bool may_be_cold(const struct record *r)
+{
+	if (!record_runs(r->kind) || r->decision != DECISION_ACCEPTED ||
+	    !r->decision_durable || r->alone || r->busy > 0 || r->unsettled == 0 ||
+	    !TAILQ_EMPTY(&r->watchers))
+		return false;
+	for (unsigned i = 0; i < health_count(); i++)
+		if (r->turns[i].state != TURN_DURABLE && !is_owed_far_behind(r, i))
+			return false;
+	return true;
+}
+
+static struct cold *cold_of(const struct record *r, unsigned i)
+{
+	struct lane *lane = &r->members[0].scope->lanes[i];
+	struct cold *c = lane->cold;
+
+	if (c != NULL)
+		return c;
+	c = mem_new(struct cold);
+	c->collection = collection_hold(r->collection);
+	c->instance = i;
+	lane->cold = c;
+	TAILQ_INSERT_TAIL(&lists[i], c, link);
+	return c;
+}
+
+static void make_room(struct cold *c)
+{
+	if (c->first > c->room / 2) {
+		memmove(c->records, c->records + c->first,
+		        (c->end - c->first) * sizeof(struct cold_record));
+		c->end -= c->first;
+		c->first = 0;
+	}
+	if (c->end < c->room)
+		return;
+	c->room = c->room + c->room / 2 + 16;
+	c->records = mem_resize(c->records, c->room * sizeof(struct cold_record));
+}
+
+/* Nearly always the newest is the last. */
+static void put(struct cold *c, const struct cold_record *one)
+{
+	size_t at;
+
+	make_room(c);
+	for (at = c->end; at > c->first && c->records[at - 1].seq > one->seq; at--)
+		c->records[at] = c->records[at - 1];
+	c->records[at] = *one;
+	c->end++;
+	lane_of(c)->first_cold = c->records[c->first].seq;
+}
+
+bool cold_takes(struct record *r)
+{
+	const struct cold_record one = {.seq = r->seq,
+	                                .at_wall_ms = r->appended_wall_ms,
+	                                .body_len = (uint32_t)r->body_len,
+	                                .kind = (uint8_t)r->kind,
+	                                .decided_by = (int16_t)r->decided_by};
+
+	if (!may_be_cold(r))
+		return false;
+	for (unsigned i = 0; i < health_count(); i++)
+		if (r->turns[i].state != TURN_DURABLE) {
+			struct cold *c = cold_of(r, i);
+
+			put(c, &one);
+			lane_of(c)->behind++; /* as it leaves its scope */
+			engine_totals()->owed++;
+		}
+	engine_totals()->owed--;
+	engine_take_out(r);
+	return true;
+}
+
+/* --- out -----------------------------------------------------------------------------
+ */
+
+static void cold_free(struct cold *c)
+{
+	struct lane *lane = lane_of(c);
+
+	lane->cold = NULL;
+	lane->first_cold = 0;
+	TAILQ_REMOVE(&lists[c->instance], c, link);
+	free(c->records);
+	collection_release(&c->collection);
+	free(c);
+}
+
+static void leave_out(struct cold *c, size_t n)
+{
+	struct lane *lane = lane_of(c);
+
+	lane->behind -= (unsigned)n;
+	lane->passed += n;
+	while (n-- > 0)
+		engine_leave_out(c->instance, c->records[c->first++].body_len);
+}
+
+static void bring_back(struct cold *c)
+{
+	const struct cold_record *one = &c->records[c->first++];
+	const struct wal_write w = {.kind = (enum record_kind)one->kind,
+	                            .collection = c->collection};
+	struct record *r = record_create(one->seq, &w);
+
+	r->body_len = one->body_len;
+	r->appended_wall_ms = one->at_wall_ms;
+	r->decision = DECISION_ACCEPTED;
+	r->decision_durable = true;
+	r->decided_by = one->decided_by;
+	for (unsigned i = 0; i < health_count(); i++)
+		if (i != c->instance)
+			r->turns[i].state = TURN_DURABLE;
+	r->unsettled = 1;
+	scope_return(r, c->instance);
+	engine_put_back(r);
+}
+
+/* Its first stands before everything that is a record there. */
+static bool has_its_turn(const struct cold *c)
+{
+	const struct lane *lane = lane_of(c);
+
+	return !lane->parked &&
+	       (lane->head == NULL || lane->head->record->seq > lane->first_cold);
+}
+
+static void wake(struct cold *c)
+{
+	struct scope *s = scope_of_collection(c->collection);
+	struct lane *lane = lane_of(c);
+	unsigned most = lane->most > 0 ? lane->most : MERGE_MOST;
+
+	if (scope_is_obsolete(s, c->collection))
+		leave_out(c, c->end - c->first - 1);
+	while (most-- > 0 && c->first < c->end)
+		bring_back(c);
+	if (c->first < c->end)
+		lane->first_cold = c->records[c->first].seq;
+	else
+		cold_free(c);
+	engine_kick_scope(s);
+}
+
+void cold_wake(unsigned i)
+{
+	struct cold *c;
+
+	if (waking || !instance_writable(health_instance(i)))
+		return;
+	waking = true;
+	for (unsigned n = 0; n < LOOKS_MOST && engine_has_room(i); n++) {
+		c = TAILQ_FIRST(&lists[i]);
+		if (c == NULL)
+			break;
+		TAILQ_REMOVE(&lists[i], c, link);
+		TAILQ_INSERT_TAIL(&lists[i], c, link);
+		if (has_its_turn(c))
+			wake(c);
+	}
+	waking = false;
+}
+
+/* --- the whole -----------------------------------------------------------------------
+ */
+
+wal_seq cold_first(unsigned i, int64_t *at_wall_ms)
+{
+	const struct cold_record *first = NULL;
+	const struct cold *c;
+
+	TAILQ_FOREACH (c, &lists[i], link)
+		if (first == NULL || c->records[c->first].seq < first->seq)
+			first = &c->records[c->first];
+	*at_wall_ms = first != NULL ? first->at_wall_ms : 0;
+	return first != NULL ? first->seq : 0;
+}
+
+void cold_clear(void)
+{
+	struct cold *c;
+
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
+		while ((c = TAILQ_FIRST(&lists[i])) != NULL)
+			cold_free(c);
+}
