@@ -25,6 +25,8 @@
 
 /* Above that, what is cold stays cold while something else is under way. */
 #define RECORDS_MOST 20000u
+/* Undecided ones; each takes some hundred bytes. */
+#define UNDECIDED_MOST_A_MB 50u
 /* While something else decides whether it may start. */
 #define LOOK_MS 5u
 #define HALF_RESET_LOOK_MS 500u
@@ -34,6 +36,7 @@ static struct {
 	size_t n_records;
 	bool hold;
 	unsigned max_in_flight;
+	uint64_t undecided_most;
 	unsigned in_flight[CONF_MAX_INSTANCES];
 	TAILQ_HEAD(turn_list, turn)
 	blocked[CONF_MAX_INSTANCES]; /* wait for one in flight to end */
@@ -280,6 +283,11 @@ bool engine_has_room(unsigned i)
 	       (engine.n_records < RECORDS_MOST || engine.in_flight[i] == 0);
 }
 
+bool engine_is_full(void)
+{
+	return engine.totals.undecided >= engine.undecided_most;
+}
+
 void engine_leave_out(unsigned i, size_t body_len)
 {
 	engine.figures[i].owed--;
@@ -510,6 +518,7 @@ void engine_start(const struct conf *conf)
 		TAILQ_INIT(&engine.blocked[i]);
 	engine.hold = true; /* until everything is loaded */
 	engine.max_in_flight = (unsigned)conf->max_workers;
+	engine.undecided_most = (uint64_t)conf->max_memory_mb * UNDECIDED_MOST_A_MB;
 	batch_start(conf);
 	cold_start();
 	health_on_change(on_health, NULL);

@@ -265,7 +265,11 @@ static void write_once(const struct wal_write *write, struct wal_op *w)
 
 	if (earlier != NULL)
 		record_watch(earlier, w);
-	else if (!digested || !append_join(write, &d, w))
+	else if (digested && append_join(write, &d, w))
+		return;
+	else if (engine_is_full())
+		wal_op_end(w, STATUS_BUSY);
+	else
 		append_write(write, digested ? &d : NULL, w);
 }
 

@@ -72,7 +72,8 @@ typedef void(wal_appended_fn)(void *arg, wal_seq seq);
  *   STATUS_CONFLICT         the name is taken, or the key: not logged
  *   STATUS_NOT_FOUND        gone meanwhile: not logged
  *   STATUS_LOG_UNAVAILABLE  not logged, nothing has happened
- *   STATUS_BUSY             too many writes wait for the log: not logged
+ *   STATUS_BUSY             too many writes wait, for the log or for an instance: not
+ *                           logged
  *   STATUS_DEPOSED          another proxy took over: outcome unknown here
  *   STATUS_UNKNOWN          the log was lost while it was appended: not known */
 typedef void(wal_decided_fn)(void *arg, enum status s, const struct wal_outcome *outcome);

@@ -257,6 +257,8 @@ struct record *engine_find(wal_seq seq);
 void engine_take_out(struct record *r);
 void engine_put_back(struct record *r);
 bool engine_has_room(unsigned i); /* for the turn of one more lane */
+/* No instance has answered for so long that what waits would fill the memory. */
+bool engine_is_full(void);
 /* What was owed there need not be executed any more. */
 void engine_leave_out(unsigned i, size_t body_len);
 

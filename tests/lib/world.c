@@ -43,6 +43,7 @@ static const struct conf usual = {
         .default_batch_size = 50,
         .max_batch_size = 200,
         .max_batch_bytes = 1024 * 1024,
+        .max_memory_mb = 20,
         .late_check = 60000,
         .wal_retention = 3600000,
 };

@@ -204,6 +204,28 @@ static void what_an_answer_depends_on_is_executed(void **state)
 	world_finish();
 }
 
+/* With every instance away what clients send has no answer, and cannot be cold. */
+static void without_any_instance_there_is_an_end(void **state)
+{
+	(void)state;
+	begin();
+	world_down(A);
+	for (unsigned k = 0; k < 1000; k++)
+		add("notes", "x");
+	pass_ms(1000);
+	assert_int_equal(wal_owed(), 1000);
+	last = add("notes", "x");
+	pass_ms(1000);
+	assert_ended(last, STATUS_BUSY);
+	world_up(A);
+	pass_ms(5000);
+	last = add("notes", "y");
+	pass_ms(1000);
+	assert_decided(last, 201);
+	world_up(B);
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +238,7 @@ int main(void)
 	        world_story(a_new_process_has_them_cold_too),
 	        world_story(of_a_collection_that_is_deleted_nothing_is_executed),
 	        world_story(what_an_answer_depends_on_is_executed),
+	        world_story(without_any_instance_there_is_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
