@@ -185,6 +185,7 @@ class Reads:
 
     def __init__(self, model, history):
         self.model = model
+        self.writes = model.writes
         self.of = defaultdict(list)  # id of a thing -> reads
         self.things = {}
         self.wrong = []  # (kind, op, text)
@@ -229,8 +230,14 @@ class Reads:
         there = op["status"] == 200
         text = f"the collection answers {op['status']}"
         self.add(self.alive[collection.id], RegisterRead(op, anything if there else nothing, text))
-        if there:
+        if there and not self.may_be_going(op, collection):
             self.add(collection, READS[op["op"]](op))
+
+    def may_be_going(self, op, collection):
+        """A read beside the delete of its collection may find it there, and empty: so on a server
+        alone, too."""
+        delete = self.writes.get(collection.deleted)
+        return not op["answer"] and delete is not None and delete["t0"] < op["t1"]
 
     def take_name(self, op):
         register = self.model.names[op["db"], op["name"]]

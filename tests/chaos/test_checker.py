@@ -258,6 +258,16 @@ def test_a_query_beside_a_delete_may_show_a_bare_id(story):
     assert story.found() == ["wrong"], "it is there"
 
 
+def test_a_read_beside_the_delete_of_its_collection_may_find_nothing(story):
+    read = story.count()
+    read["answer"] = 0
+    assert story.found() == ["stale"]
+    story.drop()
+    assert story.found() == ["stale"]
+    read["t1"] = story.history[-1]["t0"] + 0.1
+    assert story.found() == []
+
+
 def test_going_back_is_stale_even_if_nothing_was_acknowledged(story):
     story.faults.append({"targets": ["proxy"], "t0": 1, "clear": 99})
     old = story.items["a"][0]

@@ -232,5 +232,22 @@ mutant(
 mutant(
     "another_kind_in_one_call",
     "only records of one kind are merged",
-    (WAL, "if (r->kind != head->kind || !is_sociable(r))", "if (!record_runs(r->kind) || !is_sociable(r))"),
+    (WAL, "if (r->kind != head->kind || !is_sociable(r) ||", "if (!record_runs(r->kind) || !is_sociable(r) ||"),
+)
+
+mutant(
+    "past_what_is_cold",
+    "an instance executes a record only when it has everything before it, cold or not",
+    (WAL, "if (first > 0 && first < r->seq)", "if (first > 0 && first < 0)"),
+)
+mutant(
+    "obsolete_whatever_is_asked",
+    "what an answer depends on is executed, though its collection is being deleted",
+    (WAL, "return c->life == LIFE_GONE && s->n_open == 0;", "return c->life == LIFE_GONE;"),
+)
+mutant(
+    "cold_is_below_the_floor",
+    "the log keeps what is kept cold",
+    (WAL, "(cold == 0 || (r != NULL && r->seq < cold) ? r->seq : cold) - 1;",
+     "r != NULL ? r->seq - 1 : append_last_seq();"),
 )

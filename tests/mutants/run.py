@@ -36,6 +36,7 @@ TESTS = [
     "engine",
     "merge",
     "batch",
+    "cold",
     "fences",
     "quarantine",
     "join",
