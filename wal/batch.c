@@ -113,18 +113,17 @@ void batch_gather(struct batch *b)
 	struct record *head = b->records[0];
 	unsigned i = b->instance, most = most_of(lane_of(head, i));
 	size_t bytes = head->body_len, bytes_left = bytes_most();
-	struct member *m = head->members;
+	struct record *r = head;
 
 	if (!record_runs(head->kind) || !is_sociable(head) || !has_a_place(head, i))
 		return;
 	b->records = mem_resize(b->records, most * sizeof(struct record *));
-	while (b->n < most && (m = TAILQ_NEXT(m, link)) != NULL &&
-	       goes_along(head, m->record, i)) {
-		bytes += m->record->body_len;
+	while (b->n < most && (r = scope_next(r, i)) != NULL && goes_along(head, r, i)) {
+		bytes += r->body_len;
 		if (bytes > bytes_left)
 			break;
-		engine_join(m->record, i);
-		b->records[b->n++] = m->record;
+		engine_join(r, i);
+		b->records[b->n++] = r;
 	}
 }
 

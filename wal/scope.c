@@ -80,10 +80,16 @@ static bool waits_in(const struct member *m, unsigned i)
 	return !m->record->turns[i].apart || is_own(m->record, m->scope);
 }
 
+/* Brought back for another instance only: scope_return(). */
+static bool is_of_another(const struct member *m, unsigned i)
+{
+	return m->record->turns[i].state == TURN_DURABLE;
+}
+
 /* The first from here on whose turn in this lane is to come. */
 static struct member *next_waiting(struct member *m, unsigned i)
 {
-	while (m != NULL && !waits_in(m, i))
+	while (m != NULL && (!waits_in(m, i) || is_of_another(m, i)))
 		m = TAILQ_NEXT(m, link);
 	return m;
 }
@@ -157,7 +163,8 @@ static void enter(struct record *r, struct scope *s)
 	}
 }
 
-/* The other lanes have passed its place, and are never led there again. */
+/* The other lanes do not meet it: they have passed its place, or have a record of their
+ * own of it. */
 void scope_return(struct record *r, unsigned i)
 {
 	struct scope *s = scope_of_collection(r->collection);
@@ -291,6 +298,13 @@ void scope_leave(struct record *r)
 	for (unsigned k = 0; k < r->n_members; k++)
 		leave(&r->members[k]);
 	r->n_members = 0;
+}
+
+struct record *scope_next(const struct record *r, unsigned i)
+{
+	struct member *m = next_waiting(TAILQ_NEXT(&r->members[0], link), i);
+
+	return m != NULL ? m->record : NULL;
 }
 
 static bool position_allows(const struct record *r, const struct lane *lane)

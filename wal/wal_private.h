@@ -193,6 +193,8 @@ bool scope_is_obsolete(const struct scope *s, const struct collection *c);
 void scope_leave(struct record *r);
 /* In its place again, for an instance that still lacks it (cold.c). */
 void scope_return(struct record *r, unsigned i);
+/* Behind it in the lane of its position; NULL: it is the last. */
+struct record *scope_next(const struct record *r, unsigned i);
 bool scope_may_execute(const struct record *r, unsigned i);
 /* Something before it is kept cold (cold.c). */
 bool scope_is_behind_cold(const struct record *r, unsigned i);

@@ -13,12 +13,14 @@
 #include "core/json_scan.h"
 #include "core/mem.h"
 
-static char a_name[] = "primary", b_name[] = "replica", a_url[] = "a.test:8000",
-            b_url[] = "b.test:8000", database_url[] = "postgres://test";
+static char a_name[] = "primary", b_name[] = "replica", c_name[] = "third",
+            a_url[] = "a.test:8000", b_url[] = "b.test:8000", c_url[] = "c.test:8000",
+            database_url[] = "postgres://test";
 
 static struct {
 	struct conf conf;
-	struct model *models[2];
+	struct model *models[3];
+	unsigned n;
 	struct write_list writes;
 	int64_t numbers;
 	bool booted, merges;
@@ -29,8 +31,7 @@ static struct {
  */
 
 static const struct conf usual = {
-        .instances = {{a_name, a_url}, {b_name, b_url}},
-        .n_instances = 2,
+        .instances = {{a_name, a_url}, {b_name, b_url}, {c_name, c_url}},
         .database_url = database_url,
         .check_interval = 1000,
         .check_timeout = 1000,
@@ -68,7 +69,7 @@ void world_boot(void)
 	if (world.booted)
 		return;
 	health_start(&world.conf);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < world.n; i++)
 		model_serve(world.models[i], world_upstream(i));
 	wal_start(&world.conf);
 	world.booted = true;
@@ -122,15 +123,22 @@ void world_lead(msec most)
 
 void world_start(void)
 {
+	world_start_with(2);
+}
+
+void world_start_with(unsigned n)
+{
+	assert_in_range(n, 2, 3);
 	const char *level = getenv("CHROMATID_TEST_LOG");
 
 	log_start(level != NULL ? LOG_DEBUG : LOG_ERROR, LOG_FORMAT_LOGFMT, NULL);
 	memset(&world, 0, sizeof(world));
 	world.conf = usual;
+	world.n = world.conf.n_instances = n;
 	TAILQ_INIT(&world.writes);
 	fake_pg_start();
-	world.models[A] = model_create("primary");
-	world.models[B] = model_create("replica");
+	for (unsigned i = 0; i < n; i++)
+		world.models[i] = model_create(world.conf.instances[i].name);
 	world_boot();
 	world_lead(1000);
 }
@@ -152,8 +160,8 @@ void world_stop(void)
 		free(w->body);
 		free(w);
 	}
-	model_destroy(&world.models[A]);
-	model_destroy(&world.models[B]);
+	for (unsigned i = 0; i < world.n; i++)
+		model_destroy(&world.models[i]);
 	fake_pg_stop();
 	log_start(LOG_ERROR, LOG_FORMAT_LOGFMT, NULL);
 	assert_int_equal(timers_running(), 0);
@@ -221,7 +229,7 @@ static void print_state(void)
 	wal_figures(&f);
 	fprintf(stderr, "leads %d, owed %llu, undecided %llu\n", f.leads,
 	        (unsigned long long)f.owed, (unsigned long long)f.undecided);
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < world.n; i++)
 		fprintf(stderr, "  instance %u: %s, owed %llu, %u in flight, %s\n", i,
 		        instance_writable(health_instance(i)) ? "well"
 		        : instance_up(health_instance(i))     ? "up"
@@ -809,7 +817,7 @@ static char *catalogue_lines(void)
 		TAILQ_FOREACH (c, &db->collections, link) {
 			assert_int_equal(c->life, LIFE_LIVE);
 			assert_null(c->next_name);
-			for (unsigned i = 0; i < 2; i++)
+			for (unsigned i = 0; i < world.n; i++)
 				assert_true(model_has_collection(world.models[i],
 				                                 c->local[i].text));
 			lines = mem_resize(lines, (n + 1) * sizeof(char *));
@@ -846,7 +854,7 @@ void world_check(void)
 	wal_figures(&f);
 	assert_int_equal(f.owed, 0);
 	assert_int_equal(f.undecided, 0);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < world.n; i++) {
 		assert_int_equal(f.instances[i].owed, 0);
 		assert_int_equal(f.instances[i].owed_bytes, 0);
 		assert_int_equal(f.instances[i].in_flight, 0);
@@ -854,7 +862,9 @@ void world_check(void)
 	}
 	TAILQ_FOREACH (w, &world.writes, link)
 		check_write(w);
-	same(model_dump(world.models[A]), model_dump(world.models[B]), "instances");
+	for (unsigned i = 1; i < world.n; i++)
+		same(model_dump(world.models[A]), model_dump(world.models[i]),
+		     "instances");
 	same(model_dump(world.models[A]), replayed(), "instance and log");
 	same(catalogue_lines(), fake_pg_catalogue(), "catalogue and its tables");
 }

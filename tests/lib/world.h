@@ -22,6 +22,7 @@
 
 #define A 0u
 #define B 1u
+#define C 2u /* of three */
 
 /* One write as its client sees it. Kept until world_stop(). */
 struct write {
@@ -39,6 +40,7 @@ struct write {
 
 void world_seed(uint64_t seed); /* first of all: what follows repeats with the seed */
 void world_start(void);
+void world_start_with(unsigned n); /* so many instances: 2 or 3 */
 void world_workers(int64_t most); /* MAX_WORKERS from the next boot on; 4 at first */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);

@@ -226,6 +226,43 @@ static void without_any_instance_there_is_an_end(void **state)
 	world_finish();
 }
 
+/* What was brought back for one is no record of the other's. */
+static void two_come_back_at_once(void **state)
+{
+	(void)state;
+	world_start_with(3);
+	world_merges(true);
+	made("docs");
+	world_down(B);
+	world_down(C);
+	some(add, "docs", 900);
+	model_latency(REPLICA, 2000);
+	model_up(REPLICA);
+	pass_ms(1000);
+	model_up(world_model(C));
+	world_finish();
+}
+
+/* And does not wait for the other, which goes away with it. */
+static void one_of_two_goes_away_again(void **state)
+{
+	(void)state;
+	world_start_with(3);
+	world_merges(true);
+	made("docs");
+	world_down(B);
+	world_down(C);
+	some(add, "docs", 300);
+	world_up(B);
+	world_down(B);
+	world_up(C);
+	pass_ms(5000);
+	assert_int_equal(figures().instances[C].owed, 0);
+	assert_true(wal_current(health_instance(C), named("docs")));
+	world_up(B);
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +276,8 @@ int main(void)
 	        world_story(of_a_collection_that_is_deleted_nothing_is_executed),
 	        world_story(what_an_answer_depends_on_is_executed),
 	        world_story(without_any_instance_there_is_an_end),
+	        world_story(two_come_back_at_once),
+	        world_story(one_of_two_goes_away_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
