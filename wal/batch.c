@@ -148,20 +148,24 @@ static bool lacks_body(const struct record *r)
 	return r->body == NULL && r->body_len > 0;
 }
 
-struct pg_unit *batch_bodies(const struct batch *b)
+struct pg_unit *batch_bodies(struct batch *b)
 {
 	struct pg_unit *unit = NULL;
 
 	for (size_t k = 0; k < b->n; k++) {
 		if (!lacks_body(b->records[k]))
 			continue;
-		if (unit == NULL)
+		if (unit == NULL) {
 			unit = pg_unit_create();
+			b->asked = mem_array(b->n, sizeof(bool));
+		}
+		b->asked[k] = true;
 		pg_add(unit, &fetch, 1, (struct pg_param[]){pg_int8(b->records[k]->seq)});
 	}
 	return unit;
 }
 
+/* Another instance may have read some of them meanwhile. */
 bool batch_take_bodies(struct batch *b, const struct pg_results *results)
 {
 	int at = 0;
@@ -170,12 +174,13 @@ bool batch_take_bodies(struct batch *b, const struct pg_results *results)
 		const void *bytes;
 		size_t len;
 
-		if (!lacks_body(b->records[k]))
+		if (!b->asked[k])
 			continue;
 		if (pg_rows(results, at) != 1)
 			return false;
 		bytes = pg_get_bytes(results, at++, 0, 0, &len);
-		b->records[k]->body = blob_create(bytes, len);
+		if (lacks_body(b->records[k]))
+			b->records[k]->body = blob_create(bytes, len);
 	}
 	return true;
 }
@@ -201,6 +206,7 @@ void batch_merge(struct batch *b)
 void batch_clear(struct batch *b)
 {
 	free(b->records);
+	free(b->asked);
 	blob_unref(&b->body);
 	*b = (struct batch){0};
 }

@@ -355,6 +355,7 @@ struct batch {
 	struct record **records; /* the head of the lane first */
 	size_t n;
 	unsigned instance;
+	bool *asked;       /* whose bodies are being read from the log; NULL: nobody's */
 	struct blob *body; /* of all of them; NULL: one goes, with its own */
 };
 void batch_start(const struct conf *conf);
@@ -362,7 +363,7 @@ void batch_begin(struct batch *b, struct record *head, unsigned i);
 void batch_gather(struct batch *b);
 void batch_part(struct batch *b, size_t from); /* these do not go along */
 /* A unit that reads the bodies that are not in memory; NULL: all are. Its results. */
-struct pg_unit *batch_bodies(const struct batch *b);
+struct pg_unit *batch_bodies(struct batch *b);
 bool batch_take_bodies(struct batch *b, const struct pg_results *results);
 void batch_merge(struct batch *b);
 void batch_clear(struct batch *b);

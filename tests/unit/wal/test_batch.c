@@ -299,6 +299,30 @@ static void after_a_restart_bodies_are_read_for_a_whole_call(void **state)
 	world_finish();
 }
 
+/* Of three, two read the same bodies at once, but not equally many. */
+static void each_gets_its_own_body_whoever_reads_it_first(void **state)
+{
+	(void)state;
+	world_start_with(3);
+	made("docs");
+	world_merges(true);
+	world_down(B);
+	world_down(C);
+	many(upsert);
+	pass_ms(3000);
+	all_decided(200);
+	world_crash();
+	world_boot();
+	world_lead(20000);
+	engine_hold(true);
+	world_up(B);
+	world_up(C);
+	pass_ms(3000);
+	named("docs")->scope->lanes[B].most = 7;
+	engine_hold(false);
+	world_finish();
+}
+
 static void while_clients_write_the_other_takes_several_at_once(void **state)
 {
 	unsigned ahead, behind;
@@ -403,6 +427,7 @@ int main(void)
 	        world_story(a_crash_in_the_middle_loses_none),
 	        world_story(one_that_was_away_catches_up_in_few_calls),
 	        world_story(after_a_restart_bodies_are_read_for_a_whole_call),
+	        world_story(each_gets_its_own_body_whoever_reads_it_first),
 	        world_story(while_clients_write_the_other_takes_several_at_once),
 	        world_story(it_does_not_wait_when_the_one_ahead_is_down),
 	        world_story(all_of_a_call_that_may_come_late_are_looked_at_later),
