@@ -7,6 +7,10 @@
  *   cold_takes   the record is kept cold from now on, in its lane there
  *   cold_wake    the instance has room for work: the next of a lane become records again,
  *                as many as go in one call, in front of everything newer
+ *   cold_turn    the lane has moved, or is free again: is it the turn of what is cold?
+ *
+ * A lane that waits for a record of its own, or is parked, is set aside until it moves:
+ * however many there are, they do not stand before those that can go on.
  *
  * What is odd in any way (in doubt, failed before, not an item write, not accepted) stays
  * a record. Of a collection that was deleted since, all that is owed is left out: only
@@ -17,7 +21,7 @@
 #include "core/mem.h"
 #include "wal/wal_private.h"
 
-#define LOOKS_MOST 64u /* lanes looked at for one that has its turn */
+#define WOKEN_MOST 64u /* lanes, one after the other */
 
 struct cold_record {
 	wal_seq seq;
@@ -33,10 +37,13 @@ struct cold {
 	unsigned instance;
 	struct cold_record *records; /* in seq order, from `first` to before `end` */
 	size_t first, end, room;
+	bool aside;
 	TAILQ_ENTRY(cold) link;
 };
 
-static TAILQ_HEAD(cold_list, cold) lists[CONF_MAX_INSTANCES];
+TAILQ_HEAD(cold_list, cold);
+
+static struct cold_list ready[CONF_MAX_INSTANCES], aside[CONF_MAX_INSTANCES];
 static bool waking;
 
 static struct lane *lane_of(const struct cold *c)
@@ -46,8 +53,23 @@ static struct lane *lane_of(const struct cold *c)
 
 void cold_start(void)
 {
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		TAILQ_INIT(&lists[i]);
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++) {
+		TAILQ_INIT(&ready[i]);
+		TAILQ_INIT(&aside[i]);
+	}
+}
+
+static struct cold_list *list_of(const struct cold *c)
+{
+	return c->aside ? &aside[c->instance] : &ready[c->instance];
+}
+
+/* Last of those that are ready, or aside. */
+static void move(struct cold *c, bool to_aside)
+{
+	TAILQ_REMOVE(list_of(c), c, link);
+	c->aside = to_aside;
+	TAILQ_INSERT_TAIL(list_of(c), c, link);
 }
 
 /* --- in ------------------------------------------------------------------------------
@@ -87,7 +109,7 @@ static struct cold *cold_of(const struct record *r, unsigned i)
 	c->collection = collection_hold(r->collection);
 	c->instance = i;
 	lane->cold = c;
-	TAILQ_INSERT_TAIL(&lists[i], c, link);
+	TAILQ_INSERT_TAIL(list_of(c), c, link);
 	return c;
 }
 
@@ -116,6 +138,8 @@ static void put(struct cold *c, const struct cold_record *one)
 	c->records[at] = *one;
 	c->end++;
 	lane_of(c)->first_cold = c->records[c->first].seq;
+	if (c->aside)
+		move(c, false);
 }
 
 bool cold_takes(struct record *r)
@@ -150,7 +174,7 @@ static void cold_free(struct cold *c)
 
 	lane->cold = NULL;
 	lane->first_cold = 0;
-	TAILQ_REMOVE(&lists[c->instance], c, link);
+	TAILQ_REMOVE(list_of(c), c, link);
 	free(c->records);
 	collection_release(&c->collection);
 	free(c);
@@ -219,38 +243,61 @@ void cold_wake(unsigned i)
 	if (waking || !instance_writable(health_instance(i)))
 		return;
 	waking = true;
-	for (unsigned n = 0; n < LOOKS_MOST && engine_has_room(i); n++) {
-		c = TAILQ_FIRST(&lists[i]);
+	for (unsigned n = 0; n < WOKEN_MOST && engine_has_room(i);) {
+		c = TAILQ_FIRST(&ready[i]);
 		if (c == NULL)
 			break;
-		TAILQ_REMOVE(&lists[i], c, link);
-		TAILQ_INSERT_TAIL(&lists[i], c, link);
-		if (has_its_turn(c))
-			wake(c);
+		move(c, !has_its_turn(c));
+		if (c->aside)
+			continue;
+		wake(c);
+		n++;
 	}
 	waking = false;
+}
+
+void cold_turn(struct cold *c)
+{
+	if (!c->aside || !has_its_turn(c))
+		return;
+	move(c, false);
+	cold_wake(c->instance);
 }
 
 /* --- the whole -----------------------------------------------------------------------
  */
 
-wal_seq cold_first(unsigned i, int64_t *at_wall_ms)
+static const struct cold_record *first_of(const struct cold_list *list,
+                                          const struct cold_record *first)
 {
-	const struct cold_record *first = NULL;
 	const struct cold *c;
 
-	TAILQ_FOREACH (c, &lists[i], link)
+	TAILQ_FOREACH (c, list, link)
 		if (first == NULL || c->records[c->first].seq < first->seq)
 			first = &c->records[c->first];
+	return first;
+}
+
+wal_seq cold_first(unsigned i, int64_t *at_wall_ms)
+{
+	const struct cold_record *first = first_of(&aside[i], first_of(&ready[i], NULL));
+
 	*at_wall_ms = first != NULL ? first->at_wall_ms : 0;
 	return first != NULL ? first->seq : 0;
 }
 
-void cold_clear(void)
+static void clear(struct cold_list *list)
 {
 	struct cold *c;
 
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		while ((c = TAILQ_FIRST(&lists[i])) != NULL)
-			cold_free(c);
+	while ((c = TAILQ_FIRST(list)) != NULL)
+		cold_free(c);
+}
+
+void cold_clear(void)
+{
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++) {
+		clear(&ready[i]);
+		clear(&aside[i]);
+	}
 }

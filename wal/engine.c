@@ -193,8 +193,11 @@ static void kick_lane(const struct lane *lane)
 
 void engine_kick_scope(const struct scope *s)
 {
-	for (unsigned i = 0; i < health_count(); i++)
+	for (unsigned i = 0; i < health_count(); i++) {
 		kick_lane(&s->lanes[i]);
+		if (s->lanes[i].cold != NULL)
+			cold_turn(s->lanes[i].cold);
+	}
 }
 
 /* A record that has moved on stays in the list until its last position is durable, and

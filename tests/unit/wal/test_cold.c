@@ -263,6 +263,90 @@ static void one_of_two_goes_away_again(void **state)
 	world_finish();
 }
 
+/* Its lane at the replica is parked, and nothing waits there. */
+static wal_seq differs(const char *name)
+{
+	model_refuse_ids(PRIMARY, true);
+	add_embedded(name, "a", 2, false);
+	pass_ms(100);
+	model_refuse_ids(PRIMARY, false);
+	return append_last_seq();
+}
+
+static void what_is_parked_is_not_woken_until_it_is_free(void **state)
+{
+	wal_seq seq;
+
+	(void)state;
+	world_start();
+	world_merges(true);
+	made("docs");
+	seq = differs("docs");
+	assert_int_equal(wal_quarantined(), 1);
+	world_down(B);
+	some(add, "docs", 3);
+	world_up(B);
+	pass_ms(5000);
+	assert_int_equal(figures().instances[B].owed, 3);
+	assert_int_equal(wal_retry(seq), STATUS_OK);
+	world_settle();
+	assert_string_equal(model_items(REPLICA, "docs"), "a,i0,i1,i2");
+	world_stop();
+}
+
+static void a_delete_frees_what_is_parked(void **state)
+{
+	(void)state;
+	world_start();
+	world_merges(true);
+	made("docs");
+	differs("docs");
+	world_down(B);
+	some(add, "docs", 3);
+	world_up(B);
+	pass_ms(5000);
+	drop("docs");
+	world_settle();
+	made("docs");
+	assert_int_equal(wal_quarantined(), 0);
+	world_stop();
+}
+
+#define PARKED 80
+
+/* They do not stand before others that have their turn. */
+static void parked_lanes_do_not_stand_before_others(void **state)
+{
+	wal_seq seqs[PARKED];
+	char name[16];
+
+	(void)state;
+	world_start();
+	world_merges(true);
+	for (unsigned k = 0; k < PARKED; k++) {
+		snprintf(name, sizeof(name), "docs%u", k);
+		made(name);
+		seqs[k] = differs(name);
+	}
+	assert_int_equal(wal_quarantined(), PARKED);
+	made("notes");
+	world_down(B);
+	for (unsigned k = 0; k < PARKED; k++) {
+		snprintf(name, sizeof(name), "docs%u", k);
+		add(name, "b");
+	}
+	pass_ms(1000);
+	some(add, "notes", 3);
+	world_up(B);
+	pass_ms(5000);
+	assert_true(wal_current(health_instance(B), named("notes")));
+	for (unsigned k = 0; k < PARKED; k++)
+		assert_int_equal(wal_retry(seqs[k]), STATUS_OK);
+	world_settle();
+	assert_string_equal(model_items(REPLICA, "docs7"), "a,b");
+	world_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +362,9 @@ int main(void)
 	        world_story(without_any_instance_there_is_an_end),
 	        world_story(two_come_back_at_once),
 	        world_story(one_of_two_goes_away_again),
+	        world_story(what_is_parked_is_not_woken_until_it_is_free),
+	        world_story(a_delete_frees_what_is_parked),
+	        world_story(parked_lanes_do_not_stand_before_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
