@@ -37,17 +37,25 @@ static int list_of(struct json_slice key)
 	return -1;
 }
 
-/* What is null might as well not be there. */
+/* Which of the keys that may be there it is; -1: another. */
+static int known(struct json_slice key)
+{
+	if (key_is(key, "where"))
+		return MERGE_LISTS;
+	return key_is(key, "where_document") ? MERGE_LISTS + 1 : list_of(key);
+}
+
+/* What is null might as well not be there; but it is there, and not twice. */
 static bool take_member(struct merge_part *part, const struct json_walk *w)
 {
-	int k = list_of(w->key);
+	int k = known(w->key);
 
-	if (k >= 0 && part->lists[k].at != NULL)
+	if (k < 0 || (part->seen & 1u << k) != 0)
 		return false;
+	part->seen |= 1u << k;
 	if (json_kind(w->value) == JSON_NULL_VALUE)
-		return k >= 0 || key_is(w->key, "where") ||
-		       key_is(w->key, "where_document");
-	if (k < 0 || json_kind(w->value) != JSON_LIST)
+		return true;
+	if (k >= MERGE_LISTS || json_kind(w->value) != JSON_LIST)
 		return false;
 	part->lists[k] = w->value;
 	return true;

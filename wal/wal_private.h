@@ -380,6 +380,7 @@ struct blob *batch_answer(const struct record *r);
 struct merge_part {
 	struct json_slice lists[MERGE_LISTS]; /* absent, or null: .at is NULL */
 	unsigned shape;
+	unsigned seen; /* keys, null or not */
 	size_t items;
 };
 struct merge_ids {
