@@ -251,6 +251,7 @@ void cold_wake(unsigned i)
 		if (c->aside)
 			continue;
 		wake(c);
+		engine_woken(i);
 		n++;
 	}
 	waking = false;

@@ -38,6 +38,8 @@ static struct {
 	unsigned max_in_flight;
 	uint64_t undecided_most;
 	unsigned in_flight[CONF_MAX_INSTANCES];
+	unsigned ended[CONF_MAX_INSTANCES]; /* since something cold was woken there */
+	const struct record *first;         /* of those blocked: its turn has come */
 	TAILQ_HEAD(turn_list, turn)
 	blocked[CONF_MAX_INSTANCES]; /* wait for one in flight to end */
 	struct wal_instance_figures figures[CONF_MAX_INSTANCES];
@@ -152,6 +154,13 @@ static bool is_to_wait(struct record *r, unsigned i)
 	return follow_holds(r, i);
 }
 
+/* A lane that goes on without a pause leaves room for those that wait. */
+static bool has_room(const struct record *r, unsigned i)
+{
+	return engine.in_flight[i] < engine.max_in_flight &&
+	       (engine.first == r || TAILQ_EMPTY(&engine.blocked[i]));
+}
+
 static void try_turn(struct record *r, unsigned i)
 {
 	if (rests(&r->turns[i]) || !scope_may_execute(r, i))
@@ -167,10 +176,10 @@ static void try_turn(struct record *r, unsigned i)
 	}
 	if (is_to_wait(r, i))
 		execution_rest(r, i, LOOK_MS);
-	else if (engine.in_flight[i] >= engine.max_in_flight)
-		block(r, i);
-	else
+	else if (has_room(r, i))
 		start(r, i);
+	else
+		block(r, i);
 }
 
 void engine_kick(struct record *r)
@@ -219,7 +228,9 @@ static void unblock(unsigned i)
 	while (engine.in_flight[i] < engine.max_in_flight &&
 	       (t = TAILQ_FIRST(&engine.blocked[i])) != NULL) {
 		unqueue(t, i);
+		engine.first = t->record;
 		engine_kick(t->record);
+		engine.first = NULL;
 	}
 	cold_wake(i);
 }
@@ -279,11 +290,19 @@ void engine_put_back(struct record *r)
 		TAILQ_INSERT_TAIL(&engine.records, r, link);
 }
 
+/* However busy it is there and however much is in memory, once in a while. */
 bool engine_has_room(unsigned i)
 {
-	return !engine.hold && lease_may_send() &&
-	       engine.in_flight[i] < engine.max_in_flight &&
-	       (engine.n_records < RECORDS_MOST || engine.in_flight[i] == 0);
+	if (engine.hold || !lease_may_send())
+		return false;
+	return engine.in_flight[i] == 0 || engine.ended[i] >= engine.max_in_flight ||
+	       (engine.in_flight[i] < engine.max_in_flight &&
+	        engine.n_records < RECORDS_MOST);
+}
+
+void engine_woken(unsigned i)
+{
+	engine.ended[i] = 0;
 }
 
 bool engine_is_full(void)
@@ -386,6 +405,7 @@ void engine_executed(struct record *const *records, size_t n, unsigned i,
                      const struct execution_result *result)
 {
 	engine.in_flight[i]--;
+	engine.ended[i]++;
 	if (n == 1)
 		one_executed(records[0], i, result);
 	else if (result->verdict == VERDICT_APPLIED)

@@ -347,6 +347,79 @@ static void parked_lanes_do_not_stand_before_others(void **state)
 	world_stop();
 }
 
+/* --- beside the busy ---------------------------------------------------------------- */
+
+#define BUSY 4
+#define CLIENTS 3
+
+/* Clients of as many collections as there are workers write, each without a pause, until
+ * that is so. */
+static bool busy_until(bool (*is_so)(void), msec most)
+{
+	static const char *const names[BUSY] = {"docs", "notes", "mail", "news"};
+	struct write *clients[BUSY * CLIENTS] = {0};
+	msec until = clock_ms() + most;
+
+	while (!is_so() && clock_ms() < until) {
+		for (unsigned k = 0; k < BUSY * CLIENTS; k++)
+			if (clients[k] == NULL || clients[k]->ended)
+				clients[k] = upsert(names[k % BUSY], "x");
+		pass_ms(1);
+	}
+	return is_so();
+}
+
+static void begin_busy(void)
+{
+	world_start();
+	world_merges(true);
+	made("docs");
+	made("notes");
+	made("mail");
+	made("news");
+	made("old");
+}
+
+static bool old_is_current(void)
+{
+	return wal_current(health_instance(B), named("old"));
+}
+
+/* What is cold has its turn, however busy the others keep the instance. */
+static void the_busy_leave_room_for_what_is_cold(void **state)
+{
+	(void)state;
+	begin_busy();
+	world_down(B);
+	some(add, "old", 300);
+	model_latency(PRIMARY, 10);
+	model_latency(REPLICA, 60);
+	model_up(REPLICA);
+	assert_true(busy_until(old_is_current, 20000));
+	world_finish();
+}
+
+static bool last_has_ended(void)
+{
+	return last->ended;
+}
+
+static bool never(void)
+{
+	return false;
+}
+
+static void the_busy_leave_room_for_a_client(void **state)
+{
+	(void)state;
+	begin_busy();
+	model_latency(PRIMARY, 60);
+	busy_until(never, 1000);
+	last = add("old", "y");
+	assert_true(busy_until(last_has_ended, 5000));
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +438,8 @@ int main(void)
 	        world_story(what_is_parked_is_not_woken_until_it_is_free),
 	        world_story(a_delete_frees_what_is_parked),
 	        world_story(parked_lanes_do_not_stand_before_others),
+	        world_story(the_busy_leave_room_for_what_is_cold),
+	        world_story(the_busy_leave_room_for_a_client),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
