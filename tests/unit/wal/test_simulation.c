@@ -31,10 +31,11 @@ static const char *const names[] = {"docs", "notes", "mail", "logs"};
 static const char *const databases[] = {"east", "west"};
 
 static struct {
+	unsigned n;       /* instances */
 	unsigned trouble; /* percent of calls that go wrong */
-	unsigned errors_500[2];
-	bool down[2];
-	msec up_at[2], reachable_at, flows_at, boot_at;
+	unsigned errors_500[3];
+	bool down[3];
+	msec up_at[3], reachable_at, flows_at, boot_at;
 	unsigned permille; /* of steps at which something breaks */
 } sim;
 
@@ -182,7 +183,7 @@ static void crash(void)
 
 static void instance_breaks(void)
 {
-	unsigned i = (unsigned)chance_below(2);
+	unsigned i = (unsigned)chance_below(sim.n);
 
 	if (sim.down[i])
 		return;
@@ -238,7 +239,7 @@ static void something_heals(void)
 {
 	msec now = clock_ms();
 
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < sim.n; i++)
 		if (sim.down[i] && now >= sim.up_at[i]) {
 			model_up(world_model(i));
 			sim.down[i] = false;
@@ -284,7 +285,7 @@ static void reads_see_what_was_answered(void)
 		return;
 	while ((db = catalogue_next_database(db)) != NULL)
 		TAILQ_FOREACH (c, &db->collections, link)
-			for (unsigned i = 0; i < 2; i++)
+			for (unsigned i = 0; i < sim.n; i++)
 				if (c->life == LIFE_LIVE && !sim.down[i] &&
 				    wal_current(health_instance(i), c))
 					check_read(c, i);
@@ -302,7 +303,7 @@ static void try_again(void *arg, const struct wal_quarantine *q)
 
 static void peace(void)
 {
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < sim.n; i++) {
 		model_faults(world_model(i), NULL, NULL);
 		sim.up_at[i] = 0;
 	}
@@ -374,10 +375,10 @@ static bool same_lines(const char *a, const char *b)
 	return same;
 }
 
-static void check_collection(const struct collection *c)
+static void check_collection(const struct collection *c, unsigned i)
 {
 	char *a = model_dump_collection(world_model(A), c->local[A].text);
-	char *b = model_dump_collection(world_model(B), c->local[B].text);
+	char *b = model_dump_collection(world_model(i), c->local[i].text);
 	const struct collection *unnoticed = c;
 
 	wal_each_quarantine(is_it_that, &unnoticed);
@@ -395,24 +396,26 @@ static void what_differs_was_noticed(void)
 
 	while ((db = catalogue_next_database(db)) != NULL)
 		TAILQ_FOREACH (c, &db->collections, link)
-			check_collection(c);
+			for (unsigned i = 1; i < sim.n; i++)
+				check_collection(c, i);
 }
 
 static void run(uint64_t seed)
 {
 	world_seed(seed);
 	memset(&sim, 0, sizeof(sim));
+	sim.n = seed % 4 == 3 ? 3 : 2;
 	sim.trouble = (unsigned)chance_below(20);
 	sim.permille = (unsigned)chance_below(60);
-	world_start();
+	world_start_with(sim.n);
 	world_merges(chance_of(50));
 	world_crash();
 	world_workers(1 + (int64_t)chance_below(4));
 	world_boot();
 	world_lead(10000);
-	model_latency(world_model(A), 1 + chance_below(30));
-	model_latency(world_model(B), 1 + chance_below(30));
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < sim.n; i++)
+		model_latency(world_model(i), 1 + chance_below(30));
+	for (unsigned i = 0; i < sim.n; i++) {
 		model_faults(world_model(i), any_fault, &sim.errors_500[i]);
 		draw_how_it_closes(world_model(i));
 	}
