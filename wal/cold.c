@@ -190,7 +190,8 @@ static void leave_out(struct cold *c, size_t n)
 		engine_leave_out(c->instance, c->records[c->first++].body_len);
 }
 
-static void bring_back(struct cold *c)
+/* Behind the one before it, if that has come back too. */
+static struct record *bring_back(struct cold *c, struct record *older)
 {
 	const struct cold_record *one = &c->records[c->first++];
 	const struct wal_write w = {.kind = (enum record_kind)one->kind,
@@ -206,8 +207,9 @@ static void bring_back(struct cold *c)
 		if (i != c->instance)
 			r->turns[i].state = TURN_DURABLE;
 	r->unsettled = 1;
-	scope_return(r, c->instance);
-	engine_put_back(r);
+	scope_return(r, c->instance, older);
+	engine_put_back(r, older);
+	return r;
 }
 
 /* Its first stands before everything that is a record there. */
@@ -224,11 +226,12 @@ static void wake(struct cold *c)
 	struct scope *s = scope_of_collection(c->collection);
 	struct lane *lane = lane_of(c);
 	unsigned most = lane->most > 0 ? lane->most : MERGE_MOST;
+	struct record *last = NULL;
 
 	if (scope_is_obsolete(s, c->collection))
 		leave_out(c, c->end - c->first - 1);
 	while (most-- > 0 && c->first < c->end)
-		bring_back(c);
+		last = bring_back(c, last);
 	if (c->first < c->end)
 		lane->first_cold = c->records[c->first].seq;
 	else

@@ -276,10 +276,11 @@ static void forget(struct record *r)
 	engine_take_out(r);
 }
 
-/* Those that come back are older than nearly all that are here. */
-void engine_put_back(struct record *r)
+/* Those that come back are older than nearly all that are here; `older` is another that
+ * has come back, or NULL. */
+void engine_put_back(struct record *r, struct record *older)
 {
-	struct record *next = TAILQ_FIRST(&engine.records);
+	struct record *next = older != NULL ? older : TAILQ_FIRST(&engine.records);
 
 	engine.n_records++;
 	while (next != NULL && next->seq < r->seq)

@@ -165,11 +165,12 @@ static void enter(struct record *r, struct scope *s)
 
 /* The other lanes do not meet it: they have passed its place, or have a record of their
  * own of it. */
-void scope_return(struct record *r, unsigned i)
+void scope_return(struct record *r, unsigned i, const struct record *older)
 {
 	struct scope *s = scope_of_collection(r->collection);
 	struct lane *lane = &s->lanes[i];
-	struct member *m, *next = TAILQ_FIRST(&s->members);
+	struct member *next = older != NULL ? older->members : TAILQ_FIRST(&s->members);
+	struct member *m;
 
 	r->members = mem_new(struct member);
 	m = &r->members[r->n_members++];

@@ -192,7 +192,7 @@ void scope_decided(const struct record *r);
 bool scope_is_obsolete(const struct scope *s, const struct collection *c);
 void scope_leave(struct record *r);
 /* In its place again, for an instance that still lacks it (cold.c). */
-void scope_return(struct record *r, unsigned i);
+void scope_return(struct record *r, unsigned i, const struct record *older);
 /* Behind it in the lane of its position; NULL: it is the last. */
 struct record *scope_next(const struct record *r, unsigned i);
 bool scope_may_execute(const struct record *r, unsigned i);
@@ -257,7 +257,7 @@ struct record *engine_find(wal_seq seq);
 
 /* Out of the list of records and of its scopes, or back; it is owed as before. */
 void engine_take_out(struct record *r);
-void engine_put_back(struct record *r);
+void engine_put_back(struct record *r, struct record *older);
 bool engine_has_room(unsigned i); /* for the turn of one more lane ... */
 void engine_woken(unsigned i);    /* ... that one has had now */
 /* No instance has answered for so long that what waits would fill the memory. */
