@@ -270,7 +270,7 @@ void engine_leave_out(unsigned i, size_t body_len);
 void cold_start(void);
 bool cold_takes(struct record *r); /* true: it is kept cold now, and freed */
 void cold_wake(unsigned i);        /* there may be room for work there */
-void cold_turn(struct cold *c); /* its lane has moved, or is free */
+void cold_turn(struct cold *c);    /* its lane has moved, or is free */
 wal_seq cold_first(unsigned i, int64_t *at_wall_ms); /* the oldest; 0: none */
 void cold_clear(void);
 
