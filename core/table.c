@@ -17,7 +17,7 @@ struct table_entry {
 
 /* FNV-1a from a secret start: names are chosen by clients, who must not be able to
  * choose collisions. */
-static uint64_t hash_of(const char *key)
+uint64_t table_hash(const char *s, size_t len)
 {
 	static uint64_t seed;
 	uint64_t h;
@@ -25,9 +25,14 @@ static uint64_t hash_of(const char *key)
 	if (seed == 0)
 		seed = random_u64() | 1;
 	h = seed;
-	for (; *key != '\0'; key++)
-		h = (h ^ (unsigned char)*key) * 0x100000001b3u;
+	for (size_t k = 0; k < len; k++)
+		h = (h ^ (unsigned char)s[k]) * 0x100000001b3u;
 	return h ^ h >> 32;
+}
+
+static uint64_t hash_of(const char *key)
+{
+	return table_hash(key, strlen(key));
 }
 
 static struct table_entry **place(const struct table *t, const char *key, uint64_t hash)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct table_entry;
 
@@ -22,5 +23,7 @@ void *table_remove(struct table *t, const char *key);          /* what was there
  */
 void *table_next(const struct table *t, size_t *bucket, const struct table_entry **entry);
 void table_clear(struct table *t); /* forgets all; may come twice */
+/* Another in each process: nobody outside can choose texts that collide. */
+uint64_t table_hash(const char *s, size_t len);
 
 #endif

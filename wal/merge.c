@@ -14,6 +14,7 @@
 
 #include "core/json_scan.h"
 #include "core/mem.h"
+#include "core/table.h"
 #include "wal/wal_private.h"
 
 #define ITEMS_MOST 5000u /* in one call */
@@ -99,11 +100,9 @@ static bool take_apart(struct merge_part *part, const struct blob *body)
 /* Two ids with one hash count as one: then a record goes alone that need not. */
 static uint64_t hash_of(const char *s, size_t len)
 {
-	uint64_t h = UINT64_C(14695981039346656037);
+	uint64_t hash = table_hash(s, len);
 
-	for (size_t k = 0; k < len; k++)
-		h = (h ^ (unsigned char)s[k]) * UINT64_C(1099511628211);
-	return h != 0 ? h : 1;
+	return hash != 0 ? hash : 1; /* 0: a free place */
 }
 
 static bool hash_id(struct json_slice id, uint64_t *hash)
