@@ -46,6 +46,11 @@ static struct {
 	struct engine_totals totals;
 } engine;
 
+const struct record_list *engine_records(void)
+{
+	return &engine.records;
+}
+
 struct engine_totals *engine_totals(void)
 {
 	return &engine.totals;
@@ -475,28 +480,6 @@ void engine_add(struct record *r)
 		engine_kick(r);
 }
 
-/* Its first turn in the list that is not durable; NULL: none. */
-static const struct record *first_owed(unsigned i)
-{
-	const struct record *r;
-
-	TAILQ_FOREACH (r, &engine.records, link)
-		if (r->turns[i].state != TURN_DURABLE)
-			return r;
-	return NULL;
-}
-
-wal_seq engine_floor(unsigned i)
-{
-	const struct record *r = first_owed(i);
-	int64_t at_wall_ms;
-	wal_seq cold = cold_first(i, &at_wall_ms);
-
-	if (r == NULL && cold == 0)
-		return append_last_seq();
-	return (cold == 0 || (r != NULL && r->seq < cold) ? r->seq : cold) - 1;
-}
-
 struct record *engine_find(wal_seq seq)
 {
 	struct record *r;
@@ -514,13 +497,9 @@ void engine_hold(bool hold)
 		engine_kick_all();
 }
 
-unsigned engine_in_flight(void)
+unsigned engine_in_flight(unsigned i)
 {
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < health_count(); i++)
-		n += engine.in_flight[i];
-	return n;
+	return engine.in_flight[i];
 }
 
 static void on_health(struct instance *in, enum health was, void *arg)
@@ -578,52 +557,4 @@ void engine_clear(void)
 void engine_stop(void)
 {
 	engine_clear();
-}
-
-static int64_t oldest_owed_by(unsigned i)
-{
-	const struct record *r;
-	int64_t at;
-	wal_seq cold;
-
-	if (engine.figures[i].owed == 0)
-		return 0; /* without walking what the others are owed */
-	r = first_owed(i);
-	cold = cold_first(i, &at);
-	return r != NULL && (cold == 0 || r->seq < cold) ? r->appended_wall_ms : at;
-}
-
-/* Of two times, 0 being none. */
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return a == 0 || (b != 0 && b < a) ? b : a;
-}
-
-uint64_t engine_owed(void)
-{
-	return engine.totals.owed;
-}
-
-void engine_figures(struct wal_figures *out)
-{
-	out->owed = engine.totals.owed;
-	out->undecided = engine.totals.undecided;
-	out->decided = engine.totals.decided;
-	out->replayed = engine.totals.replayed;
-	out->merged_calls = engine.totals.merged_calls;
-	out->merged = engine.totals.merged;
-	out->reductions = engine.totals.reductions;
-	out->failures = engine.totals.failures;
-	for (unsigned i = 0; i < health_count(); i++) {
-		out->instances[i] = engine.figures[i];
-		out->instances[i].in_flight = engine.in_flight[i];
-		out->instances[i].quarantined = quarantine_count(i);
-		out->instances[i].oldest_wall_ms = oldest_owed_by(i);
-		out->oldest_wall_ms =
-		        earlier(out->oldest_wall_ms, out->instances[i].oldest_wall_ms);
-		out->instances[i].replaying =
-		        engine.figures[i].owed > 0 && instance_up(health_instance(i));
-		judge_error(i, out->instances[i].last_error,
-		            sizeof(out->instances[i].last_error));
-	}
 }

@@ -157,9 +157,11 @@ bool wal_ready(void)
 
 static void on_drain_look(void *arg)
 {
-	bool quiet = engine_in_flight() == 0 && persist_waiting() == 0;
+	bool quiet = persist_waiting() == 0;
 
 	(void)arg;
+	for (unsigned i = 0; i < health_count(); i++)
+		quiet = quiet && engine_in_flight(i) == 0;
 	if (!quiet && clock_ms() < wal.drain_until) {
 		timer_start(&wal.drain, DRAIN_LOOK_MS, on_drain_look, NULL);
 		return;
@@ -347,7 +349,7 @@ uint64_t wal_behind(const struct instance *in, const struct collection *c)
 
 uint64_t wal_owed(void)
 {
-	return engine_owed();
+	return engine_totals()->owed;
 }
 
 void wal_figures(struct wal_figures *out)

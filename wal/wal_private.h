@@ -238,7 +238,8 @@ void engine_kick_all(void);
 /* Our lease has run out: what is under way is cut off, its outcome unknown. */
 void engine_abandon(const char *why);
 void engine_hold(bool hold); /* no new executions */
-unsigned engine_in_flight(void);
+unsigned engine_in_flight(unsigned i);
+const struct record_list *engine_records(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 /* The turn is over: its position is on its way, the lanes move on. */
 void engine_done(struct record *r, unsigned i);
@@ -251,8 +252,6 @@ struct engine_totals {
 };
 struct engine_totals *engine_totals(void);
 struct wal_instance_figures *engine_counts(unsigned i);
-void engine_figures(struct wal_figures *out);
-uint64_t engine_owed(void);
 struct record *engine_find(wal_seq seq);
 
 /* Out of the list of records and of its scopes, or back; it is owed as before. */
@@ -264,6 +263,11 @@ void engine_woken(unsigned i);    /* ... that one has had now */
 bool engine_is_full(void);
 /* What was owed there need not be executed any more. */
 void engine_leave_out(unsigned i, size_t body_len);
+
+/* --- figures.c: what is owed, what was done ------------------------------------------
+ */
+void engine_figures(struct wal_figures *out);
+wal_seq engine_floor(unsigned i); /* everything up to here is durable at the instance */
 
 /* --- cold.c: what only an instance that is away lacks --------------------------------
  */
@@ -478,7 +482,6 @@ void wal_recovered(void); /* everything is loaded: lead */
 void recover_start(void (*done)(bool ok), struct op **slot);
 void upkeep_start(msec keep);
 void upkeep_stop(void);
-wal_seq engine_floor(unsigned i); /* everything up to here is durable at the instance */
 void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
                     struct op **slot);
 
