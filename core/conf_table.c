@@ -14,6 +14,7 @@ static const char *const strategies[] = {"optimized_read_replica", "round_robin"
                                          "primary_only", NULL};
 static const char *const stale_reads[] = {"allow", "refuse", NULL};
 static const char *const both_down[] = {"journal", "reject", NULL};
+static const char *const repairs[] = {"auto", "report", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"auto", "json", "logfmt", NULL};
 
@@ -57,6 +58,10 @@ const struct conf_setting conf_settings[] = {
 	{"BOTH_DOWN", CONF_CHOICE, AT(both_down), "journal",
 	 .what = "writes while no instance is up: journal keeps them for later, reject refuses",
 	 .choices = both_down},
+	{"REPAIR", CONF_CHOICE, AT(repair), "auto",
+	 .what = "a collection that an instance holds wrong, or has lost: auto makes it anew there "
+	         "from another instance, report only says so",
+	 .choices = repairs},
 	{"LATE_CHECK", CONF_DURATION, AT(late_check), "60s",
 	 .what = "after a lost answer: when the ids it touched are compared, and again ten times later",
 	 .least = 100, .most = DAY},

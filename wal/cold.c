@@ -268,6 +268,20 @@ void cold_turn(struct cold *c)
 	cold_wake(c->instance);
 }
 
+/* Its lane is past these: they are not executed. */
+void cold_jump(struct cold *c, wal_seq upto)
+{
+	size_t n = 0;
+
+	while (c->first + n < c->end && c->records[c->first + n].seq <= upto)
+		n++;
+	leave_out(c, n);
+	if (c->first < c->end)
+		lane_of(c)->first_cold = c->records[c->first].seq;
+	else
+		cold_free(c);
+}
+
 /* --- the whole -----------------------------------------------------------------------
  */
 

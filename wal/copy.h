@@ -7,7 +7,8 @@
  *
  * A copy is good up to its `base`: every record of the collection up to there is in it,
  * of the first `items` items in the donor's order, or of all. Order is the donor's. Each
- * of the steps below is asynchronous, one at a time, and its end is told from the loop. */
+ * of the steps below is asynchronous, one at a time, and its end is told from the loop.
+ */
 #ifndef WAL_COPY_H
 #define WAL_COPY_H
 
@@ -18,7 +19,7 @@ struct copy_spec {
 	const char *tenant, *database; /* copied */
 	unsigned donor, target;        /* instances */
 	struct uuid source;            /* its id at the donor */
-	unsigned attempt;              /* names the new collection, together with `collection` */
+	unsigned attempt; /* names the new collection, together with `collection` */
 };
 
 /* What is worth keeping in a row, to go on after a crash. */
@@ -49,7 +50,8 @@ const struct copy_progress *copy_progress(const struct copy *copy);
 /* Makes the new collection, like the donor's; `base` is how far the donor had come before
  * (what is read from it later holds at least that). Leftovers of earlier attempts go. */
 void copy_make(struct copy *copy, wal_seq base, copy_fn *done, void *arg);
-/* Copies all items, page by page, resting in between as long as clients need the donor. */
+/* Copies all items, page by page, resting in between as long as clients need the donor.
+ */
 void copy_items(struct copy *copy, copy_fn *done, void *arg);
 /* Copies again what the records in (base, upto] have touched; the donor has executed them
  * all. Then `base` is `upto`. Without rests. */

@@ -76,7 +76,7 @@ static void release_lanes(void)
 	look.held = NULL;
 	if (s == NULL)
 		return;
-	s->held = false;
+	s->holds--;
 	engine_kick_scope(s);
 }
 
@@ -263,7 +263,7 @@ static bool is_worth_a_try(const struct doubt *d)
 static void hold_lanes(void)
 {
 	look.held = look.doubt->collection->scope;
-	look.held->held = true;
+	look.held->holds++;
 	look.quiet_until = clock_ms() + QUIET_MOST_MS;
 	timer_start(&look.quiet, 0, on_quiet, NULL);
 }
@@ -418,7 +418,7 @@ void doubt_clear(void)
 	struct doubt *d;
 
 	if (look.held != NULL)
-		look.held->held = false; /* nobody is kicked any more */
+		look.held->holds--; /* nobody is kicked any more */
 	look.held = NULL;
 	if (look.doubt != NULL)
 		look_over();

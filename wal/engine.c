@@ -248,15 +248,20 @@ static void lane_moves(struct record *r)
 		engine_kick_scope(r->members[k].scope);
 }
 
-/* Its position is on its way; what stands behind it is kicked by the caller, or when the
- * position is durable. */
-static void pass(struct record *r, unsigned i)
+static void end_turn(struct record *r, unsigned i)
 {
 	execution_cancel(r, i); /* it may rest */
 	unqueue(&r->turns[i], i);
 	r->turns[i].state = TURN_DONE;
 	r->turns[i].doubt = false;
 	scope_done(r, i);
+}
+
+/* Its position is on its way; what stands behind it is kicked by the caller, or when the
+ * position is durable. */
+static void pass(struct record *r, unsigned i)
+{
+	end_turn(r, i);
 	persist_turn(r, i, (int)i == r->decided_by && !r->decision_durable);
 	quarantine_moved(r, i);
 }
@@ -279,6 +284,26 @@ static void forget(struct record *r)
 {
 	engine.totals.owed--;
 	engine_take_out(r);
+}
+
+/* The lane is parked, so nothing of it is under way. */
+void engine_jump(struct collection *c, unsigned i, wal_seq upto)
+{
+	struct lane *lane = &scope_of_collection(c)->lanes[i];
+
+	assert(lane->parked);
+	if (lane->cold != NULL)
+		cold_jump(lane->cold, upto);
+	while (lane->head != NULL && lane->head->record->seq <= upto) {
+		struct record *r = lane->head->record;
+
+		end_turn(r, i);
+		engine_persisted(r, i);
+	}
+	if (lane->done < upto)
+		lane->done = upto;
+	if (lane->sent < upto)
+		lane->sent = upto;
 }
 
 /* Those that come back are older than nearly all that are here; `older` is another that
@@ -533,6 +558,7 @@ void engine_clear(void)
 	struct wal_op *op;
 
 	persist_clear();
+	rebuild_clear();
 	quarantine_clear();
 	doubt_clear();
 	cold_clear();

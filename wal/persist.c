@@ -48,6 +48,13 @@ void persist_add_fence(struct pg_unit *unit)
 	pg_add(unit, &fence, 1, (struct pg_param[]){pg_int8(lease_epoch())});
 }
 
+void persist_add_position(struct pg_unit *unit, unsigned i, int64_t scope, wal_seq seq)
+{
+	pg_add(unit, &position, 4,
+	       (struct pg_param[]){pg_int4(store_instance_id(i)), pg_int8(scope),
+	                           pg_int8(seq), pg_int8(lease_epoch())});
+}
+
 static void add_outcome(struct pg_unit *unit, const struct record *r)
 {
 	bool keep = r->answer != NULL && blob_len(r->answer) <= ANSWER_MOST;
@@ -141,10 +148,8 @@ static void submit(struct persist *p)
 	}
 	if (r->kind == RECORD_CREATE_COLLECTION && !uuid_none(&t->local))
 		store_add_binding(unit, r->collection, p->instance, &t->local);
-	pg_add(unit, &position, 4,
-	       (struct pg_param[]){pg_int4(store_instance_id(p->instance)),
-	                           pg_int8(scope_of_position(r, p->instance)),
-	                           pg_int8(r->seq), pg_int8(lease_epoch())});
+	persist_add_position(unit, p->instance, scope_of_position(r, p->instance),
+	                     r->seq);
 	if (t->late_look)
 		doubt_add(unit, r, p->instance);
 	p->sent = true;

@@ -7,65 +7,33 @@
  *   quarantine_begin    found out: park, say so
  *   on_written          its row is durable: from now on what changes the collection may
  *                       be passed by in the lanes of its database
- *   on_retry, wal_retry try again: the lane moves, and its row goes when nothing of it
+ *   on_retry            try again: the lane moves, and its row goes when nothing of it
  *                       stands apart any more; or it is parked again
- *   wal_skip            an operator: leave this record out here. The collection differs
- *                       from then on, and stays parked until wal_retry says it is mended
+ *   quarantine_heal     rebuild.c makes the collection anew there, from an instance that
+ *                       is well; its row goes when that has been done
  *   quarantine_gone     the collection is deleted: what waits is passed, nothing to heal
  *
  * A row that cannot be written is written when PostgreSQL is back, before any position
  * that relies on it. At a restart the rows park their lanes before anything is executed.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/quarantine_private.h"
 
 #define RETRY_FIRST_MS 60000u
 #define RETRY_LATER_MS 600000u
 #define WRITE_AGAIN_MS 1000u
 
-enum quarantine_state {
-	STATE_PARKED,
-	STATE_TRYING,  /* the lane moves again; has it healed? */
-	STATE_LEAVING, /* the collection is deleted: the lane is only passed */
-	STATE_ENDED,   /* its row is being removed */
-};
-
-struct quarantine {
-	struct collection *collection; /* held */
-	unsigned instance;
-	enum quarantine_state state;
-	wal_seq seq;
-	enum quarantine_cause cause;
-	int http;
-	char *error;
-	unsigned attempts;
-	int64_t since_wall_ms;
-	struct timer retry, again;
-	msec retry_at; /* 0: not by itself */
-	struct op *pending;
-	TAILQ_ENTRY(quarantine) link;
-};
-
-static TAILQ_HEAD(quarantine_list, quarantine) all = TAILQ_HEAD_INITIALIZER(all);
-
-const char *quarantine_cause_name(enum quarantine_cause cause)
-{
-	static const char *const names[] = {"none", "refused", "accepted",
-	                                    "lost", "failing", "differs"};
-
-	return names[cause];
-}
+struct quarantine_list quarantines = TAILQ_HEAD_INITIALIZER(quarantines);
 
 static struct quarantine *find(const struct collection *c, unsigned i)
 {
 	struct quarantine *q;
 
-	TAILQ_FOREACH (q, &all, link)
+	TAILQ_FOREACH (q, &quarantines, link)
 		if (q->collection == c && q->instance == i)
 			return q;
 	return NULL;
@@ -73,7 +41,7 @@ static struct quarantine *find(const struct collection *c, unsigned i)
 
 static void drop(struct quarantine *q)
 {
-	TAILQ_REMOVE(&all, q, link);
+	TAILQ_REMOVE(&quarantines, q, link);
 	timer_stop(&q->retry);
 	timer_stop(&q->again);
 	op_cancel(&q->pending);
@@ -96,7 +64,11 @@ static const struct pg_statement discard = {
         "quarantine_end",
         "DELETE FROM chromatid.quarantine WHERE instance = $1 AND collection = $2"};
 
-static void write_row(void *arg);
+bool quarantine_is_parked(const struct quarantine *q)
+{
+	return q->state == STATE_PARKED || q->state == STATE_HEALING ||
+	       q->state == STATE_SWITCHING;
+}
 
 /* Not before the row is durable: a position behind what stands apart would say that it is
  * done. */
@@ -114,16 +86,22 @@ static void on_written(void *arg, enum status s, const struct pg_results *r)
 	if (s == STATUS_OK && q->state == STATE_ENDED) {
 		drop(q);
 	} else if (s == STATUS_OK) {
-		if (q->state == STATE_PARKED)
+		if (quarantine_is_parked(q))
 			leave_database(q);
 	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0) {
 		wal_deposed("its epoch is over");
 	} else if (s != STATUS_OK) {
-		timer_start(&q->again, WRITE_AGAIN_MS, write_row, q);
+		timer_start(&q->again, WRITE_AGAIN_MS, quarantine_write_row, q);
 	}
 }
 
-static void write_row(void *arg)
+void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i)
+{
+	pg_add(unit, &discard, 2,
+	       (struct pg_param[]){pg_int4(store_instance_id(i)), pg_int8(c->id)});
+}
+
+void quarantine_write_row(void *arg)
 {
 	struct quarantine *q = arg;
 	struct pg_unit *unit = pg_unit_create();
@@ -133,8 +111,7 @@ static void write_row(void *arg)
 	timer_stop(&q->again);
 	persist_add_fence(unit);
 	if (q->state == STATE_ENDED)
-		pg_add(unit, &discard, 2,
-		       (struct pg_param[]){pg_int4(id), pg_int8(q->collection->id)});
+		quarantine_add_end(unit, q->collection, q->instance);
 	else
 		pg_add(unit, &keep, 7,
 		       (struct pg_param[]){pg_int4(id), pg_int8(q->collection->id),
@@ -148,11 +125,11 @@ void quarantine_resume(void)
 {
 	struct quarantine *q, *next;
 
-	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+	for (q = TAILQ_FIRST(&quarantines); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
 		/* One that has ended must not go before the positions it has kept. */
 		if (timer_running(&q->again) && q->state != STATE_ENDED)
-			write_row(q);
+			quarantine_write_row(q);
 	}
 }
 
@@ -174,28 +151,29 @@ static void end_if_nothing_is_apart(struct quarantine *q)
 	         q->collection->public_id.text,
 	         instance_name(health_instance(q->instance)));
 	q->state = STATE_ENDED;
-	write_row(q);
+	quarantine_write_row(q);
 }
 
-static bool is_about_content(const struct quarantine *q)
+bool quarantine_is_about_content(const struct quarantine *q)
 {
 	return q->cause == QUARANTINE_ACCEPTED || q->cause == QUARANTINE_DIFFERS;
 }
 
-static void try_again(struct quarantine *q)
+void quarantine_try_again(struct quarantine *q)
 {
 	log_info("quarantine", "collection %s at %s: trying again from record %lld on",
 	         q->collection->public_id.text,
 	         instance_name(health_instance(q->instance)), (long long)q->seq);
 	set_free(q, STATE_TRYING);
-	if (is_about_content(q)) /* nothing in the lane tells whether it is healed */
+	if (quarantine_is_about_content(
+	            q)) /* nothing in the lane tells whether it is healed */
 		end_if_nothing_is_apart(q);
 	engine_kick_scope(q->collection->scope);
 }
 
 static void on_retry(void *arg)
 {
-	try_again(arg);
+	quarantine_try_again(arg);
 }
 
 /* What differs does not become equal by waiting. */
@@ -203,7 +181,7 @@ static void plan_retry(struct quarantine *q)
 {
 	msec wait = q->attempts <= 1 ? RETRY_FIRST_MS : RETRY_LATER_MS;
 
-	if (is_about_content(q))
+	if (quarantine_is_about_content(q))
 		return;
 	q->retry_at = clock_ms() + wait;
 	timer_start(&q->retry, wait, on_retry, q);
@@ -218,7 +196,7 @@ static struct quarantine *create(struct collection *c, unsigned i)
 	q->collection = collection_hold(c);
 	q->instance = i;
 	q->since_wall_ms = clock_wall_ms();
-	TAILQ_INSERT_TAIL(&all, q, link);
+	TAILQ_INSERT_TAIL(&quarantines, q, link);
 	return q;
 }
 
@@ -250,7 +228,7 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 	          c->public_id.text, instance_name(health_instance(i)), (long long)seq,
 	          error, quarantine_cause_name(cause), http);
 	park(q);
-	write_row(q);
+	quarantine_write_row(q);
 	return true;
 }
 
@@ -268,7 +246,7 @@ bool quarantine_passes(const struct record *r, unsigned i)
 {
 	const struct quarantine *q;
 
-	if (TAILQ_EMPTY(&all) || r->collection == NULL ||
+	if (TAILQ_EMPTY(&quarantines) || r->collection == NULL ||
 	    r->kind == RECORD_DELETE_COLLECTION || record_may_have_created(r, i))
 		return false;
 	q = find(r->collection, i);
@@ -296,20 +274,91 @@ void quarantine_gone(const struct record *r)
 
 	if (!wal_leads())
 		return; /* still loading: quarantine_all_loaded() */
-	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+	for (q = TAILQ_FIRST(&quarantines); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
-		if (q->state == STATE_ENDED || q->state == STATE_LEAVING ||
-		    !deletes(r, q->collection))
-			continue;
-		leave(q);
+		if (q->state != STATE_ENDED && q->state != STATE_LEAVING &&
+		    q->state != STATE_SWITCHING && deletes(r, q->collection))
+			leave(q);
 	}
+}
+
+/* --- healed by another instance ------------------------------------------------------
+ */
+
+/* What merely fails may go through the next time. Nothing is passed before the row is
+ * durable. */
+static bool may_be_healed(const struct quarantine *q)
+{
+	return q->state == STATE_PARKED && q->collection->life == LIFE_LIVE &&
+	       q->collection->scope->lanes[q->instance].apart &&
+	       (q->cause != QUARANTINE_FAILING || q->attempts > 1);
+}
+
+bool quarantine_may_be_healed(const struct collection *c, unsigned i)
+{
+	const struct quarantine *q = find(c, i);
+
+	return q != NULL && may_be_healed(q);
+}
+
+struct collection *quarantine_next_to_heal(unsigned i, const struct collection *after)
+{
+	struct quarantine *q = after != NULL ? find(after, i) : NULL;
+
+	q = q != NULL ? TAILQ_NEXT(q, link) : TAILQ_FIRST(&quarantines);
+	while (q != NULL && (q->instance != i || !may_be_healed(q)))
+		q = TAILQ_NEXT(q, link);
+	return q != NULL ? q->collection : NULL;
+}
+
+void quarantine_heal(const struct collection *c, unsigned i, bool begin)
+{
+	struct quarantine *q = find(c, i);
+	msec now = clock_ms();
+
+	if (q == NULL || q->state == STATE_SWITCHING || !quarantine_is_parked(q))
+		return;
+	if (begin) {
+		q->state = STATE_HEALING;
+		timer_stop(&q->retry);
+	} else if (c->life == LIFE_GONE) {
+		leave(q);
+	} else {
+		q->state = STATE_PARKED;
+		if (q->retry_at != 0)
+			timer_start(&q->retry, q->retry_at > now ? q->retry_at - now : 0,
+			            on_retry, q);
+	}
+}
+
+void quarantine_switch(const struct collection *c, unsigned i)
+{
+	struct quarantine *q = find(c, i);
+
+	if (q != NULL && quarantine_is_parked(q))
+		q->state = STATE_SWITCHING;
+}
+
+void quarantine_healed(struct collection *c, unsigned i)
+{
+	struct quarantine *q = find(c, i);
+
+	if (q == NULL)
+		return;
+	set_free(q, STATE_TRYING);
+	if (scope_has_apart(c->scope, i))
+		quarantine_write_row(
+		        q); /* it has come meanwhile, and relies on the row */
+	else
+		drop(q);
+	engine_kick_scope(c->scope);
 }
 
 void quarantine_clear(void)
 {
 	struct quarantine *q;
 
-	while ((q = TAILQ_FIRST(&all)) != NULL)
+	while ((q = TAILQ_FIRST(&quarantines)) != NULL)
 		drop(q);
 }
 
@@ -359,9 +408,9 @@ void quarantine_all_loaded(void)
 {
 	struct quarantine *q, *next;
 
-	for (q = TAILQ_FIRST(&all); q != NULL; q = next) {
+	for (q = TAILQ_FIRST(&quarantines); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
-		if (q->collection->life != LIFE_GONE)
+		if (q->collection->life != LIFE_GONE || q->state == STATE_SWITCHING)
 			continue;
 		leave(q);
 		if (q->state == STATE_LEAVING)
@@ -377,157 +426,4 @@ bool quarantine_covers(const struct record *r, unsigned i)
 		return false;
 	q = find(r->collection, i);
 	return q != NULL && r->seq >= q->seq;
-}
-
-/* --- operators --------------------------------------------------------------------- */
-
-static bool is_active(const struct quarantine *q)
-{
-	return q->state == STATE_PARKED || q->state == STATE_TRYING;
-}
-
-void wal_each_quarantine(wal_quarantine_fn *fn, void *arg)
-{
-	int64_t wall = clock_wall_ms();
-	msec now = clock_ms();
-	const struct quarantine *q;
-
-	TAILQ_FOREACH (q, &all, link) {
-		struct wal_quarantine each = {
-		        .in = health_instance(q->instance),
-		        .collection = q->collection,
-		        .seq = q->seq,
-		        .cause = q->cause,
-		        .http = q->http,
-		        .error = q->error,
-		        .attempts = q->attempts,
-		        .owed = q->collection->scope->lanes[q->instance].behind,
-		        .since_wall_ms = q->since_wall_ms,
-		};
-
-		if (q->retry_at > now)
-			each.retry_wall_ms = wall + (int64_t)(q->retry_at - now);
-		if (is_active(q))
-			fn(arg, &each);
-	}
-}
-
-unsigned quarantine_count(unsigned i)
-{
-	const struct quarantine *q;
-	unsigned n = 0;
-
-	TAILQ_FOREACH (q, &all, link)
-		n += is_active(q) && q->instance == i;
-	return n;
-}
-
-void quarantine_error(unsigned i, char *text, size_t room)
-{
-	const struct quarantine *q;
-
-	text[0] = '\0';
-	TAILQ_FOREACH (q, &all, link) {
-		if (!is_active(q) || q->instance != i)
-			continue;
-		snprintf(text, room, "seq %lld (in quarantine, %s): %s",
-		         (long long)q->seq, quarantine_cause_name(q->cause), q->error);
-		return;
-	}
-}
-
-unsigned wal_quarantined(void)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < health_count(); i++)
-		n += quarantine_count(i);
-	return n;
-}
-
-static bool stands_at(const struct quarantine *q, wal_seq seq)
-{
-	return q->state == STATE_PARKED && q->seq == seq;
-}
-
-enum status wal_retry(wal_seq seq)
-{
-	enum status found = STATUS_NOT_FOUND;
-	struct quarantine *q;
-
-	TAILQ_FOREACH (q, &all, link) {
-		if (!stands_at(q, seq))
-			continue;
-		try_again(q);
-		found = STATUS_OK;
-	}
-	return found;
-}
-
-/* --- a record is left out ----------------------------------------------------------- */
-
-static bool is_there(const struct quarantine *q, const struct member *head)
-{
-	return q->cause != QUARANTINE_LOST &&
-	       (head == NULL || head->record->kind != RECORD_CREATE_COLLECTION);
-}
-
-/* NULL: it may be left out. */
-static const char *why_not_left_out(const struct quarantine *q)
-{
-	const struct member *head = q->collection->scope->lanes[q->instance].head;
-
-	if (!is_there(q, head))
-		return "The collection is not there, so no record is left out of it. "
-		       "Let the instance have it again, then retry; or copy it into a "
-		       "new one with a client, then delete this one";
-	if (is_about_content(q))
-		return "What differs is in it already, no record waits to be left out. "
-		       "Mend the content, then retry";
-	if (head == NULL || head->record->seq != q->seq)
-		return "Another record comes before it there: retry";
-	if (record_is_open(head->record))
-		return "It is not decided yet: no instance has accepted it";
-	return NULL;
-}
-
-/* The collection lacks the record now, so it is not equal and is not read there, until
- * somebody says that it is (wal_retry). The row is written first: a position without it
- * would say that the lane may go on. */
-static void leave_out(struct quarantine *q)
-{
-	struct record *r = q->collection->scope->lanes[q->instance].head->record;
-
-	log_warn("quarantine", "collection %s at %s: record %lld is left out there",
-	         q->collection->public_id.text,
-	         instance_name(health_instance(q->instance)), (long long)q->seq);
-	timer_stop(&q->retry);
-	q->retry_at = 0;
-	q->cause = QUARANTINE_DIFFERS;
-	q->http = 0;
-	free(q->error);
-	q->error = mem_string("a record was left out here");
-	write_row(q);
-	engine_done(r, q->instance);
-}
-
-enum status wal_skip(wal_seq seq, const char **why)
-{
-	bool left_out = false;
-	struct quarantine *q;
-
-	*why = NULL;
-	TAILQ_FOREACH (q, &all, link) {
-		const char *why_not = stands_at(q, seq) ? why_not_left_out(q) : NULL;
-
-		if (why_not != NULL) {
-			*why = why_not;
-		} else if (stands_at(q, seq)) {
-			leave_out(q);
-			left_out = true;
-		}
-	}
-	if (left_out)
-		return STATUS_OK;
-	return *why != NULL ? STATUS_CONFLICT : STATUS_NOT_FOUND;
 }

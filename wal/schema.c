@@ -86,11 +86,28 @@ static const char *const trouble_schema[] = {
         NULL,
 };
 
+/* What another instance can make good. */
+static const char *const heal_schema[] = {
+        /* Collections that are being made anew at an instance: wal/rebuild.c. */
+        "CREATE TABLE chromatid.rebuild ("
+        " instance smallint NOT NULL, collection bigint NOT NULL, donor smallint NOT "
+        "NULL,"
+        " attempt int NOT NULL, made uuid, base bigint NOT NULL DEFAULT 0,"
+        " items bigint NOT NULL DEFAULT 0, total bigint NOT NULL DEFAULT 0,"
+        " complete boolean NOT NULL DEFAULT false,"
+        " switched boolean NOT NULL DEFAULT false, old uuid, name text,"
+        " since timestamptz NOT NULL DEFAULT now(), at timestamptz NOT NULL DEFAULT "
+        "now(),"
+        " PRIMARY KEY (instance, collection))",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
         {wal_schema, store_schema}, /* 1 */
         {trouble_schema, nothing},  /* 2 */
+        {heal_schema, nothing},     /* 3 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

@@ -137,7 +137,7 @@ void scope_unpark(struct scope *s, unsigned i)
 bool scope_is_held(const struct record *r)
 {
 	for (unsigned k = 0; k < r->n_members; k++)
-		if (r->members[k].scope->held)
+		if (r->members[k].scope->holds > 0)
 			return true;
 	return false;
 }

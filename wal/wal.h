@@ -151,6 +151,21 @@ unsigned wal_quarantined(void); /* how many there are */
 enum status wal_retry(wal_seq seq);
 enum status wal_skip(wal_seq seq, const char **why);
 
+/* A collection that is being made anew at an instance, from another. */
+struct wal_rebuild {
+	const struct collection *collection;
+	const struct instance *in, *donor; /* donor NULL: there is none now */
+	const char *step;                  /* "copying", "catching up", ... */
+	const char *why;                   /* what was in the way last; "" */
+	unsigned attempt;
+	uint64_t items, total;
+	int64_t since_wall_ms;
+};
+typedef void(wal_rebuild_fn)(void *arg, const struct wal_rebuild *rebuild);
+void wal_each_rebuild(wal_rebuild_fn *fn, void *arg);
+/* Have been made anew since this proxy leads; items copied for that. */
+void wal_rebuilt(uint64_t *collections, uint64_t *items);
+
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */
 	uint64_t owed_bytes;

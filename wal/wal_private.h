@@ -133,7 +133,7 @@ struct scope {
 	int64_t id;
 	int64_t database;       /* the one it is, or lies in; 0: everything */
 	bool orphan;            /* nobody but its members knows it any more */
-	bool held;              /* new records wait: the lanes are being compared */
+	unsigned holds;         /* new records wait: its lanes are looked at */
 	unsigned n_open;        /* item writes whose clients have no answer yet */
 	LIST_ENTRY(scope) link; /* unless orphan */
 	TAILQ_HEAD(member_list, member) members;
@@ -207,7 +207,7 @@ bool scope_current(const struct scope *s, unsigned i);
 void scope_park(struct scope *s, unsigned i);
 void scope_stand_apart(struct scope *s, unsigned i);
 void scope_unpark(struct scope *s, unsigned i);
-/* A comparison of its lanes is under way. */
+/* Its lanes are being compared, or one is about to be replaced. */
 bool scope_is_held(const struct record *r);
 bool scope_has_apart(const struct scope *s, unsigned i);
 /* In the lane of its position, is j further behind than i by more than that, and coming?
@@ -257,6 +257,8 @@ struct record *engine_find(wal_seq seq);
 /* Out of the list of records and of its scopes, or back; it is owed as before. */
 void engine_take_out(struct record *r);
 void engine_put_back(struct record *r, struct record *older);
+/* The instance has everything up to there, durably, though not by executing it. */
+void engine_jump(struct collection *c, unsigned i, wal_seq upto);
 bool engine_has_room(unsigned i); /* for the turn of one more lane ... */
 void engine_woken(unsigned i);    /* ... that one has had now */
 /* No instance has answered for so long that what waits would fill the memory. */
@@ -272,9 +274,10 @@ wal_seq engine_floor(unsigned i); /* everything up to here is durable at the ins
 /* --- cold.c: what only an instance that is away lacks --------------------------------
  */
 void cold_start(void);
-bool cold_takes(struct record *r); /* true: it is kept cold now, and freed */
-void cold_wake(unsigned i);        /* there may be room for work there */
-void cold_turn(struct cold *c);    /* its lane has moved, or is free */
+bool cold_takes(struct record *r);            /* true: it is kept cold now, and freed */
+void cold_wake(unsigned i);                   /* there may be room for work there */
+void cold_turn(struct cold *c);               /* its lane has moved, or is free */
+void cold_jump(struct cold *c, wal_seq upto); /* its lane has: engine_jump() */
 wal_seq cold_first(unsigned i, int64_t *at_wall_ms); /* the oldest; 0: none */
 void cold_clear(void);
 
@@ -319,6 +322,23 @@ void quarantine_loaded(const struct store_load *load, const struct pg_results *r
 /* Its row says that what stands apart there is counted by the collection's position. */
 void quarantine_all_loaded(void); /* the records, too */
 bool quarantine_covers(const struct record *r, unsigned i);
+/* The next that another instance can heal, behind `after`; NULL: none. */
+struct collection *quarantine_next_to_heal(unsigned i, const struct collection *after);
+bool quarantine_may_be_healed(const struct collection *c, unsigned i);
+/* It is being healed: not tried again meanwhile; or not any more. */
+void quarantine_heal(const struct collection *c, unsigned i, bool begin);
+/* The healing is about to be durable: a delete of the collection waits for its end. */
+void quarantine_switch(const struct collection *c, unsigned i);
+void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
+void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
+
+/* --- rebuild.c: a collection is made anew from another instance ----------------------
+ */
+void rebuild_start(bool by_itself);
+void rebuild_stop(void);
+void rebuild_clear(void);
+void rebuild_add_load(struct pg_unit *unit);
+void rebuild_loaded(const struct store_load *load, const struct pg_results *r, int at);
 
 /* --- doubt.c: a later look at what was in doubt --------------------------------------
  */
@@ -437,6 +457,7 @@ void persist_clear(void);
 unsigned persist_waiting(void);
 /* Adds the refusal of everything that follows unless we still lead. */
 void persist_add_fence(struct pg_unit *unit);
+void persist_add_position(struct pg_unit *unit, unsigned i, int64_t scope, wal_seq seq);
 
 /* --- append.c ---------------------------------------------------------------------- */
 void append_start(void);
