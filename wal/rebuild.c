@@ -884,8 +884,13 @@ void wal_each_rebuild(wal_rebuild_fn *fn, void *arg)
 
 void wal_rebuilt(uint64_t *collections, uint64_t *items)
 {
+	const struct rebuild *b;
+
 	*collections = n_rebuilt;
 	*items = n_items;
+	TAILQ_FOREACH (b, &all, link)
+		if (b->step == STEP_COPYING)
+			*items += copy_progress(b->copy)->items;
 }
 
 void rebuild_start(bool by_itself)
