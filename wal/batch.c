@@ -18,11 +18,15 @@
 #include "wal/wal_private.h"
 
 #define BYTES_UNDER_PRESSURE (1024u * 1024u)
+#define BODIES_MOST (48u * 1024u * 1024u)
 
 static struct {
 	unsigned first, most;
 	size_t bytes_most;
+	size_t bodies_most; /* in memory, before it counts as short */
 } limits;
+
+static size_t reads; /* of all batches there are */
 
 void batch_start(const struct conf *conf)
 {
@@ -30,7 +34,12 @@ void batch_start(const struct conf *conf)
 	limits.first = (unsigned)conf->default_batch_size;
 	if (limits.first > limits.most)
 		limits.first = limits.most;
+	limits.bodies_most = (size_t)conf->max_memory_mb * 1024 * 1024 / 8;
+	if (limits.bodies_most > BODIES_MOST)
+		limits.bodies_most = BODIES_MOST;
 	limits.bytes_most = (size_t)conf->max_batch_bytes;
+	if (limits.bytes_most > limits.bodies_most)
+		limits.bytes_most = limits.bodies_most;
 }
 
 /* --- how many ------------------------------------------------------------------------
@@ -65,9 +74,14 @@ void batch_failed(const struct record *head, unsigned i, size_t n)
 	lane_of(head, i)->most = (unsigned)n / 2;
 }
 
+bool batch_memory_is_short(void)
+{
+	return blob_total() > limits.bodies_most;
+}
+
 static size_t bytes_most(void)
 {
-	return blob_total() > BODIES_MOST && limits.bytes_most > BYTES_UNDER_PRESSURE
+	return batch_memory_is_short() && limits.bytes_most > BYTES_UNDER_PRESSURE
 	               ? BYTES_UNDER_PRESSURE
 	               : limits.bytes_most;
 }
@@ -148,6 +162,15 @@ static bool lacks_body(const struct record *r)
 	return r->body == NULL && r->body_len > 0;
 }
 
+/* Above that they wait for one another; a single one never does. */
+bool batch_may_read(const struct batch *b)
+{
+	const struct record *head = b->records[0];
+
+	return !lacks_body(head) || reads == 0 ||
+	       reads + head->body_len <= limits.bodies_most;
+}
+
 struct pg_unit *batch_bodies(struct batch *b)
 {
 	struct pg_unit *unit = NULL;
@@ -160,8 +183,11 @@ struct pg_unit *batch_bodies(struct batch *b)
 			b->asked = mem_array(b->n, sizeof(bool));
 		}
 		b->asked[k] = true;
+		b->reads += b->records[k]->body_len;
 		pg_add(unit, &fetch, 1, (struct pg_param[]){pg_int8(b->records[k]->seq)});
+		pg_wants_bytes(unit);
 	}
+	reads += b->reads;
 	return unit;
 }
 
@@ -205,6 +231,7 @@ void batch_merge(struct batch *b)
 
 void batch_clear(struct batch *b)
 {
+	reads -= b->reads;
 	free(b->records);
 	free(b->asked);
 	blob_unref(&b->body);

@@ -325,7 +325,7 @@ void engine_leave_out(unsigned i, size_t body_len)
 
 void engine_let_go(struct record *r)
 {
-	if (blob_total() > BODIES_MOST)
+	if (batch_memory_is_short())
 		blob_unref(&r->body);
 }
 
@@ -473,7 +473,7 @@ void engine_add(struct record *r)
 		if (r->turns[i].doubt)
 			loaded_in_doubt(r, i);
 	}
-	if (blob_total() > BODIES_MOST && health_up_count() == 0)
+	if (batch_memory_is_short() && health_up_count() == 0)
 		blob_unref(&r->body); /* nobody takes it soon */
 	quarantine_gone(r);
 	if (!cold_takes(r))

@@ -175,9 +175,6 @@ bool record_is_skipped(const struct record *r); /* refused, given up: not sent a
 #define UNDURABLE_MOST 200u
 #define MERGE_MOST 200u
 #define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
-/* Bodies of records that only wait for a lagging instance are let go above this, and
- * read from the log again when their turn comes. */
-#define BODIES_MOST (48u * 1024u * 1024u)
 
 /* --- scope.c: order, pure ---------------------------------------------------------- */
 struct scope *scope_all(void);
@@ -361,10 +358,15 @@ struct batch {
 	struct record **records; /* the head of the lane first */
 	size_t n;
 	unsigned instance;
+	size_t reads;      /* bytes from the log */
 	bool *asked;       /* whose bodies are being read from the log; NULL: nobody's */
 	struct blob *body; /* of all of them; NULL: one goes, with its own */
 };
 void batch_start(const struct conf *conf);
+/* Bodies that only wait for a lagging instance are let go then, and read from the log
+ * again when their turn comes. */
+bool batch_memory_is_short(void);
+bool batch_may_read(const struct batch *b); /* the body of its head, if it is not here */
 void batch_begin(struct batch *b, struct record *head, unsigned i);
 void batch_gather(struct batch *b);
 void batch_part(struct batch *b, size_t from); /* these do not go along */
