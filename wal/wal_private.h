@@ -124,7 +124,8 @@ struct lane {
 	unsigned n_apart;     /* records that do, and are not done */
 	unsigned n_left;      /* in a lane that they have left: those that are not done */
 	unsigned behind;      /* records it has not done ... */
-	uint64_t passed;      /* ... and has done, ever */
+	uint64_t passed;      /* ... and has done, ever ... */
+	uint64_t in_vain;     /* ... when a client had waited for it in vain, and one */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
