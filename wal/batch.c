@@ -71,7 +71,7 @@ void batch_worked(const struct record *head, unsigned i, size_t n)
 
 void batch_failed(const struct record *head, unsigned i, size_t n)
 {
-	lane_of(head, i)->most = (unsigned)n / 2;
+	lane_of(head, i)->most = n > 2 ? (unsigned)n / 2 : 1;
 }
 
 bool batch_memory_is_short(void)
@@ -141,14 +141,19 @@ void batch_gather(struct batch *b)
 	}
 }
 
+/* An open one another instance may execute at once. */
 void batch_part(struct batch *b, size_t from)
 {
-	for (size_t k = from; k < b->n; k++)
+	size_t n = b->n;
+
+	for (size_t k = from; k < n; k++)
 		engine_part(b->records[k], b->instance);
-	if (from < b->n)
+	if (from < n)
 		b->n = from;
 	if (b->n == 1)
 		blob_unref(&b->body);
+	for (size_t k = from; k < n; k++)
+		engine_kick(b->records[k]);
 }
 
 /* --- what ----------------------------------------------------------------------------

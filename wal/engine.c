@@ -400,7 +400,8 @@ static void one_executed(struct record *r, unsigned i,
 static void not_applied(struct record *const *records, size_t n, unsigned i,
                         const struct execution_result *result)
 {
-	batch_failed(records[0], i, n);
+	/* A collection that is not there takes none of them: each is looked at. */
+	batch_failed(records[0], i, result->verdict == VERDICT_LOST ? 1 : n);
 	engine.totals.reductions++;
 	for (size_t k = 0; k < n; k++)
 		records[k]->turns[i].state = TURN_QUEUED;
