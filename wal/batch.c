@@ -50,20 +50,15 @@ static struct lane *lane_of(const struct record *r, unsigned i)
 	return &r->members[0].scope->lanes[i];
 }
 
-static unsigned most_of(const struct lane *lane)
+unsigned batch_most(const struct lane *lane)
 {
 	return lane->most > 0 ? lane->most : limits.first;
-}
-
-unsigned batch_most(const struct record *head, unsigned i)
-{
-	return most_of(lane_of(head, i));
 }
 
 void batch_worked(const struct record *head, unsigned i, size_t n)
 {
 	struct lane *lane = lane_of(head, i);
-	unsigned most = most_of(lane);
+	unsigned most = batch_most(lane);
 
 	if (n >= most)
 		lane->most = most * 2 < limits.most ? most * 2 : limits.most;
@@ -125,7 +120,7 @@ void batch_begin(struct batch *b, struct record *head, unsigned i)
 void batch_gather(struct batch *b)
 {
 	struct record *head = b->records[0];
-	unsigned i = b->instance, most = most_of(lane_of(head, i));
+	unsigned i = b->instance, most = batch_most(lane_of(head, i));
 	size_t bytes = head->body_len, bytes_left = bytes_most();
 	struct record *r = head;
 

@@ -89,7 +89,6 @@ static void start(struct record *r, unsigned i)
 {
 	engine_join(r, i);
 	engine.in_flight[i]++;
-	scope_sent(r, i);
 	execution_start(r, i);
 }
 

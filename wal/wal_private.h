@@ -377,7 +377,7 @@ bool batch_take_bodies(struct batch *b, const struct pg_results *results);
 void batch_merge(struct batch *b);
 void batch_clear(struct batch *b);
 /* How many may go in one call of that lane. */
-unsigned batch_most(const struct record *head, unsigned i);
+unsigned batch_most(const struct lane *lane);
 void batch_worked(const struct record *head, unsigned i, size_t n);
 void batch_failed(const struct record *head, unsigned i, size_t n);
 struct blob *batch_answer(const struct record *r);
