@@ -518,8 +518,9 @@ static void after_a_failure_each_goes_alone(const char *body, int http)
 	assert_true(a->alone && b->alone);
 	assert_int_equal(a->ex.tried, 0); /* as if nothing had been */
 	assert_int_equal(w.instances[0].counted, 0);
+	assert_true(get("z")->alone); /* as many as may be are under way again */
 	pass_ms(999);
-	assert_true(get("c")->alone); /* nobody rides, for a second */
+	assert_true(get("c")->alone); /* and yet nobody waits, for a second */
 	pass_ms(1);
 	c = get("c");
 	assert_true(waits(c));
