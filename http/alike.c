@@ -42,8 +42,7 @@ static enum key key_of(struct json_slice key, enum route_verb verb)
 	return KEY_UNKNOWN;
 }
 
-/* --- the lists -----------------------------------------------------------------------
- */
+/* --- the lists ------------------------------------------------------------------- */
 
 static bool is_text(struct json_slice v)
 {
@@ -96,8 +95,7 @@ static bool take_embeddings(struct alike *a, struct json_slice list)
 	return a->rows > 0;
 }
 
-/* --- a body --------------------------------------------------------------------------
- */
+/* --- a body ---------------------------------------------------------------------- */
 
 static bool take_list(struct alike *a, const struct blob *body, struct json_slice list)
 {
@@ -147,8 +145,7 @@ bool alike_take(struct alike *a, enum route_verb verb, const struct blob *body)
 	return a->inside.at != NULL;
 }
 
-/* --- several -------------------------------------------------------------------------
- */
+/* --- several --------------------------------------------------------------------- */
 
 static bool same_text(struct json_slice a, struct json_slice b)
 {

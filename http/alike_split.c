@@ -42,8 +42,7 @@ struct split {
 	size_t n_bits;
 };
 
-/* --- who wants which id --------------------------------------------------------------
- */
+/* --- who wants which id ---------------------------------------------------------- */
 
 static bool want(struct split *s, struct json_slice id, readers bit)
 {
@@ -81,8 +80,7 @@ static bool list_wanted(struct split *s)
 	return true;
 }
 
-/* --- whose rows ----------------------------------------------------------------------
- */
+/* --- whose rows ------------------------------------------------------------------ */
 
 static readers who_wants(struct split *s, struct json_slice id)
 {
@@ -140,8 +138,7 @@ static bool whose_rows(struct split *s)
 	return s->columns.wrong == NULL && (!query || s->n_rows == s->most_rows);
 }
 
-/* --- a part --------------------------------------------------------------------------
- */
+/* --- a part ---------------------------------------------------------------------- */
 
 static void order_lists(struct split *s)
 {
@@ -211,8 +208,7 @@ static bool write_parts(struct split *s, struct blob *parts[])
 	return true;
 }
 
-/* --- all of it -----------------------------------------------------------------------
- */
+/* --- all of it ------------------------------------------------------------------- */
 
 static bool share_count(size_t n, struct blob *answer, struct blob *parts[])
 {

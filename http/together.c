@@ -7,68 +7,33 @@
  *   together_waits   few are under way there: it is asked at once, alone (relay.c).
  *                    Otherwise it waits
  *   on_look          one has ended: the first in the line sets out, and all that are like
- *                    it (alike.c) ride along
- *   on_reply         the answer is taken apart, and each hears its own
+ *                    it (alike.c) ride along (trip.c)
  * So somebody who is alone waits for nobody, and what came after a call was sent is never
  * answered by it. Where a line leads is looked at again when a call sets out.
  * When it does not go well:
- *   - the call ends with anything but a 200 that can be taken apart: each is asked alone,
- *     as if nothing had been, and for a second nobody rides together in this line
- *   - it does not end for three seconds, and another instance may be asked: likewise
  *   - it is nobody's turn for long: the first sets out all the same, with its company
  *   - the instance may not be asked any more: all in the line choose again
- *   - a client leaves: it alone is dropped; after the last one the call is cancelled
- *   - answers take long or are large: fewer ride together, or none */
-#include <stdlib.h>
+ *   - a call has come to nothing: for a second all go alone
+ *   - answers take long or are large: fewer ride together, or none
+ *   - a client leaves: it alone is dropped */
+#include "http/together.h"
+
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/mem.h"
 #include "core/table.h"
-#include "http/exchange.h"
 
 #define LINES 256u
-#define SEATS 2u           /* calls under way in a line, as long as it moves */
-#define CORES 4u           /* an instance is taken to have */
-#define WAIT_MS 30u        /* in a line */
-#define APART_MS 1000u     /* after a call that came to nothing */
-#define WAITING_MOST 512u  /* in a line */
-#define READ_MOST 262144u  /* bytes of a body that goes along */
-#define BODY_MOST 1048576u /* of them together */
-#define ANSWER_MOST 2097152u
+#define SEATS 2u            /* calls under way in a line, as long as it moves */
+#define CORES 4u            /* an instance is taken to have */
+#define WAIT_MS 30u         /* in a line */
+#define APART_MS 1000u      /* after a call that came to nothing */
+#define WAITING_MOST 512u   /* in a line */
+#define READ_MOST 262144u   /* bytes of a body that goes along */
+#define BODY_MOST 1048576u  /* of them together */
 #define CALL_US 50000u      /* a call is expected to take no longer ... */
 #define CALL_BYTES 1048576u /* ... and its answer to be no larger, all parts together */
 #define UNKNOWN_MOST 4u     /* reads in the first call */
-
-/* All that is remembered of it while nobody is there is what a read costs. */
-struct line {
-	const struct instance *in;
-	int64_t collection;
-	enum route_verb verb;
-	unsigned under_way; /* calls, also those of one read */
-	TAILQ_HEAD(waiting_list, exchange) waiting;
-	unsigned n_waiting;
-	struct timer look;
-	msec apart_until;
-	uint64_t read_us, read_bytes; /* of one read, lately; 0: not known */
-};
-
-struct rider {
-	struct exchange *ex; /* NULL: it has left */
-	struct blob *body;
-	struct alike alike; /* of that body */
-};
-
-/* A call that several share. */
-struct trip {
-	struct op *pending;
-	struct line *line;
-	struct instance *in;
-	struct timer patience;
-	uint64_t sent_us;
-	struct rider riders[ALIKE_MOST];
-	size_t n, left; /* riders; those that are still there */
-};
 
 struct together_figures together_totals;
 
@@ -76,8 +41,7 @@ static struct line lines[LINES];
 
 static void on_look(void *arg);
 
-/* --- lines ---------------------------------------------------------------------------
- */
+/* --- lines ----------------------------------------------------------------------- */
 
 static struct line *place_of(const struct exchange *ex, const struct instance *in)
 {
@@ -110,7 +74,7 @@ static void look_soon(struct line *l)
 		timer_start(&l->look, 0, on_look, l);
 }
 
-static void call_over(struct line *l)
+void line_call_over(struct line *l)
 {
 	l->under_way--;
 	look_soon(l);
@@ -123,12 +87,17 @@ static uint64_t smoothed(uint64_t was, uint64_t now)
 
 /* Where many are under way each takes longer, by as much: that is no reason to let them
  * go alone. */
-static void learn(struct line *l, uint64_t us, size_t bytes, size_t reads)
+void line_learn(struct line *l, uint64_t us, size_t bytes, size_t reads)
 {
 	if (l->under_way > CORES)
 		us = us * CORES / l->under_way;
 	l->read_us = smoothed(l->read_us, us / reads);
 	l->read_bytes = smoothed(l->read_bytes, bytes / reads);
+}
+
+void line_apart(struct line *l)
+{
+	l->apart_until = clock_ms() + APART_MS;
 }
 
 /* How many may ride together, by what one read costs. */
@@ -173,8 +142,7 @@ static void set_off(struct line *l, struct exchange *ex)
 	ex->company.state = COMPANY_UNDER_WAY;
 }
 
-/* --- who may wait --------------------------------------------------------------------
- */
+/* --- who may wait ---------------------------------------------------------------- */
 
 static bool header_is(const struct exchange *ex, const char *name, const char *wanted)
 {
@@ -204,10 +172,9 @@ static bool is_free(const struct line *l)
 	return l->under_way < SEATS && l->n_waiting == 0;
 }
 
-static bool takes_company(const struct line *l)
+static bool has_calls_to_share(const struct line *l)
 {
-	return l->n_waiting < WAITING_MOST && clock_ms() >= l->apart_until &&
-	       most_riders(l) > 1;
+	return clock_ms() >= l->apart_until && most_riders(l) > 1;
 }
 
 bool together_waits(struct exchange *ex, struct instance *in)
@@ -219,7 +186,7 @@ bool together_waits(struct exchange *ex, struct instance *in)
 	l = in != NULL && may_share(ex) ? line_for(ex, in) : NULL;
 	if (l == NULL)
 		return false;
-	if (is_free(l) || !takes_company(l) ||
+	if (is_free(l) || l->n_waiting == WAITING_MOST || !has_calls_to_share(l) ||
 	    !alike_take(&ex->company.alike, ex->route.verb, ex->body)) {
 		set_off(l, ex);
 		return false;
@@ -231,7 +198,7 @@ bool together_waits(struct exchange *ex, struct instance *in)
 }
 
 /* What it waited for may be that the catalogue went away with our lease. */
-static void go_on(struct exchange *ex)
+void together_go_on(struct exchange *ex)
 {
 	if (wal_leads())
 		ex->again(ex);
@@ -239,149 +206,15 @@ static void go_on(struct exchange *ex)
 		dispatch(ex);
 }
 
-/* --- a trip --------------------------------------------------------------------------
- */
-
-static void trip_free(struct trip *trip)
-{
-	struct line *l = trip->line;
-
-	timer_stop(&trip->patience);
-	op_cancel(&trip->pending);
-	for (size_t k = 0; k < trip->n; k++)
-		blob_unref(&trip->riders[k].body);
-	free(trip);
-	call_over(l);
-}
-
-/* NULL: it has left. From now on it is on its own. */
-static struct exchange *get_off(struct rider *r)
-{
-	struct exchange *ex = r->ex;
-
-	r->ex = NULL;
-	if (ex != NULL) {
-		ex->company.trip = NULL;
-		ex->company.line = NULL;
-		ex->company.state = COMPANY_NONE;
-	}
-	return ex;
-}
-
-/* Each is asked alone; `not_here`: elsewhere first. */
-static void part(struct trip *trip, bool not_here)
-{
-	unsigned bit = 1u << instance_index(trip->in);
-
-	trip->line->apart_until = clock_ms() + APART_MS;
-	for (size_t k = 0; k < trip->n; k++) {
-		struct exchange *ex = get_off(&trip->riders[k]);
-
-		if (ex == NULL)
-			continue;
-		ex->company.refused = true;
-		ex->tried |= not_here ? bit : 0;
-		go_on(ex);
-	}
-	trip_free(trip);
-}
-
-static void answer(struct trip *trip, const struct reply *reply, struct blob *parts[])
-{
-	uint64_t us = clock_us() - trip->sent_us;
-	size_t bytes = 0;
-
-	for (size_t k = 0; k < trip->n; k++) {
-		struct exchange *ex = get_off(&trip->riders[k]);
-
-		bytes += blob_len(parts[k]);
-		if (ex != NULL) {
-			ex->upstream_us = us;
-			instance_count(trip->in, true, true);
-			exchange_reply(ex, reply->http, reply->headers, parts[k]);
-		}
-		blob_unref(&parts[k]);
-	}
-	learn(trip->line, us, bytes, trip->n);
-	trip_free(trip);
-}
-
-static void list_reads(const struct trip *trip, const struct alike *reads[])
-{
-	for (size_t k = 0; k < trip->n; k++)
-		reads[k] = &trip->riders[k].alike;
-}
-
-static void on_reply(void *arg, const struct reply *reply)
-{
-	struct trip *trip = arg;
-	const struct alike *reads[ALIKE_MOST];
-	struct blob *parts[ALIKE_MOST];
-
-	health_report(trip->in, health_signal_of(reply), reply->detail);
-	list_reads(trip, reads);
-	if (reply->status == STATUS_OK && reply->http == 200 &&
-	    alike_split(reads, trip->n, reply->body, parts))
-		answer(trip, reply, parts);
-	else
-		part(trip, false);
-}
-
-static bool another_may(const struct trip *trip, const struct collection *c)
-{
-	for (unsigned i = 0; i < health_count(); i++) {
-		struct instance *in = health_instance(i);
-
-		if (in != trip->in && instance_up(in) && wal_current(in, c))
-			return true;
-	}
-	return false;
-}
-
-static const struct exchange *somebody(const struct trip *trip)
-{
-	for (size_t k = 0; k < trip->n; k++)
-		if (trip->riders[k].ex != NULL)
-			return trip->riders[k].ex;
-	return NULL;
-}
-
-static void on_no_patience(void *arg)
-{
-	struct trip *trip = arg;
-
-	if (!another_may(trip, somebody(trip)->collection)) {
-		timer_start(&trip->patience, READ_PATIENCE_MS, on_no_patience, trip);
-		return;
-	}
-	health_report(trip->in, SIGNAL_TIMED_OUT, "no answer to reads");
-	part(trip, true);
-}
-
-/* --- setting out ---------------------------------------------------------------------
- */
-
-static void get_on(struct trip *trip, struct exchange *ex)
-{
-	struct rider *r = &trip->riders[trip->n++];
-
-	leave_line(ex);
-	ex->company.state = COMPANY_RIDING;
-	ex->company.trip = trip;
-	ex->instance = instance_name(trip->in);
-	r->ex = ex;
-	r->body = blob_ref(ex->body);
-	r->alike = ex->company.alike;
-	trip->left++;
-}
+/* --- setting out ----------------------------------------------------------------- */
 
 /* The first in the line, and with it all that are like it, as far as there is room. */
-static void gather(struct trip *trip, struct line *l)
+static void gather(struct line *l, struct trip *trip)
 {
 	struct exchange *first = TAILQ_FIRST(&l->waiting), *ex, *next;
-	size_t most = most_riders(l), bytes = 0, rows = 0;
+	size_t most = most_riders(l), n = 0, bytes = 0, rows = 0;
 
-	for (ex = first; ex != NULL && trip->n < most; ex = next) {
+	for (ex = first; ex != NULL && n < most; ex = next) {
 		const struct alike *a = &ex->company.alike;
 
 		next = TAILQ_NEXT(ex, company.next);
@@ -392,60 +225,19 @@ static void gather(struct trip *trip, struct line *l)
 			continue;
 		bytes += blob_len(ex->body);
 		rows += a->rows;
-		get_on(trip, ex);
+		leave_line(ex);
+		trip_board(trip, ex);
+		n++;
 	}
 }
 
-static msec time_left(const struct trip *trip)
+static void share(struct line *l)
 {
-	msec least = exchange_left(trip->riders[0].ex);
+	struct trip *trip = trip_create(l);
 
-	for (size_t k = 1; k < trip->n; k++)
-		if (exchange_left(trip->riders[k].ex) < least)
-			least = exchange_left(trip->riders[k].ex);
-	return least;
-}
-
-static void issue(struct trip *trip)
-{
-	const struct exchange *first = trip->riders[0].ex;
-	const struct alike *reads[ALIKE_MOST];
-	struct headers headers = {0};
-	struct text target = {0};
-	struct blob *body;
-	struct call call;
-
-	list_reads(trip, reads);
-	body = alike_body(reads, trip->n);
-	read_aim(first, trip->in, &target);
-	if (body != NULL)
-		headers_add(&headers, "content-type", "application/json");
-	call = (struct call){.method = first->head->method,
-	                     .target = text_string(&target),
-	                     .headers = &headers,
-	                     .body = body,
-	                     .timeout = time_left(trip),
-	                     .max_reply = ANSWER_MOST,
-	                     .repeatable = true};
-	trip->sent_us = clock_us();
-	timer_start(&trip->patience, READ_PATIENCE_MS, on_no_patience, trip);
-	upstream_call(instance_upstream(trip->in), &call, on_reply, trip, &trip->pending);
-	headers_clear(&headers);
-	text_clear(&target);
-	blob_unref(&body);
-}
-
-static void set_out(struct line *l)
-{
-	struct trip *trip = mem_new(struct trip);
-
-	trip->line = l;
-	trip->in = health_instance(instance_index(l->in));
-	gather(trip, l);
+	gather(l, trip);
 	l->under_way++;
-	together_totals.calls++;
-	together_totals.reads += trip->n;
-	issue(trip);
+	trip_set_out(trip);
 }
 
 /* Whom the first has for company. */
@@ -453,7 +245,7 @@ static bool has_company(const struct line *l)
 {
 	const struct exchange *first = TAILQ_FIRST(&l->waiting), *ex = first;
 
-	if (most_riders(l) < 2)
+	if (!has_calls_to_share(l))
 		return false;
 	while ((ex = TAILQ_NEXT(ex, company.next)) != NULL)
 		if (ex->collection == first->collection &&
@@ -468,7 +260,7 @@ static void go_alone(struct line *l)
 
 	leave_line(first);
 	set_off(l, first);
-	go_on(first);
+	together_go_on(first);
 }
 
 /* As it is when a read that has just come chooses an instance. */
@@ -485,7 +277,7 @@ static void scatter(struct line *l)
 	struct exchange *first = TAILQ_FIRST(&l->waiting);
 
 	leave_line(first);
-	go_on(first);
+	together_go_on(first);
 }
 
 static void on_look(void *arg)
@@ -500,7 +292,7 @@ static void on_look(void *arg)
 		if (!leads_on(l))
 			scatter(l);
 		else if (has_company(l))
-			set_out(l);
+			share(l);
 		else
 			go_alone(l);
 	}
@@ -508,8 +300,7 @@ static void on_look(void *arg)
 		timer_start(&l->look, until - now, on_look, l);
 }
 
-/* --- leaving -------------------------------------------------------------------------
- */
+/* --- leaving --------------------------------------------------------------------- */
 
 void together_over(struct exchange *ex, size_t bytes)
 {
@@ -520,19 +311,8 @@ void together_over(struct exchange *ex, size_t bytes)
 	ex->company.state = COMPANY_NONE;
 	ex->company.line = NULL;
 	if (bytes > 0)
-		learn(l, ex->upstream_us, bytes, 1);
-	call_over(l);
-}
-
-static void leave_trip(struct exchange *ex)
-{
-	struct trip *trip = ex->company.trip;
-
-	for (size_t k = 0; k < trip->n; k++)
-		if (trip->riders[k].ex == ex)
-			get_off(&trip->riders[k]);
-	if (--trip->left == 0)
-		trip_free(trip);
+		line_learn(l, ex->upstream_us, bytes, 1);
+	line_call_over(l);
 }
 
 void together_leave(struct exchange *ex)
@@ -547,7 +327,7 @@ void together_leave(struct exchange *ex)
 		leave_line(ex);
 		break;
 	case COMPANY_RIDING:
-		leave_trip(ex);
+		trip_leave(ex);
 		break;
 	}
 }

@@ -290,7 +290,7 @@ mutant(
 mutant(
     "together_for_ever",
     "a call that came to nothing is not tried again and again",
-    (HTTP, "\ttrip->line->apart_until = clock_ms() + APART_MS;\n", ""),
+    (HTTP, "\tline_apart(trip->line);\n", ""),
 )
 mutant(
     "wait_for_the_turn",

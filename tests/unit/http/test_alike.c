@@ -116,8 +116,7 @@ static void assert_no_split(const char *answer)
 		fail_msg("taken apart: %s", answer);
 }
 
-/* --- what goes together --------------------------------------------------------------
- */
+/* --- what goes together ---------------------------------------------------------- */
 
 static void queries_are_joined(void **state)
 {
@@ -253,8 +252,7 @@ static void long_lists_go_alone(void **state)
 	assert_false(long_list(VERB_QUERY, "{\"query_embeddings\":[", "[1]", 17));
 }
 
-/* --- the answer ----------------------------------------------------------------------
- */
+/* --- the answer ------------------------------------------------------------------ */
 
 static void three_queries(void)
 {

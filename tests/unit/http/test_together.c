@@ -45,8 +45,7 @@ static struct {
 	enum health_signal told;
 } w;
 
-/* --- what is around it ---------------------------------------------------------------
- */
+/* --- what is around it ----------------------------------------------------------- */
 
 const struct conf *exchange_conf = &w.conf;
 
@@ -150,8 +149,7 @@ static void ask(struct exchange *ex)
 	r->alone = !together_waits(ex, in);
 }
 
-/* --- readers -------------------------------------------------------------------------
- */
+/* --- readers --------------------------------------------------------------------- */
 
 static struct reader *reader(enum route_verb verb, const char *body)
 {
@@ -270,8 +268,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* --- the happy path ------------------------------------------------------------------
- */
+/* --- the happy path -------------------------------------------------------------- */
 
 static void who_is_alone_waits_for_nobody(void **state)
 {
@@ -397,8 +394,7 @@ static void a_call_lasts_as_long_as_the_first_to_give_up(void **state)
 	assert_true(b->alone); /* and there it hears that its time is over */
 }
 
-/* --- who goes alone ------------------------------------------------------------------
- */
+/* --- who goes alone -------------------------------------------------------------- */
 
 static void what_may_not_share_goes_alone(void **state)
 {
@@ -492,8 +488,7 @@ static void no_more_than_there_is_room_for(void **state)
 	assert_int_equal(open_calls(), 1); /* the rest */
 }
 
-/* --- when it does not go well --------------------------------------------------------
- */
+/* --- when it does not go well ---------------------------------------------------- */
 
 /* Two wait, and ride. */
 static void ride(struct reader *first[2], struct reader **a, struct reader **b)
@@ -549,6 +544,38 @@ static void another_success(void **state)
 {
 	(void)state;
 	after_a_failure_each_goes_alone("{\"ids\":[\"a\",\"b\"]}", 206);
+}
+
+/* Who was in the line before does not go together either. */
+static void a_failure_and_those_who_wait(void **state)
+{
+	struct reader *first[2], *a, *b, *c, *d;
+
+	(void)state;
+	ride(first, &a, &b);
+	c = get("c");
+	d = get("d");
+	fake_reply(w.instances[0].up, 500, "{}");
+	pass_ms(30);
+	assert_true(c->alone && d->alone);
+	assert_int_equal(open_calls(), 0);
+}
+
+static void an_answer_that_was_too_large(void **state)
+{
+	struct reader *first[2];
+
+	(void)state;
+	ends(get("a"), FAST_US, 500000);
+	fill(first);
+	get("b");
+	get("c");
+	ends(first[0], FAST_US, 500000);
+	assert_int_equal(open_calls(), 1);
+	fake_fail(w.instances[0].up, STATUS_TOO_LARGE, "too large");
+	pass_ms(1000);
+	assert_true(get("d")->alone); /* as many as may be are under way again */
+	assert_true(get("e")->alone);
 }
 
 static void a_lost_connection(void **state)
@@ -629,8 +656,7 @@ static void who_was_asked_alone_leaves(void **state)
 	assert_true(a->alone);
 }
 
-/* --- where a line leads --------------------------------------------------------------
- */
+/* --- where a line leads ---------------------------------------------------------- */
 
 static void it_lacks_something_meanwhile(void **state)
 {
@@ -718,6 +744,8 @@ int main(void)
 	        TEST(a_refusal),
 	        TEST(an_answer_to_something_else),
 	        TEST(another_success),
+	        TEST(a_failure_and_those_who_wait),
+	        TEST(an_answer_that_was_too_large),
 	        TEST(a_lost_connection),
 	        TEST(a_long_silence),
 	        TEST(one_leaves_the_call),
