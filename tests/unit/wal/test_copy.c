@@ -449,6 +449,40 @@ static void it_may_be_broken_off_at_any_moment(void **state)
 	end_story();
 }
 
+/* Nothing is taken for deleted, or not, before a filter has its ids; whenever it comes.
+ */
+static void a_delete_by_filter_comes_in_between(void **state)
+{
+	static const char *const ids[] = {"a", "b", "c", "d", "e"};
+
+	(void)state;
+	for (unsigned k = 0; k < 100; k++) {
+		copy_sizes = (struct copy_sizes){3, 1, 3, 3};
+		world_start();
+		made("docs");
+		for (unsigned n = 0; n < 4; n++) /* so that the filter means b and e */
+			modify("docs");
+		for (unsigned n = 0; n < 5; n++)
+			items(RECORD_ADD, named("docs"), ids[n], 3, false);
+		world_settle();
+		begin_copy();
+		assert_int_equal(make(), STATUS_OK);
+		model_latency(TARGET, 30);
+		copying.running = true;
+		copy_items(copying.copy, on_step, NULL);
+		pass_ms(k % 30);
+		take_out_where("docs", "{\"a\":\"x\"}");
+		items(RECORD_ADD, named("docs"), "b,e", 3, false);
+		assert_int_equal(wait_for_step(), STATUS_OK);
+		world_settle();
+		assert_string_equal(model_items(DONOR, "docs"), "a,c,d,b,e");
+		assert_int_equal(copy_what_was_touched(), STATUS_OK);
+		assert_int_equal(check(), STATUS_OK);
+		assert_copied();
+		end_story();
+	}
+}
+
 static void a_target_that_goes_down_ends_the_step(void **state)
 {
 	(void)state;
@@ -575,6 +609,7 @@ int main(void)
 	        copy_story(a_read_that_fails_for_a_moment_is_repeated),
 	        copy_story(clients_leave_it_less_time),
 	        copy_story(it_may_be_broken_off_at_any_moment),
+	        copy_story(a_delete_by_filter_comes_in_between),
 	        copy_story(a_target_that_goes_down_ends_the_step),
 	        copy_story(a_donor_that_lost_it_is_a_conflict),
 	        copy_story(what_is_missing_is_found_by_the_check),
