@@ -571,20 +571,6 @@ static void where_there_is_no_old_one_the_name_is_taken(void **state)
 	end_story();
 }
 
-static void what_nobody_needs_goes(void **state)
-{
-	(void)state;
-	with_items("a");
-	assert_int_equal(make(), STATUS_OK);
-	for (unsigned k = 0; k < 2; k++) {
-		copying.running = true;
-		copy_discard(copying.copy, on_step, NULL);
-		assert_int_equal(wait_for_step(), STATUS_OK);
-		assert_int_equal(model_aside(TARGET), 0);
-	}
-	end_story();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
