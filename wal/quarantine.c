@@ -338,12 +338,15 @@ void quarantine_heal(const struct collection *c, unsigned i, bool begin)
 	}
 }
 
-void quarantine_switch(const struct collection *c, unsigned i)
+void quarantine_switch(const struct collection *c, unsigned i, bool begin)
 {
 	struct quarantine *q = find(c, i);
 
-	if (q != NULL && quarantine_is_parked(q))
-		q->state = STATE_SWITCHING;
+	if (q == NULL || !quarantine_is_parked(q))
+		return;
+	q->state = begin ? STATE_SWITCHING : STATE_HEALING;
+	q->retry_at = 0;
+	timer_stop(&q->retry);
 }
 
 void quarantine_healed(struct collection *c, unsigned i)

@@ -328,7 +328,7 @@ bool quarantine_may_be_healed(const struct collection *c, unsigned i);
 /* It is being healed: not tried again meanwhile; or not any more. */
 void quarantine_heal(const struct collection *c, unsigned i, bool begin);
 /* The healing is about to be durable: a delete of the collection waits for its end. */
-void quarantine_switch(const struct collection *c, unsigned i);
+void quarantine_switch(const struct collection *c, unsigned i, bool begin);
 void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
 void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
 
