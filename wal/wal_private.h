@@ -236,7 +236,6 @@ void engine_kick_all(void);
 /* Our lease has run out: what is under way is cut off, its outcome unknown. */
 void engine_abandon(const char *why);
 void engine_hold(bool hold); /* no new executions */
-unsigned engine_in_flight(unsigned i);
 const struct record_list *engine_records(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 /* The turn is over: its position is on its way, the lanes move on. */
@@ -255,12 +254,26 @@ struct record *engine_find(wal_seq seq);
 /* Out of the list of records and of its scopes, or back; it is owed as before. */
 void engine_take_out(struct record *r);
 void engine_put_back(struct record *r, struct record *older);
-bool engine_has_room(unsigned i); /* for the turn of one more lane ... */
-void engine_woken(unsigned i);    /* ... that one has had now */
+bool engine_has_room(unsigned i); /* for the turn of one more lane that is cold */
 /* No instance has answered for so long that what waits would fill the memory. */
 bool engine_is_full(void);
 /* What was owed there need not be executed any more. */
 void engine_leave_out(unsigned i, size_t body_len);
+
+/* --- slots.c: how many calls at an instance, and whose is the next --------------------
+ */
+void slots_start(unsigned max_workers);
+void slots_clear(void);
+bool slots_has_room(const struct record *r, unsigned i); /* for its turn */
+bool slots_are_free(unsigned i);
+void slots_take(unsigned i); /* a call begins; has ended */
+void slots_give(unsigned i);
+void slots_wait(struct record *r, unsigned i);
+void slots_leave(struct record *r, unsigned i); /* if it waits */
+void slots_serve(unsigned i);                   /* those that wait, while there is room */
+unsigned slots_in_flight(unsigned i);
+bool slots_some_ended(unsigned i); /* so many that something cold has its turn ... */
+void slots_woken(unsigned i);      /* ... and has had it now */
 
 /* --- figures.c: what is owed, what was done ------------------------------------------
  */
