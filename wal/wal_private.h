@@ -40,6 +40,7 @@ struct turn {
 	bool doubt;          /* it may have been executed before: sent, no clear answer */
 	bool late_look;      /* an answer was lost: its ids are looked at again later */
 	bool blocked;        /* too many in flight at the instance */
+	unsigned waits_for;  /* the member in whose lane it was not first: scope.c */
 	bool apart;          /* it stands in its collection's lane only: scope.c */
 	bool broken;         /* the connection broke: has it killed the instance? */
 	unsigned failures;   /* executions that ended without a verdict ... */
@@ -193,7 +194,7 @@ void scope_leave(struct record *r);
 void scope_return(struct record *r, unsigned i, const struct record *older);
 /* Behind it in the lane of its position; NULL: it is the last. */
 struct record *scope_next(const struct record *r, unsigned i);
-bool scope_may_execute(const struct record *r, unsigned i);
+bool scope_may_execute(struct record *r, unsigned i);
 /* Something before it is kept cold (cold.c). */
 bool scope_is_behind_cold(const struct record *r, unsigned i);
 void scope_sent(struct record *r, unsigned i);

@@ -36,6 +36,8 @@ TESTS = [
     "engine",
     "merge",
     "batch",
+    "pace",
+    "slots",
     "cold",
     "fences",
     "quarantine",
