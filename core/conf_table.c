@@ -85,7 +85,7 @@ const struct conf_setting conf_settings[] = {
 	{"CONNECTION_POOL_SIZE", CONF_COUNT, AT(connection_pool_size), "20",
 	 .what = "connections to each instance", .least = 1, .most = 1000},
 	{"MAX_WORKERS", CONF_COUNT, AT(max_workers), "8",
-	 .what = "collections brought up to date at once on each instance", .least = 1, .most = 64},
+	 .what = "calls under way at once on each instance while they are slow; else two", .least = 1, .most = 64},
 	{"DEFAULT_BATCH_SIZE", CONF_COUNT, AT(default_batch_size), "50",
 	 .what = "writes of a collection merged into one call, at first", .least = 1, .most = 200},
 	{"MAX_BATCH_SIZE", CONF_COUNT, AT(max_batch_size), "200",

@@ -162,7 +162,7 @@ static void on_drain_look(void *arg)
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)
-		quiet = quiet && engine_in_flight(i) == 0;
+		quiet = quiet && slots_in_flight(i) == 0;
 	if (!quiet && clock_ms() < wal.drain_until) {
 		timer_start(&wal.drain, DRAIN_LOOK_MS, on_drain_look, NULL);
 		return;

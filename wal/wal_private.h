@@ -41,6 +41,7 @@ struct turn {
 	bool doubt;          /* it may have been executed before: sent, no clear answer */
 	bool late_look;      /* an answer was lost: its ids are looked at again later */
 	bool blocked;        /* too many in flight at the instance */
+	unsigned waits_for;  /* the member in whose lane it was not first: scope.c */
 	bool apart;          /* it stands in its collection's lane only: scope.c */
 	bool broken;         /* the connection broke: has it killed the instance? */
 	unsigned failures;   /* executions that ended without a verdict ... */
@@ -194,7 +195,7 @@ void scope_leave(struct record *r);
 void scope_return(struct record *r, unsigned i, const struct record *older);
 /* Behind it in the lane of its position; NULL: it is the last. */
 struct record *scope_next(const struct record *r, unsigned i);
-bool scope_may_execute(const struct record *r, unsigned i);
+bool scope_may_execute(struct record *r, unsigned i);
 /* Something before it is kept cold (cold.c). */
 bool scope_is_behind_cold(const struct record *r, unsigned i);
 void scope_sent(struct record *r, unsigned i);
@@ -237,7 +238,6 @@ void engine_kick_all(void);
 /* Our lease has run out: what is under way is cut off, its outcome unknown. */
 void engine_abandon(const char *why);
 void engine_hold(bool hold); /* no new executions */
-unsigned engine_in_flight(unsigned i);
 const struct record_list *engine_records(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 /* The turn is over: its position is on its way, the lanes move on. */
@@ -256,14 +256,33 @@ struct record *engine_find(wal_seq seq);
 /* Out of the list of records and of its scopes, or back; it is owed as before. */
 void engine_take_out(struct record *r);
 void engine_put_back(struct record *r, struct record *older);
+<<<<<<< HEAD
 /* The instance has everything up to there, durably, though not by executing it. */
 void engine_jump(struct collection *c, unsigned i, wal_seq upto);
 bool engine_has_room(unsigned i); /* for the turn of one more lane ... */
 void engine_woken(unsigned i);    /* ... that one has had now */
+=======
+bool engine_has_room(unsigned i); /* for the turn of one more lane that is cold */
+>>>>>>> engine
 /* No instance has answered for so long that what waits would fill the memory. */
 bool engine_is_full(void);
 /* What was owed there need not be executed any more. */
 void engine_leave_out(unsigned i, size_t body_len);
+
+/* --- slots.c: how many calls at an instance, and whose is the next --------------------
+ */
+void slots_start(unsigned max_workers);
+void slots_clear(void);
+bool slots_has_room(const struct record *r, unsigned i); /* for its turn */
+bool slots_are_free(unsigned i);
+void slots_take(unsigned i); /* a call begins; has ended */
+void slots_give(unsigned i);
+void slots_wait(struct record *r, unsigned i);
+void slots_leave(struct record *r, unsigned i); /* if it waits */
+void slots_serve(unsigned i);                   /* those that wait, while there is room */
+unsigned slots_in_flight(unsigned i);
+bool slots_some_ended(unsigned i); /* so many that something cold has its turn ... */
+void slots_woken(unsigned i);      /* ... and has had it now */
 
 /* --- figures.c: what is owed, what was done ------------------------------------------
  */

@@ -243,6 +243,13 @@ static void print_state(void)
 			        (long long)w->seq);
 }
 
+void world_restart(msec most)
+{
+	world_crash();
+	world_boot();
+	world_lead(most);
+}
+
 void world_settle(void)
 {
 	msec until = clock_ms() + 90000;

@@ -16,9 +16,7 @@ HTTP = "http/*.c"
 mutant(
     "any_turn_is_next",
     "an instance executes a record only when it has everything before it",
-    (WAL, "lane->head != &r->members[k] ||", "s_never() ||"),
-    (WAL, "bool scope_may_execute(", "static bool s_never(void)\n{\n\treturn false;\n}\n\n"
-     "bool scope_may_execute("),
+    (WAL, "(lane->head == m && !lane->parked &&", "(!lane->parked &&"),
     (WAL, "assert(lane->head == &r->members[k]);", ""),
 )
 mutant(
@@ -239,7 +237,7 @@ mutant(
 mutant(
     "past_what_is_cold",
     "an instance executes a record only when it has everything before it, cold or not",
-    (WAL, "if (first > 0 && first < r->seq)", "if (first > 0 && first < 0)"),
+    (WAL, "return first > 0 && first < m->record->seq;", "return first > 0 && first < 0;"),
 )
 mutant(
     "obsolete_whatever_is_asked",
@@ -251,6 +249,7 @@ mutant(
     "the log keeps what is kept cold",
     (WAL, "\t\treturn cold;", "\t\treturn r != NULL ? r->seq : 0;"),
 )
+<<<<<<< HEAD
 
 # --- reads that share a call -------------------------------------------------------------
 
@@ -301,4 +300,26 @@ mutant(
     "gone_with_one",
     "of those who share a call each may leave",
     (HTTP, "\tif (--trip->left == 0)\n", "\tif (--trip->left > 0)\n"),
+=======
+mutant(
+    "what_hangs_holds_up_the_others",
+    "one more call goes while none ends",
+    (WAL, "s->in_flight < FEW || clock_ms() - s->moved >= SLOW_MS", "s->in_flight < FEW"),
+)
+mutant(
+    "given_back_and_forgotten",
+    "who does not go along after all is executed elsewhere at once",
+    (WAL, "\t\tengine_kick(b->records[k]);", "\t\t;"),
+)
+mutant(
+    "waiting_in_vain",
+    "a lane that cannot go on is not waited for again and again",
+    (WAL, "lane->in_vain = passed + 1;", "lane->in_vain = 0;"),
+)
+mutant(
+    "a_part_of_a_wide_turn",
+    "a wide record waits for each of its lanes, wherever it began to ask",
+    (WAL, "for (unsigned n = 0; n < r->n_members; n++) {\n\t\tif (*at >=",
+     "for (unsigned n = *at; n < r->n_members; n++) {\n\t\tif (*at >="),
+>>>>>>> engine
 )

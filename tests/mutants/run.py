@@ -39,6 +39,8 @@ TESTS = [
     "engine",
     "merge",
     "batch",
+    "pace",
+    "slots",
     "cold",
     "fences",
     "quarantine",
