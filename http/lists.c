@@ -210,18 +210,30 @@ static bool current_throughout(const struct instance *in, const struct database 
 	return true;
 }
 
+static size_t count_lost(const struct instance *in, const struct database *db)
+{
+	const struct collection *c;
+	size_t n = 0;
+
+	TAILQ_FOREACH (c, &db->collections, link)
+		n += c->life == LIFE_LIVE && !wal_holds(in, c);
+	return n;
+}
+
 static bool may_list(const struct instance *in, void *arg)
 {
 	const struct exchange *ex = arg;
 
-	return relay_untried(ex, in) && wal_database_current(in, ex->database);
+	return relay_untried(ex, in) && wal_database_current(in, ex->database) &&
+	       count_lost(in, ex->database) == 0;
 }
 
 static bool may_list_exactly(const struct instance *in, void *arg)
 {
 	const struct exchange *ex = arg;
 
-	return may_list(in, arg) && current_throughout(in, ex->database);
+	return relay_untried(ex, in) && wal_database_current(in, ex->database) &&
+	       current_throughout(in, ex->database);
 }
 
 /* Under steady writes no instance may be current in every collection at this moment; then
@@ -332,13 +344,26 @@ static const struct relay_plan list_plan = {.method = "GET",
                                             .wait = rounds_another_comes,
                                             .none = rounds_next};
 
-/* None has every change: one that is down has, or each has a collection in quarantine. */
+/* None has every change: one that is down has, or each has a collection in quarantine.
+ * The one that lacks the fewest. */
 static struct instance *choose_stale(struct exchange *ex)
 {
-	struct instance *in = relay_choose_any(ex);
+	struct instance *best = NULL;
+	size_t lost, least = SIZE_MAX;
 
-	ex->stale = in != NULL ? 1 : 0;
-	return in;
+	for (unsigned i = 0; i < health_count(); i++) {
+		struct instance *in = health_instance(i);
+
+		if (!instance_up(in) || !relay_untried(ex, in))
+			continue;
+		lost = count_lost(in, ex->database);
+		if (lost < least)
+			best = in;
+		if (lost < least)
+			least = lost;
+	}
+	ex->stale = best != NULL ? 1 : 0;
+	return best;
 }
 
 static const struct relay_plan stale_plan = {.method = "GET",

@@ -145,6 +145,8 @@ static void submit(struct persist *p)
 	       (struct pg_param[]){pg_int4(store_instance_id(p->instance)),
 	                           pg_int8(scope_of_position(r, p->instance)),
 	                           pg_int8(r->seq), pg_int8(lease_epoch())});
+	if (r->kind == RECORD_RESET && r->decision == DECISION_ACCEPTED)
+		identity_add_reset(unit, p->instance);
 	if (t->late_look)
 		doubt_add(unit, r, p->instance);
 	p->sent = true;

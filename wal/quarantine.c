@@ -5,6 +5,7 @@
  * (scope.c), everything else goes on.
  *
  *   quarantine_begin    found out: park, say so
+ *   quarantine_lost     found out for many at once (resync.c), who keeps their rows
  *   on_written          its row is durable: from now on what changes the collection may
  *                       be passed by in the lanes of its database
  *   on_retry, wal_retry try again: the lane moves, and its row goes when nothing of it
@@ -63,17 +64,13 @@ const char *quarantine_cause_name(enum quarantine_cause cause)
 
 static struct quarantine *find(const struct collection *c, unsigned i)
 {
-	struct quarantine *q;
-
-	TAILQ_FOREACH (q, &all, link)
-		if (q->collection == c && q->instance == i)
-			return q;
-	return NULL;
+	return c->scope != NULL ? c->scope->lanes[i].quarantine : NULL;
 }
 
 static void drop(struct quarantine *q)
 {
 	TAILQ_REMOVE(&all, q, link);
+	q->collection->scope->lanes[q->instance].quarantine = NULL;
 	timer_stop(&q->retry);
 	timer_stop(&q->again);
 	op_cancel(&q->pending);
@@ -198,12 +195,20 @@ static void on_retry(void *arg)
 	try_again(arg);
 }
 
+/* Not by a record that was tried: quarantine_lost(). */
+static bool is_surveyed(const struct quarantine *q)
+{
+	return q->attempts == 0;
+}
+
 /* What differs does not become equal by waiting. */
 static void plan_retry(struct quarantine *q)
 {
 	msec wait = q->attempts <= 1 ? RETRY_FIRST_MS : RETRY_LATER_MS;
 
-	if (is_about_content(q))
+	timer_stop(&q->retry);
+	q->retry_at = 0;
+	if (is_about_content(q) || is_surveyed(q))
 		return;
 	q->retry_at = clock_ms() + wait;
 	timer_start(&q->retry, wait, on_retry, q);
@@ -218,6 +223,7 @@ static struct quarantine *create(struct collection *c, unsigned i)
 	q->collection = collection_hold(c);
 	q->instance = i;
 	q->since_wall_ms = clock_wall_ms();
+	scope_of_collection(c)->lanes[i].quarantine = q;
 	TAILQ_INSERT_TAIL(&all, q, link);
 	return q;
 }
@@ -252,6 +258,56 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 	park(q);
 	write_row(q);
 	return true;
+}
+
+/* The first record that is not done there stands apart from now on, if it can, and all
+ * behind it; what was done is counted by the positions of the database. */
+static wal_seq stands_before(const struct lane *lane)
+{
+	wal_seq head = lane->head != NULL ? lane->head->record->seq : 0;
+
+	if (lane->first_cold > 0 && (head == 0 || lane->first_cold < head))
+		return lane->first_cold;
+	return head > 0 ? head : append_last_seq() + 1;
+}
+
+wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error)
+{
+	struct quarantine *q = find(c, i);
+
+	if (q == NULL)
+		q = create(c, i);
+	if (q->error == NULL || q->state == STATE_ENDED)
+		q->seq = stands_before(&c->scope->lanes[i]);
+	q->cause = QUARANTINE_LOST;
+	q->http = 0;
+	q->attempts = 0;
+	free(q->error);
+	q->error = mem_string(error);
+	op_cancel(&q->pending); /* a row that is written now would be the last */
+	timer_stop(&q->again);
+	park(q);
+	return q->seq;
+}
+
+void quarantine_kept(struct collection *c, unsigned i)
+{
+	struct quarantine *q = find(c, i);
+
+	if (q != NULL && q->state == STATE_PARKED)
+		leave_database(q);
+}
+
+bool quarantine_is_lost(const struct collection *c, unsigned i)
+{
+	const struct quarantine *q = find(c, i);
+
+	return q != NULL && q->state == STATE_PARKED && q->cause == QUARANTINE_LOST;
+}
+
+bool quarantine_is_parked(const struct collection *c, unsigned i)
+{
+	return c->scope != NULL && c->scope->lanes[i].parked;
 }
 
 /* --- the end ----------------------------------------------------------------------- */
@@ -447,7 +503,7 @@ unsigned wal_quarantined(void)
 
 static bool stands_at(const struct quarantine *q, wal_seq seq)
 {
-	return q->state == STATE_PARKED && q->seq == seq;
+	return q->state == STATE_PARKED && q->seq == seq && !is_surveyed(q);
 }
 
 enum status wal_retry(wal_seq seq)

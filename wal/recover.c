@@ -323,6 +323,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	create_scopes(&rec->load);
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
+	identity_loaded(r, 7 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -337,6 +338,7 @@ static void load_everything(struct recovery *rec)
 	pg_add(unit, &load_positions, 0, NULL);
 	quarantine_add_load(unit);
 	doubt_add_load(unit);
+	identity_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

@@ -86,11 +86,25 @@ static const char *const trouble_schema[] = {
         NULL,
 };
 
+/* What it takes to find holes, and to fill them. */
+static const char *const heal_schema[] = {
+        /* Who the instances are, and what their disks must say: wal/identity.c. */
+        "CREATE TABLE chromatid.cluster ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), id uuid NOT NULL)",
+        "INSERT INTO chromatid.cluster (id) VALUES (gen_random_uuid())",
+        "ALTER TABLE chromatid.instance"
+        " ADD COLUMN marker uuid NOT NULL DEFAULT gen_random_uuid(),"
+        " ADD COLUMN beat bigint NOT NULL DEFAULT 0,"
+        " ADD COLUMN marked boolean NOT NULL DEFAULT false",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
         {wal_schema, store_schema}, /* 1 */
         {trouble_schema, nothing},  /* 2 */
+        {heal_schema, nothing},     /* 3 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
