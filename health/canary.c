@@ -54,6 +54,7 @@
 #define PATIENCE_IN_DOUBT_MS 3000u
 #define SMALL_WRITE_MS 5000u /* a write with a time limit up to that is no big one */
 #define BAD_MOST 2u
+#define LOOK_LEAST_MS 2000u
 #define REPLY_MOST 65536u
 
 #define TENANT "ctd-chromatid"
@@ -438,6 +439,12 @@ void canary_up(struct instance *in, enum health was)
 	set_writing(in, was == HEALTH_UNKNOWN ? WRITING_WELL : WRITING_UNPROVEN,
 	            "no canary yet");
 	job_kick(c->job);
+}
+
+void instance_look(struct instance *in)
+{
+	if (instance_up(in) && clock_ms() - in->canary.started > LOOK_LEAST_MS)
+		job_kick(in->canary.job);
 }
 
 /* One that is under way was asked with more patience than there is now. */

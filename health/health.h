@@ -115,6 +115,8 @@ void instance_refuse(struct instance *in, const char *as, const char *why);
 void instance_ask_again(struct instance *in); /* soon: it cannot be said now */
 /* Write the next marker, then judge goes on: written(). */
 void instance_mark(struct instance *in);
+/* Something that is there was not found there: its marker is looked at, at once. */
+void instance_look(struct instance *in);
 /* How long it was not up. */
 msec instance_away(const struct instance *in);
 

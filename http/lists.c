@@ -307,6 +307,30 @@ static void not_composed(struct exchange *ex, int http, const struct headers *he
 	}
 }
 
+static size_t count_current(const struct instance *in, const struct database *db)
+{
+	const struct collection *c;
+	size_t n = 0;
+
+	TAILQ_FOREACH (c, &db->collections, link)
+		n += c->life == LIFE_LIVE && wal_current(in, c);
+	return n;
+}
+
+static void ask_list(struct exchange *ex);
+
+/* One that has everything has listed less: it may have lost it since. (Or something has
+ * been created since.) */
+static bool another_is_asked(struct exchange *ex, struct instance *in)
+{
+	instance_look(in);
+	if (health_choose_read(may_list_exactly, ex) == NULL)
+		return false;
+	relay_stop(ex);
+	ask_list(ex);
+	return true;
+}
+
 static void compose(struct exchange *ex, struct instance *in, int http,
                     const struct headers *headers, struct blob *body)
 {
@@ -317,7 +341,6 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 	struct text json = {0};
 	size_t n = 0;
 
-	(void)in;
 	if (http != 200 || json_kind(whole) != JSON_LIST ||
 	    ex->database->life == LIFE_GONE) {
 		free(list);
@@ -326,6 +349,10 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 	}
 	while (json_step(&w))
 		n += identify(ex, w.value, &list[n]);
+	if (n < count_current(in, ex->database) && another_is_asked(ex, in)) {
+		free(list);
+		return;
+	}
 	qsort(list, n, sizeof(struct listed), by_public_id);
 	for (size_t k = 0; k < n; k++)
 		if (in_page(&page, k))
