@@ -285,17 +285,22 @@ static bool is_to_wait(unsigned i)
 	return id.first >= 0 && id.first != (int)i;
 }
 
+static bool is_trusted(enum identity v)
+{
+	return v == IDENTITY_OURS || v == IDENTITY_NEW;
+}
+
 static void begin(unsigned i, bool away)
 {
 	struct known *k = &id.list[i];
 
 	if (k->verdict != IDENTITY_OURS)
 		id.first = (int)i;
-	if (k->verdict == IDENTITY_BLANK || k->verdict == IDENTITY_OLD)
+	if (!is_trusted(k->verdict))
 		log_error("health", "instance %s: %s; its collections are to be rebuilt",
 		          instance_name(health_instance(i)), why_not_trusted(k->verdict));
-	if (k->verdict == IDENTITY_OURS && (!away || may_be_reset(i)))
-		let_in(i);
+	if (is_trusted(k->verdict) && (!away || may_be_reset(i)))
+		on_ready(k, true);
 	else
 		resync_begin(i, k->verdict, why_not_trusted(k->verdict), on_ready, k);
 }
