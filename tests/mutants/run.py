@@ -37,6 +37,7 @@ TESTS = [
     "merge",
     "batch",
     "cold",
+    "identity",
     "fences",
     "quarantine",
     "join",
