@@ -12,8 +12,9 @@
  *     made again, so that what is created from now on has its place; what holds a name
  *     without being in the catalogue (deleted since the copy was made) is set aside under
  *     "ctd-lost.<id>", never deleted, and told
- *   - it cannot be looked at: without its disk it is not let in, and all is done again;
- *     bearing its marker it is, and what is missing is found out when it is used
+ *   - it cannot be looked at, or not in a moment: without its disk it is not let in, and
+ *     all is done again; bearing its marker it is, and what is missing is found out when
+ *     it is used
  *
  * Nothing is executed there meanwhile: it is not up. What is appended meanwhile waits in
  * the lanes, parked or not. */
@@ -26,6 +27,9 @@
 #include "core/mem.h"
 #include "wal/wal_private.h"
 
+/* For as long an instance that bears its marker waits to be let in. */
+#define SURVEY_MOST_MS 1500u
+
 struct resync {
 	unsigned instance;
 	enum identity verdict;
@@ -36,6 +40,7 @@ struct resync {
 	struct collection **lost; /* held */
 	size_t n_lost;
 	struct op *pending;
+	struct timer limit;
 	resync_fn *done;
 	void *arg;
 };
@@ -46,6 +51,7 @@ static void resync_free(struct resync *r)
 {
 	running[r->instance] = NULL;
 	op_cancel(&r->pending);
+	timer_stop(&r->limit);
 	survey_clear(&r->survey);
 	table_clear(&r->owed);
 	for (size_t k = 0; k < r->n_lost; k++)
@@ -235,6 +241,7 @@ static void on_surveyed(void *arg, bool good)
 	struct resync *r = arg;
 
 	FAILPOINT("resync_surveyed");
+	timer_stop(&r->limit);
 	if (nothing_is_trusted(r) && good)
 		set_aside(r);
 	else if (nothing_is_trusted(r))
@@ -243,6 +250,16 @@ static void on_surveyed(void *arg, bool good)
 		find_lost(r);
 	else
 		end(r, true);
+}
+
+/* Clients wait: what is missing is found out when it is used. */
+static void on_limit(void *arg)
+{
+	struct resync *r = arg;
+
+	log_info("resync", "instance %s: let in before all its collections were seen",
+	         instance_name(health_instance(r->instance)));
+	end(r, true);
 }
 
 void resync_begin(unsigned i, enum identity verdict, const char *why, resync_fn *done,
@@ -262,6 +279,8 @@ void resync_begin(unsigned i, enum identity verdict, const char *why, resync_fn 
 	r->survey.finds = nothing_is_trusted(r);
 	r->survey.done = on_surveyed;
 	r->survey.arg = r;
+	if (!nothing_is_trusted(r))
+		timer_start(&r->limit, SURVEY_MOST_MS, on_limit, r);
 	survey_begin(&r->survey);
 }
 

@@ -36,6 +36,7 @@ struct model {
 	struct content *content, *saved;
 	struct marker_store marker_items, marker_saved;
 	int marker_http;
+	bool hides;
 	struct text marker;
 	bool down, wedged;
 	msec latency, busy_until;
@@ -423,7 +424,8 @@ static void take(void *arg, struct fake_call *c, const struct call *call)
 		return;
 	}
 	if (is_survey(call)) {
-		answer_survey(m, c, call);
+		if (!m->hides)
+			answer_survey(m, c, call);
 		return;
 	}
 	m->calls++;
@@ -706,4 +708,9 @@ unsigned model_lost(const struct model *m)
 bool model_has_database(const struct model *m, const char *tenant, const char *name)
 {
 	return content_has_database(m->content, tenant, name);
+}
+
+void model_hides(struct model *m, bool yes)
+{
+	m->hides = yes;
 }

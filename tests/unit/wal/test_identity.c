@@ -618,6 +618,27 @@ static void also_at_a_start(void **state)
 	world_stop();
 }
 
+static void one_that_lists_nothing_is_let_in_if_it_bears_its_marker(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	pass_ms(4000);
+	model_hides(REPLICA, true);
+	model_up(REPLICA);
+	pass_ms(4000);
+	assert_true(instance_writable(health_instance(B)));
+	world_down(B);
+	model_wipe(REPLICA);
+	model_up(REPLICA);
+	pass_ms(10000);
+	assert_false(instance_up(health_instance(B)));
+	model_hides(REPLICA, false);
+	until_up(B);
+	assert_int_equal(parked(B), 2);
+	world_stop();
+}
+
 static void more_than_a_page_of_them_is_walked(void **state)
 {
 	char name[20];
@@ -754,6 +775,7 @@ int main(void)
 	        world_story(its_rows_are_written_again_if_postgresql_refuses_them),
 	        world_story(a_collection_that_is_missing_is_found_out_before_it_is_read),
 	        world_story(also_at_a_start),
+	        world_story(one_that_lists_nothing_is_let_in_if_it_bears_its_marker),
 	        world_story(more_than_a_page_of_them_is_walked),
 	        world_story(after_a_reset_it_is_marked_anew),
 	        world_story(whoever_dies_beside_a_reset_finds_no_hole),
