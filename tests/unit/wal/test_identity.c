@@ -86,6 +86,16 @@ static void until_up(unsigned i)
 	}
 }
 
+static void until_down(unsigned i)
+{
+	msec until = clock_ms() + 20000;
+
+	while (instance_up(health_instance(i))) {
+		assert_true(clock_ms() < until);
+		pass_ms(1);
+	}
+}
+
 static void until_writable(unsigned i)
 {
 	msec until = clock_ms() + 20000;
@@ -334,8 +344,7 @@ static void one_wiped_under_our_eyes_is_found_out(void **state)
 	(void)state;
 	start_with_two_collections();
 	model_wipe(PRIMARY);
-	while (instance_up(health_instance(A)))
-		pass_ms(1);
+	until_down(A);
 	until_up(A);
 	assert_string_equal(identity(A), "blank");
 	assert_int_equal(parked(A), 2);
@@ -349,8 +358,7 @@ static void one_set_back_under_our_eyes_is_found_out(void **state)
 	model_save(PRIMARY);
 	pass_ms(30000);
 	model_restore(PRIMARY);
-	while (instance_up(health_instance(A)))
-		pass_ms(1);
+	until_down(A);
 	until_up(A);
 	assert_string_equal(identity(A), "old");
 	assert_int_equal(parked(A), 2);
