@@ -36,7 +36,7 @@ struct model {
 	struct content *content, *saved;
 	struct marker_store marker_items, marker_saved;
 	int marker_http;
-	bool hides;
+	bool hides, no_marker;
 	struct text marker;
 	bool down, wedged;
 	msec latency, busy_until;
@@ -353,7 +353,7 @@ static void answer_canary(struct model *m, struct fake_call *c, const struct cal
 
 	if (reads && m->marker_http != 0) {
 		fake_call_answer(c, m->marker_http, "{}");
-	} else if (!reads && m->wedged) {
+	} else if (!reads && (m->wedged || m->no_marker)) {
 		fake_call_answer(c, 500, "{\"error\":\"InternalError\"}");
 	} else if (ends_with(call->target, "/get") && m->marker_items.made) {
 		answer_items(m, c);
@@ -713,4 +713,9 @@ bool model_has_database(const struct model *m, const char *tenant, const char *n
 void model_hides(struct model *m, bool yes)
 {
 	m->hides = yes;
+}
+
+void model_takes_no_marker(struct model *m, bool yes)
+{
+	m->no_marker = yes;
 }

@@ -61,7 +61,8 @@ void model_restore(struct model *m);
 void model_become(struct model *m, const struct model *other);
 /* What is asked about its marker is answered like this; 0: as it should be. */
 void model_marker_answers(struct model *m, int http);
-void model_hides(struct model *m, bool yes); /* it lists nothing: no answer */
+void model_takes_no_marker(struct model *m, bool yes); /* 500 to that write alone */
+void model_hides(struct model *m, bool yes);           /* it lists nothing: no answer */
 /* "cluster instance beat", or "" */
 const char *model_marker(const struct model *m);
 /* Collections that were set aside because nobody knows them. */

@@ -567,6 +567,23 @@ static void one_that_is_blank_and_takes_no_writes_is_not(void **state)
 	world_stop();
 }
 
+static void nor_one_that_does_not_take_the_marker(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	model_wipe(REPLICA);
+	model_takes_no_marker(REPLICA, true);
+	model_up(REPLICA);
+	pass_ms(30000);
+	assert_refused(B, "blank", "its marker cannot be written");
+	assert_int_equal(parked(B), 2);
+	model_takes_no_marker(REPLICA, false);
+	until_up(B);
+	assert_true(beat_of(B) > 0 && beat_of(B) == beat_on(B));
+	world_stop();
+}
+
 static void without_postgresql_a_blank_one_waits(void **state)
 {
 	(void)state;
@@ -779,6 +796,7 @@ int main(void)
 	        world_story(one_whose_marker_cannot_be_read_is_not_let_in),
 	        world_story(one_that_takes_no_writes_is_let_in_for_reads),
 	        world_story(one_that_is_blank_and_takes_no_writes_is_not),
+	        world_story(nor_one_that_does_not_take_the_marker),
 	        world_story(without_postgresql_a_blank_one_waits),
 	        world_story(its_rows_are_written_again_if_postgresql_refuses_them),
 	        world_story(a_collection_that_is_missing_is_found_out_before_it_is_read),
