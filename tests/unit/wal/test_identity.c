@@ -580,6 +580,7 @@ static void nor_one_that_does_not_take_the_marker(void **state)
 	assert_int_equal(parked(B), 2);
 	model_takes_no_marker(REPLICA, false);
 	until_up(B);
+	pass_ms(100); /* what was written there has been noted */
 	assert_true(beat_of(B) > 0 && beat_of(B) == beat_on(B));
 	world_stop();
 }
