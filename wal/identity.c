@@ -88,13 +88,15 @@ static const struct pg_statement load_cluster = {"load_cluster",
 static const struct pg_statement load_markers = {
         "load_markers", "SELECT id, name, marker, beat, marked FROM chromatid.instance"};
 
+/* The last word is the one with the highest beat, also when a session that was lost goes
+ * on at the server behind what was sent again. */
 static const struct pg_statement note_beat = {
-        "note_beat", "UPDATE chromatid.instance SET beat = greatest(beat, $2),"
-                     " marked = true WHERE id = $1"};
+        "note_beat", "UPDATE chromatid.instance SET beat = $2, marked = true"
+                     " WHERE id = $1 AND beat < $2"};
 
 static const struct pg_statement unmark = {
-        "unmark", "UPDATE chromatid.instance SET beat = greatest(beat, $2),"
-                  " marked = false WHERE id = $1"};
+        "unmark", "UPDATE chromatid.instance SET beat = $2, marked = false"
+                  " WHERE id = $1 AND beat < $2"};
 
 void identity_add_load(struct pg_unit *unit)
 {

@@ -766,10 +766,10 @@ static void set_beat(bool marked)
 
 	each_row(i, &db.instances)
 	{
-		if (i->id != number(1))
+		if (i->id != number(1) || i->beat >= number(2))
 			continue;
 		i->marked = marked;
-		i->beat = i->beat < number(2) ? number(2) : i->beat;
+		i->beat = number(2);
 	}
 }
 

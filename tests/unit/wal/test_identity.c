@@ -266,6 +266,8 @@ static void one_that_has_lost_its_disk_is_not_read(void **state)
 	assert_int_equal(wal_retry(w->seq), STATUS_NOT_FOUND);
 	pass_ms(3600000); /* nothing tries it again */
 	assert_int_equal(parked(B), 2);
+	assert_false(wal_readable(health_instance(B), named("docs")));
+	assert_false(wal_readable(health_instance(B), named("notes")));
 	assert_int_equal(beat_of(B), beat_on(B));
 	world_stop();
 }
@@ -731,6 +733,35 @@ static void whoever_dies_beside_a_reset_finds_no_hole(void **state)
 	}
 }
 
+/* What a lost session has begun commits behind what was sent again. */
+static void a_beat_that_is_noted_late_does_not_mark_what_was_reset(void **state)
+{
+	bool marked;
+
+	(void)state;
+	for (unsigned ms = 0; ms < 12; ms++) {
+		start_with_two_collections();
+		pass_ms(8900);
+		for (int64_t before = beat_on(A); beat_on(A) == before;)
+			pass_ms(1);
+		pass_ms(ms % 4);
+		fake_pg_cut("log", 0, true, 400); /* with the beat on its way */
+		pass_ms(110 + ms);
+		reset();
+		world_settle();
+		assert_string_equal(model_marker(PRIMARY), "");
+		pass_ms(450);
+		fake_pg_beat("primary", &marked);
+		assert_false(marked);
+		world_crash();
+		world_boot();
+		world_lead(10000);
+		until_up(A);
+		assert_string_not_equal(identity(A), "blank");
+		world_finish();
+	}
+}
+
 static void a_copy_from_before_a_reset_is_old(void **state)
 {
 	(void)state;
@@ -806,6 +837,7 @@ int main(void)
 	        world_story(more_than_a_page_of_them_is_walked),
 	        world_story(after_a_reset_it_is_marked_anew),
 	        world_story(whoever_dies_beside_a_reset_finds_no_hole),
+	        world_story(a_beat_that_is_noted_late_does_not_mark_what_was_reset),
 	        world_story(a_copy_from_before_a_reset_is_old),
 	        world_story(whoever_dies_beside_it_finds_it_again),
 	};
