@@ -100,6 +100,8 @@ const struct conf_setting conf_settings[] = {
 	{"WAL_RETENTION", CONF_DURATION, AT(wal_retention), "24h",
 	 .what = "how long writes stay in the log once every instance has them",
 	 .least = 0, .most = 3650 * DAY},
+	{"ADOPT_CLUSTER", CONF_TEXT, AT(adopt_cluster), NULL,
+	 .what = "id of another cluster whose servers are taken over, after their PostgreSQL was lost"},
 	{"ALLOW_RESET", CONF_SWITCH, AT(allow_reset), "on",
 	 .what = "whether POST /api/v2/reset may empty everything"},
 	{"LOG_LEVEL", CONF_CHOICE, AT(log_level), "info",

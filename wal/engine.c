@@ -112,7 +112,8 @@ static bool takes_it(const struct record *r, unsigned i)
 {
 	const struct instance *in = health_instance(i);
 
-	return instance_writable(in) || (is_half_reset(r, i) && instance_answers(in));
+	return instance_writable(in) ||
+	       (is_half_reset(r, i) && instance_answers(in) && !identity_is_refused(i));
 }
 
 static bool may_start(const struct record *r, unsigned i)

@@ -107,8 +107,10 @@ static void look_for_stalled(unsigned instance, uint64_t sent_us)
 /* A Chroma that is being reset answers with errors: no reason to cut the reset off. */
 static void pardon(const struct record *r, unsigned i, bool yes)
 {
-	if (r->kind == RECORD_RESET)
-		instance_pardon(health_instance(i), yes);
+	if (r->kind != RECORD_RESET)
+		return;
+	instance_pardon(health_instance(i), yes);
+	identity_resets(i, yes);
 }
 
 static void execution_free(struct execution *e)

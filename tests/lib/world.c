@@ -80,6 +80,11 @@ void world_merges(bool yes)
 	world.merges = yes;
 }
 
+void world_adopts(const char *cluster)
+{
+	world.conf.adopt_cluster = (char *)(uintptr_t)cluster;
+}
+
 void world_workers(int64_t most)
 {
 	world.conf.max_workers = most;

@@ -250,6 +250,7 @@ mutant(
     (WAL, "\t\treturn cold;", "\t\treturn r != NULL ? r->seq : 0;"),
 )
 <<<<<<< HEAD
+<<<<<<< HEAD
 
 # --- reads that share a call -------------------------------------------------------------
 
@@ -322,4 +323,72 @@ mutant(
     (WAL, "for (unsigned n = 0; n < r->n_members; n++) {\n\t\tif (*at >=",
      "for (unsigned n = *at; n < r->n_members; n++) {\n\t\tif (*at >="),
 >>>>>>> engine
+=======
+
+# --- who an instance is ------------------------------------------------------------------
+
+mutant(
+    "identity_blank_is_new",
+    "one that was marked and bears no marker has lost its disk",
+    (WAL, "return f->marked ? IDENTITY_BLANK : IDENTITY_NEW;", "return IDENTITY_NEW;"),
+)
+mutant(
+    "identity_without_beats",
+    "a lower beat than the last one known is an older copy",
+    (WAL, "return m->beat >= f->beat ? IDENTITY_OURS : IDENTITY_OLD;", "return IDENTITY_OURS;"),
+)
+mutant(
+    "identity_of_any_instance",
+    "another instance's marker is another's server",
+    (WAL, "\t\treturn IDENTITY_ANOTHER;", "\t\treturn IDENTITY_OURS;"),
+)
+mutant(
+    "identity_all_at_once",
+    "one server under two names is found out by the second",
+    (WAL, "return id.first >= 0 && id.first != (int)i;", "return id.first < -5 && i > 100;"),
+)
+mutant(
+    "identity_reset_in_doubt",
+    "no marker is what there should be while a reset of ours is in doubt",
+    (WAL, "return v == IDENTITY_BLANK && may_be_reset(i) ? IDENTITY_OURS : v;", "return v;"),
+)
+mutant(
+    "identity_marked_after_reset",
+    "that it is not marked is durable with the position of the reset",
+    (WAL, "\t\tidentity_add_reset(unit, p->instance);", "\t\t;"),
+)
+mutant(
+    "identity_let_in_too_soon",
+    "the marker is written before the instance is let in, and last",
+    (WAL, "\t\tinstance_mark(health_instance(i));", "\t\tlet_in(i);"),
+)
+mutant(
+    "identity_never_again",
+    "what an instance bears is looked at while it is up, too",
+    (WAL, "\treturn verdict_on(i, found) == IDENTITY_OURS;", "\treturn found != NULL;"),
+)
+mutant(
+    "survey_believes",
+    "a collection that is not there goes into quarantine before it is read",
+    (WAL, "table_get(&r->survey.there, local->text) == NULL", "false"),
+)
+mutant(
+    "survey_expects_too_much",
+    "what an instance is still owed is not missed there",
+    (WAL, "if (c->life != LIFE_LIVE || is_owed(r, c))", "if (c->life != LIFE_LIVE)"),
+    (WAL, "static bool is_owed(const struct resync *r, const struct collection *c)",
+     "bool is_not_used(const struct resync *r, const struct collection *c);\n"
+     "bool is_not_used(const struct resync *r, const struct collection *c)"),
+)
+mutant(
+    "survey_leaves_names",
+    "what was deleted since a copy was made does not hold its name",
+    (WAL, "if (nothing_is_trusted(r) && good)\n\t\tset_aside(r);",
+     "if (nothing_is_trusted(r) && good)\n\t\tr->survey.n_strangers = 0, set_aside(r);"),
+)
+mutant(
+    "survey_is_tried_again",
+    "nothing in a lane tells when a collection that was missed is there again",
+    (WAL, "if (is_about_content(q) || is_surveyed(q))", "if (is_about_content(q))"),
+>>>>>>> mark
 )

@@ -42,6 +42,7 @@ TESTS = [
     "pace",
     "slots",
     "cold",
+    "identity",
     "fences",
     "quarantine",
     "join",
