@@ -260,12 +260,9 @@ static void on_end(void *arg, const struct reply *reply)
 	ex->upstream_us = clock_us() - rl->sent_us;
 	health_report(rl->in, health_signal_of(&judged), reply->detail);
 	instance_count(rl->in, rl->plan->read, ok && rl->answer.http < 500);
-<<<<<<< HEAD
 	over(ex, ok ? rl->received : 0);
-=======
 	if (ok && rl->plan->exists && rl->answer.http == 404)
 		instance_look(rl->in);
->>>>>>> mark
 	if (rl->begun) {
 		if (ok)
 			end(ex);

@@ -148,17 +148,10 @@ static void submit(struct persist *p)
 	}
 	if (r->kind == RECORD_CREATE_COLLECTION && !uuid_none(&t->local))
 		store_add_binding(unit, r->collection, p->instance, &t->local);
-<<<<<<< HEAD
 	persist_add_position(unit, p->instance, scope_of_position(r, p->instance),
 	                     r->seq);
-=======
-	pg_add(unit, &position, 4,
-	       (struct pg_param[]){pg_int4(store_instance_id(p->instance)),
-	                           pg_int8(scope_of_position(r, p->instance)),
-	                           pg_int8(r->seq), pg_int8(lease_epoch())});
 	if (r->kind == RECORD_RESET && r->decision == DECISION_ACCEPTED)
 		identity_add_reset(unit, p->instance);
->>>>>>> mark
 	if (t->late_look)
 		doubt_add(unit, r, p->instance);
 	p->sent = true;

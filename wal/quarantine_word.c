@@ -85,7 +85,7 @@ unsigned wal_quarantined(void)
 
 static bool stands_at(const struct quarantine *q, wal_seq seq)
 {
-	return q->state == STATE_PARKED && q->seq == seq;
+	return q->state == STATE_PARKED && q->seq == seq && !quarantine_is_surveyed(q);
 }
 
 enum status wal_retry(wal_seq seq)

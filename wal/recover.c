@@ -340,11 +340,8 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	create_scopes(&rec->load);
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
-<<<<<<< HEAD
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
-=======
-	identity_loaded(r, 7 + STORE_LOAD_STATEMENTS);
->>>>>>> mark
+	identity_loaded(r, 10 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -359,11 +356,8 @@ static void load_everything(struct recovery *rec)
 	pg_add(unit, &load_positions, 0, NULL);
 	quarantine_add_load(unit);
 	doubt_add_load(unit);
-<<<<<<< HEAD
 	rebuild_add_load(unit);
-=======
 	identity_add_load(unit);
->>>>>>> mark
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

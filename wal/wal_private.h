@@ -258,14 +258,9 @@ struct record *engine_find(wal_seq seq);
 /* Out of the list of records and of its scopes, or back; it is owed as before. */
 void engine_take_out(struct record *r);
 void engine_put_back(struct record *r, struct record *older);
-<<<<<<< HEAD
 /* The instance has everything up to there, durably, though not by executing it. */
 void engine_jump(struct collection *c, unsigned i, wal_seq upto);
-bool engine_has_room(unsigned i); /* for the turn of one more lane ... */
-void engine_woken(unsigned i);    /* ... that one has had now */
-=======
 bool engine_has_room(unsigned i); /* for the turn of one more lane that is cold */
->>>>>>> engine
 /* No instance has answered for so long that what waits would fill the memory. */
 bool engine_is_full(void);
 /* What was owed there need not be executed any more. */

@@ -249,8 +249,6 @@ mutant(
     "the log keeps what is kept cold",
     (WAL, "\t\treturn cold;", "\t\treturn r != NULL ? r->seq : 0;"),
 )
-<<<<<<< HEAD
-<<<<<<< HEAD
 
 # --- reads that share a call -------------------------------------------------------------
 
@@ -301,7 +299,6 @@ mutant(
     "gone_with_one",
     "of those who share a call each may leave",
     (HTTP, "\tif (--trip->left == 0)\n", "\tif (--trip->left > 0)\n"),
-=======
 mutant(
     "what_hangs_holds_up_the_others",
     "one more call goes while none ends",
@@ -322,8 +319,6 @@ mutant(
     "a wide record waits for each of its lanes, wherever it began to ask",
     (WAL, "for (unsigned n = 0; n < r->n_members; n++) {\n\t\tif (*at >=",
      "for (unsigned n = *at; n < r->n_members; n++) {\n\t\tif (*at >="),
->>>>>>> engine
-=======
 
 # --- who an instance is ------------------------------------------------------------------
 
@@ -390,5 +385,4 @@ mutant(
     "survey_is_tried_again",
     "nothing in a lane tells when a collection that was missed is there again",
     (WAL, "if (is_about_content(q) || is_surveyed(q))", "if (is_about_content(q))"),
->>>>>>> mark
 )
