@@ -61,7 +61,7 @@ static const struct pg_statement discard = {
         "quarantine_end",
         "DELETE FROM chromatid.quarantine WHERE instance = $1 AND collection = $2"};
 
-bool quarantine_is_parked(const struct quarantine *q)
+bool quarantine_stands(const struct quarantine *q)
 {
 	return q->state == STATE_PARKED || q->state == STATE_HEALING ||
 	       q->state == STATE_SWITCHING;
@@ -83,7 +83,7 @@ static void on_written(void *arg, enum status s, const struct pg_results *r)
 	if (s == STATUS_OK && q->state == STATE_ENDED) {
 		drop(q);
 	} else if (s == STATUS_OK) {
-		if (quarantine_is_parked(q))
+		if (quarantine_stands(q))
 			leave_database(q);
 	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0) {
 		wal_deposed("its epoch is over");
@@ -162,8 +162,7 @@ void quarantine_try_again(struct quarantine *q)
 	         q->collection->public_id.text,
 	         instance_name(health_instance(q->instance)), (long long)q->seq);
 	set_free(q, STATE_TRYING);
-	if (quarantine_is_about_content(
-	            q)) /* nothing in the lane tells whether it is healed */
+	if (quarantine_is_about_content(q)) /* nothing in the lane tells */
 		end_if_nothing_is_apart(q);
 	engine_kick_scope(q->collection->scope);
 }
@@ -272,7 +271,7 @@ void quarantine_kept(struct collection *c, unsigned i)
 {
 	struct quarantine *q = find(c, i);
 
-	if (q != NULL && q->state == STATE_PARKED)
+	if (q != NULL && quarantine_stands(q))
 		leave_database(q);
 }
 
@@ -280,7 +279,7 @@ bool quarantine_is_lost(const struct collection *c, unsigned i)
 {
 	const struct quarantine *q = find(c, i);
 
-	return q != NULL && q->state == STATE_PARKED && q->cause == QUARANTINE_LOST;
+	return q != NULL && quarantine_stands(q) && q->cause == QUARANTINE_LOST;
 }
 
 bool quarantine_is_parked(const struct collection *c, unsigned i)
@@ -296,13 +295,6 @@ void quarantine_moved(struct record *r, unsigned i)
 
 	if (q != NULL && (q->state == STATE_TRYING || q->state == STATE_LEAVING))
 		end_if_nothing_is_apart(q);
-}
-
-bool quarantine_is_lost(const struct collection *c, unsigned i)
-{
-	const struct quarantine *q = find(c, i);
-
-	return q != NULL && q->cause == QUARANTINE_LOST;
 }
 
 bool quarantine_passes(const struct record *r, unsigned i)
@@ -379,7 +371,7 @@ void quarantine_heal(const struct collection *c, unsigned i, bool begin)
 	struct quarantine *q = find(c, i);
 	msec now = clock_ms();
 
-	if (q == NULL || q->state == STATE_SWITCHING || !quarantine_is_parked(q))
+	if (q == NULL || q->state == STATE_SWITCHING || !quarantine_stands(q))
 		return;
 	if (begin) {
 		q->state = STATE_HEALING;
@@ -398,7 +390,7 @@ void quarantine_switch(const struct collection *c, unsigned i, bool begin)
 {
 	struct quarantine *q = find(c, i);
 
-	if (q == NULL || !quarantine_is_parked(q))
+	if (q == NULL || !quarantine_stands(q))
 		return;
 	q->state = begin ? STATE_SWITCHING : STATE_HEALING;
 	q->retry_at = 0;

@@ -21,7 +21,7 @@ const char *quarantine_cause_name(enum quarantine_cause cause)
 
 static bool is_active(const struct quarantine *q)
 {
-	return quarantine_is_parked(q) || q->state == STATE_TRYING;
+	return quarantine_stands(q) || q->state == STATE_TRYING;
 }
 
 void wal_each_quarantine(wal_quarantine_fn *fn, void *arg)

@@ -335,7 +335,6 @@ void quarantine_moved(struct record *r, unsigned i);
 unsigned quarantine_count(unsigned i);                      /* at that instance */
 void quarantine_error(unsigned i, char *text, size_t room); /* the oldest there; or "" */
 bool quarantine_passes(const struct record *r, unsigned i);
-bool quarantine_is_lost(const struct collection *c, unsigned i);
 void quarantine_gone(const struct record *r); /* it deletes: nothing is left to heal */
 void quarantine_resume(void);                 /* PostgreSQL is back */
 void quarantine_clear(void);
