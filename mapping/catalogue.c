@@ -100,6 +100,17 @@ bool catalogue_tenant(const char *name)
 	return table_get(&catalogue.tenants, name) != NULL;
 }
 
+const char *catalogue_next_tenant(const char *after)
+{
+	const struct tenant *t = after == NULL
+	                                 ? TAILQ_FIRST(&catalogue.tenant_list)
+	                                 : table_get(&catalogue.tenants, after);
+
+	if (after != NULL && t != NULL)
+		t = TAILQ_NEXT(t, link);
+	return t != NULL ? t->name : NULL;
+}
+
 void catalogue_add_tenant(const char *name, int64_t seq)
 {
 	struct tenant *t;

@@ -77,6 +77,7 @@ void catalogue_stop(void);
 void catalogue_clear(void); /* forget everything (before a load) */
 
 bool catalogue_tenant(const char *name); /* known? */
+const char *catalogue_next_tenant(const char *after); /* NULL: the first */
 void catalogue_add_tenant(const char *name, int64_t seq);
 void catalogue_remove_tenant(const char *name);
 /* The default one is left, and those created behind the reset. */
@@ -146,6 +147,9 @@ void store_add_live(struct pg_unit *unit, const struct collection *c,
                     const struct uuid *public_id);
 void store_add_binding(struct pg_unit *unit, const struct collection *c,
                        unsigned instance, const struct uuid *local);
+/* What had that id there is deleted; another is to have it. */
+void store_add_unbind_gone(struct pg_unit *unit, unsigned instance,
+                           const struct uuid *local);
 void store_add_refused_create(struct pg_unit *unit, const struct collection *c);
 void store_add_renamed(struct pg_unit *unit, const struct collection *c, const char *was,
                        const char *next, bool accepted);

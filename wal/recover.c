@@ -198,6 +198,8 @@ static struct record *load_record(const struct store_load *load,
 		free(rec->old_name);
 		rec->old_name = mem_string(pg_get_text(r, at, row, OLD_NAME));
 	}
+	if (rec->kind == RECORD_ADOPT_COLLECTION)
+		rec->origin = record_origin_from(pg_get_text(r, at, row, OLD_NAME));
 	rec->body_len = (size_t)pg_get_int8(r, at, row, BODY_LEN);
 	load_digest(rec, r, at, row);
 	rec->appended_wall_ms = pg_get_int8(r, at, row, AT);
@@ -324,6 +326,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
+	strangers_loaded(r, 9 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -339,6 +342,7 @@ static void load_everything(struct recovery *rec)
 	quarantine_add_load(unit);
 	doubt_add_load(unit);
 	rebuild_add_load(unit);
+	strangers_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

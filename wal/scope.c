@@ -96,7 +96,7 @@ static struct member *next_waiting(struct member *m, unsigned i)
 
 static bool may_stand_apart(const struct record *r)
 {
-	return r->kind == RECORD_CREATE_COLLECTION || r->kind == RECORD_MODIFY_COLLECTION;
+	return record_makes_collection(r->kind) || r->kind == RECORD_MODIFY_COLLECTION;
 }
 
 static void stand_apart(struct record *r, unsigned i)

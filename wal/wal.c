@@ -113,6 +113,7 @@ static void forget_everything(enum status s)
 	lease_lost();
 	append_clear(s);
 	key_clear(s);
+	strangers_clear();
 	engine_clear();
 	catalogue_clear();
 }
