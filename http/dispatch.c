@@ -114,6 +114,7 @@ static const struct {
         [ROUTE_METRICS] = {operator_answer, false, false},
         [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
         [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
+        [ROUTE_ADOPT] = {adopt_page, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)
@@ -150,13 +151,46 @@ static const char *outcome_unlogged(const struct exchange *ex)
 	return answers[ex->route.kind].writes && repeat_named(ex) ? "unknown" : "none";
 }
 
+/* What instances hold at the very first start is only being looked through. */
+static bool is_ready(enum route_kind kind)
+{
+	if (wal_adopting() && answers[kind].catalogue && !route_is_ours(kind))
+		return false;
+	if (answers[kind].writes)
+		return wal_ready();
+	return !answers[kind].catalogue || wal_leads();
+}
+
+/* --- a tenant that the catalogue does not know -------------------------------------- */
+
+static const char *tenant_of(const struct route *r)
+{
+	return r->kind == ROUTE_GET_TENANT ? r->item : r->tenant;
+}
+
+static void on_looked(void *arg)
+{
+	dispatch(arg);
+}
+
+/* True: an instance may know it, and is asked. */
+static bool looks_for_tenant(struct exchange *ex)
+{
+	const struct route *r = &ex->route;
+	const char *tenant = tenant_of(r);
+
+	if (!answers[r->kind].catalogue || tenant == NULL || catalogue_tenant(tenant) ||
+	    (r->database != NULL && catalogue_database(tenant, r->database) != NULL))
+		return false;
+	return wal_look(tenant, on_looked, ex, &ex->pending);
+}
+
 /* The catalogue is loaded, and for a write the log can take it. While another proxy's
  * lease runs out the request is held, as long as PostgreSQL is there. */
 void dispatch(struct exchange *ex)
 {
 	enum route_kind kind = ex->route.kind;
-	bool need_log = answers[kind].writes;
-	bool ready = need_log ? wal_ready() : !answers[kind].catalogue || wal_leads();
+	bool ready = is_ready(kind);
 	const char *killer;
 
 	if (kind == ROUTE_BAD_PATH) {
@@ -165,6 +199,8 @@ void dispatch(struct exchange *ex)
 		identity(ex);
 	} else if (ready && ex->body != NULL && (killer = killer_in(ex)) != NULL) {
 		exchange_error(ex, 400, "InvalidArgumentError", "%s", killer);
+	} else if (ready && looks_for_tenant(ex)) {
+		return;
 	} else if (ready) {
 		ex->hold_until = 0;
 		begin(ex);

@@ -1147,6 +1147,10 @@ static void load_rebuild(struct fake_set *set)
 		put(set, b->old);
 		put(set, b->name);
 		put_number(set, b->since_ms);
+		end_row(set);
+	}
+}
+
 /* --- what was touched
  * ---------------------------------------------------------------------------- */
 
