@@ -1152,7 +1152,8 @@ static void load_rebuild(struct fake_set *set)
 }
 
 /* --- what was touched
- * ---------------------------------------------------------------------------- */
+ * ----------------------------------------------------------------------------
+ */
 
 static void touched_end(struct fake_set *set)
 {
@@ -1190,7 +1191,8 @@ static void touched_position(struct fake_set *set)
 }
 
 /* --- upkeep
- * ------------------------------------------------------------------------------- */
+ * -------------------------------------------------------------------------------
+ */
 
 static void set_floor(struct fake_set *set)
 {
@@ -1220,7 +1222,8 @@ static void trim(struct fake_set *set)
 	each_row(i, &db.instances) floor = i->floor < floor ? i->floor : floor;
 	while (gone < db.log.n && db.log.at[gone].seq <= floor &&
 	       db.log.at[gone].at_ms < clock_wall_ms() - number(1)) {
-		/* an undecided record below the floor would be lost here */
+		/* an undecided record below the floor would be lost here
+		 */
 		assert(db.log.at[gone].decision != 0);
 		log_row_clear(&db.log.at[gone++]);
 	}
@@ -1231,7 +1234,8 @@ static void trim(struct fake_set *set)
 }
 
 /* --- executing
- * ---------------------------------------------------------------------------- */
+ * ----------------------------------------------------------------------------
+ */
 
 static const struct {
 	const char *name;
@@ -1395,7 +1399,8 @@ void fake_tables_stop(void)
 }
 
 /* --- looking at it
- * ------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------
+ */
 
 unsigned fake_pg_log_count(void)
 {
