@@ -8,8 +8,9 @@
  *               instances at a time. The same in all: it is the one
  *   lay_aside   it differs: it gets a name that nobody uses, and is never deleted
  * When it does not go well:
- *   - it is written to while it is compared: again, a few times; then it counts as
- *     another, for what is copied is right in any case
+ *   - who it is adopted from has executed a write of it by now: there is nothing left to
+ *     compare with, and what is copied is right in any case; so it counts as another. (At
+ *     the first start clients wait until this is over.)
  *   - who it is adopted from cannot be asked: not decided, it is not adopted; decided, it
  *     is laid aside unread, for others wait behind it
  *   - it was deleted meanwhile: what has its name here was never ours; laid aside, too,
@@ -24,7 +25,6 @@
 
 #define WINDOW 200u
 #define ANSWER_MS 30000u
-#define COMPARED_MOST 3u
 
 struct claim {
 	struct op op;
@@ -42,7 +42,6 @@ struct claim {
 	bool both_well;
 	void (*compared)(struct claim *c);
 	uint64_t offset;
-	wal_seq at; /* what the other one had executed when we began */
 	struct op *pending[2];
 };
 
@@ -225,26 +224,13 @@ static bool describes_the_same(const struct blob *a, const struct blob *b)
 	return same;
 }
 
-static wal_seq executed_by_other(const struct claim *c)
-{
-	const struct record *r = c->record;
-
-	return scope_of_collection(r->collection)->lanes[r->origin.instance].sent;
-}
-
-/* The lane of the one whose content we compare with has moved: what was read is of no
- * use. */
+/* It was written to since it is one. */
 static bool has_moved(const struct claim *c)
 {
-	return executed_by_other(c) != c->at;
-}
+	const struct record *r = c->record;
+	const struct scope *s = scope_of_collection(r->collection);
 
-static void differs(struct claim *c)
-{
-	if (!has_moved(c) || c->record->turns[c->instance].failures >= COMPARED_MOST)
-		lay_aside(c);
-	else
-		end(c, VERDICT_BUSY, 0, "written to while it was compared");
+	return s->lanes[r->origin.instance].sent > r->seq;
 }
 
 static void on_answer(struct claim *c, unsigned k, const struct reply *reply)
@@ -320,7 +306,7 @@ static void on_windows(struct claim *c)
 	if (!c->both_well) {
 		end(c, VERDICT_BUSY, 0, "it could not be compared");
 	} else if (has_moved(c) || !compare_items(c->answers[0], c->answers[1])) {
-		differs(c);
+		lay_aside(c);
 	} else if (n == WINDOW) {
 		c->offset += n;
 		next_window(c);
@@ -345,7 +331,7 @@ static void on_described(struct claim *c)
 	if (!c->both_well)
 		end(c, VERDICT_BUSY, 0, "it could not be compared");
 	else if (has_moved(c) || !describes_the_same(c->answers[0], c->answers[1]))
-		differs(c);
+		lay_aside(c);
 	else
 		next_window(c);
 }
@@ -355,11 +341,10 @@ static void compare(struct claim *c)
 	const struct record *r = c->record;
 
 	if (r->collection->life == LIFE_GONE || !record_has_origin(r) ||
-	    !instance_up(other(c))) {
+	    !instance_up(other(c)) || has_moved(c)) {
 		lay_aside(c);
 		return;
 	}
-	c->at = executed_by_other(c);
 	ask_both(c, NULL, on_described);
 }
 

@@ -5,7 +5,9 @@
  * data may be behind us. What it has is adopted before any client is answered, so that
  * nobody is told that it is not there:
  *   run            every instance that is up, and was not looked through
- *   on_adopted     all of that is in the catalogue: clients need not wait any more
+ *   on_adopted     all of that is in the catalogue
+ *   settle         and was compared with what others have under that name: clients need
+ *                  not wait any more
  *   on_closed      every instance was looked through: the first start is over, for good
  * From then on:
  *   run            now and then, each instance
@@ -14,7 +16,8 @@
  * When it does not go well:
  *   - an instance is down at the first start: clients do not wait for it. It is adopted
  *     from when it comes
- *   - it answers, but not this: HOLD_MOST_MS, then clients do not wait any more
+ *   - it answers, but not this; or there is much to compare: HOLD_MOST_MS, then clients
+ *     do not wait any more
  *   - we lead no longer: the next leader begins anew */
 #include <string.h>
 
@@ -25,7 +28,7 @@
 
 #define LOOK_MS 50u
 #define AGAIN_MS 5000u
-#define HOLD_MOST_MS 60000u
+#define HOLD_MOST_MS 30000u
 
 static struct {
 	struct job *job;
@@ -200,8 +203,6 @@ static void on_adopted(void *arg, unsigned scanned, struct stranger_list *found)
 	tell_adopted(found);
 	if (all_decided(found))
 		strangers.seen |= scanned;
-	if ((strangers.asked & ~strangers.seen) == 0)
-		stop_holding();
 	job_rest(strangers.job, LOOK_MS);
 }
 
@@ -220,31 +221,76 @@ static unsigned writable_of(unsigned instances)
 	return instances;
 }
 
-static void begin(unsigned instances, bool adopt, adopt_fn *done)
+static void begin(unsigned instances, bool first, adopt_fn *done)
 {
-	struct adopt_spec spec = {
-	        .instances = instances, .count = !strangers.open, .adopt = adopt};
+	struct adopt_spec spec = {.instances = instances,
+	                          .count = !first,
+	                          .adopt = first || strangers.policy == ADOPT_ALWAYS};
 
 	strangers.asked = instances;
 	adopt_start(&spec, done, NULL, &strangers.pending);
 }
 
-static void first_start(void)
+/* At some instance that could, it was not looked for yet. */
+static bool is_to_be_claimed(const struct record *r)
 {
-	unsigned left = all_instances() & ~strangers.seen;
-	unsigned now = health_known() ? writable_of(left) : 0;
+	if (r->kind != RECORD_ADOPT_COLLECTION)
+		return false;
+	for (unsigned i = 0; i < health_count(); i++)
+		if (r->turns[i].state < TURN_DONE &&
+		    instance_writable(health_instance(i)) &&
+		    !r->collection->scope->lanes[i].parked)
+			return true;
+	return false;
+}
 
-	if (left == 0 || strangers.policy == ADOPT_NEVER) {
-		close_first_start();
-	} else if (now != 0) {
-		begin(now, true, on_adopted);
-	} else {
-		if (health_known())
-			stop_holding();
-		job_rest(strangers.job, LOOK_MS);
-	}
-	if (has_waited_long())
+static bool all_claimed(void)
+{
+	const struct record *r;
+
+	TAILQ_FOREACH (r, engine_records(), link)
+		if (is_to_be_claimed(r))
+			return false;
+	return true;
+}
+
+static void settle(void)
+{
+	if (strangers.holds && (all_claimed() || has_waited_long()))
 		stop_holding();
+}
+
+/* Of those that were not looked through. */
+static unsigned first_now(void)
+{
+	return health_known() && strangers.policy != ADOPT_NEVER
+	               ? writable_of(all_instances() & ~strangers.seen)
+	               : 0;
+}
+
+static bool is_first_start_over(void)
+{
+	return strangers.policy == ADOPT_NEVER || strangers.seen == all_instances();
+}
+
+/* False: there is nothing to do for it now. */
+static bool first_start(void)
+{
+	unsigned now = first_now();
+
+	if (now != 0) {
+		if (has_waited_long())
+			stop_holding();
+		begin(now, true, on_adopted);
+		return true;
+	}
+	if (health_known())
+		settle();
+	if (!strangers.holds && is_first_start_over()) {
+		close_first_start();
+		return true;
+	}
+	return false;
 }
 
 /* --- from then on --------------------------------------------------------------------
@@ -276,6 +322,8 @@ static unsigned due(void)
 	for (unsigned i = 0; i < health_count(); i++)
 		if (clock_ms() >= strangers.next_at[i])
 			instances |= 1u << i;
+	if (strangers.open)
+		instances &= strangers.holds ? 0 : strangers.seen;
 	return writable_of(instances);
 }
 
@@ -284,15 +332,14 @@ static void run(struct job *job, void *arg)
 	unsigned instances;
 
 	(void)arg;
-	if (!wal_ready() || is_other_epoch()) {
+	if (!wal_ready() || is_other_epoch())
 		job_rest(job, LOOK_MS);
-	} else if (strangers.open) {
-		first_start();
-	} else if ((instances = due()) != 0) {
-		begin(instances, strangers.policy == ADOPT_ALWAYS, on_looked);
-	} else {
+	else if (strangers.open && first_start())
+		return;
+	else if ((instances = due()) != 0)
+		begin(instances, false, on_looked);
+	else
 		job_rest(job, LOOK_MS);
-	}
 }
 
 /* --- the door ------------------------------------------------------------------------

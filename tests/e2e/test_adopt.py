@@ -140,7 +140,7 @@ def test_data_on_both(make_world):
     # under either server's id
     for c in (made["primary"]["same"], made["replica"]["same"]):
         assert world.http.get(f"{COLLECTIONS}/{c.id}/count").json() == 450
-    assert [e for e in world.proxy.status()["recent_events"] if "ctd-lost" in e["message"]]
+    assert [e for e in world.proxy.status()["recent_events"] if "ctd-lost" in e["text"]]
 
 
 def test_clients_wait_until_it_is_known_what_there_is(make_world):

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,7 @@ struct request {
 	char *part[8]; /* of the path, decoded */
 	size_t parts;
 	char *path; /* memory of the parts */
+	long limit, offset;
 };
 
 static int says(struct request *r, int http, const char *text)
@@ -197,6 +199,23 @@ static const char *shown(const char *name)
 	return strncmp(name, "ctd-del.", 8) == 0 ? "aside" : name;
 }
 
+/* ?limit=500&offset=0, if at all */
+static void take_page(struct request *r)
+{
+	char *query = strchr(r->path, '?');
+
+	r->limit = LONG_MAX;
+	if (query == NULL)
+		return;
+	*query = '\0';
+	assert(sscanf(query + 1, "limit=%ld&offset=%ld", &r->limit, &r->offset) == 2);
+}
+
+static bool is_in_page(struct request *r)
+{
+	return r->offset-- <= 0 && r->limit-- > 0;
+}
+
 /* /api/v2/tenants/T/databases/D/collections/X/verb -> its parts behind /api/v2 */
 static void split(struct request *r, const char *target)
 {
@@ -205,6 +224,7 @@ static void split(struct request *r, const char *target)
 
 	assert(strncmp(target, prefix, strlen(prefix)) == 0);
 	at = r->path = mem_string(target + strlen(prefix));
+	take_page(r);
 	while (at != NULL && r->parts < 8) {
 		r->part[r->parts++] = strsep(&at, "/");
 		decode(r->part[r->parts - 1]);
@@ -310,6 +330,45 @@ static int create_collection(struct request *r)
 	TAILQ_INSERT_TAIL(&r->c->buckets, b, link);
 	traces(r, "create", name);
 	return describe(r, b);
+}
+
+static int find_tenant(struct request *r)
+{
+	if (holder_of(r->c, r->part[1], "") == NULL)
+		return refuses(r, 404, "no such tenant");
+	return says(r, 200, "{}");
+}
+
+static int list_databases(struct request *r)
+{
+	const struct holder *h;
+	const char *between = "[";
+
+	TAILQ_FOREACH (h, &r->c->holders, link)
+		if (strcmp(h->tenant, r->part[1]) == 0 && h->name[0] != '\0' &&
+		    is_in_page(r)) {
+			text_addf(r->answer,
+			          "%s{\"id\":\"00000000-0000-4000-8000-%012zx\","
+			          "\"name\":\"%s\"}",
+			          between, strlen(h->name), h->name);
+			between = ",";
+		}
+	return says(r, 200, between[0] == '[' ? "[]" : "]");
+}
+
+static int list_collections(struct request *r)
+{
+	const struct bucket *b;
+	const char *between = "[";
+
+	TAILQ_FOREACH (b, &r->c->buckets, link)
+		if (strcmp(b->tenant, r->part[1]) == 0 &&
+		    strcmp(b->database, r->part[3]) == 0 && is_in_page(r)) {
+			text_adds(r->answer, between);
+			describe(r, b);
+			between = ",";
+		}
+	return says(r, 200, between[0] == '[' ? "[]" : "]");
 }
 
 static int find_collection(struct request *r)
@@ -782,15 +841,19 @@ static int on_collection(struct request *r, const char *method)
 
 static int route(struct request *r, const char *method)
 {
+	bool reads = strcmp(method, "GET") == 0;
+
 	switch (r->parts) {
 	case 1:
 		return strcmp(r->part[0], "reset") == 0 ? reset(r) : create_tenant(r);
+	case 2:
+		return find_tenant(r);
 	case 3:
-		return create_database(r);
+		return reads ? list_databases(r) : create_database(r);
 	case 4:
 		return delete_database(r);
 	case 5:
-		return create_collection(r);
+		return reads ? list_collections(r) : create_collection(r);
 	case 6:
 		return on_collection(r, method);
 	case 7:
