@@ -308,10 +308,13 @@ struct record *scope_next(const struct record *r, unsigned i)
 	return m != NULL ? m->record : NULL;
 }
 
+/* Adoptions only look, so several may be looked at again. */
 static bool position_allows(const struct record *r, const struct lane *lane)
 {
-	return lane->undurable == 0 || (record_runs(r->kind) && lane->run == r->kind &&
-	                                lane->undurable < UNDURABLE_MOST);
+	bool runs = record_runs(r->kind) || r->kind == RECORD_ADOPT_COLLECTION;
+
+	return lane->undurable == 0 ||
+	       (runs && lane->run == r->kind && lane->undurable < UNDURABLE_MOST);
 }
 
 bool scope_is_behind_cold(const struct record *r, unsigned i)

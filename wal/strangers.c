@@ -16,8 +16,8 @@
  * When it does not go well:
  *   - an instance is down at the first start: clients do not wait for it. It is adopted
  *     from when it comes
- *   - it answers, but not this; or there is much to compare: HOLD_MOST_MS, then clients
- *     do not wait any more
+ *   - it answers, but not this; or one collection takes long to compare: HOLD_MOST_MS,
+ *     then clients do not wait any more
  *   - we lead no longer: the next leader begins anew */
 #include <string.h>
 
@@ -34,9 +34,10 @@ static struct {
 	struct job *job;
 	int policy;
 	msec interval;
-	bool open;    /* the first start is not over */
-	bool holds;   /* clients wait */
-	msec held_at; /* since then; 0: not begun */
+	bool open;      /* the first start is not over */
+	bool holds;     /* clients wait */
+	msec moved_at;  /* when something was last executed meanwhile ... */
+	uint64_t moved; /* ... by then so much */
 	int64_t epoch;
 	unsigned asked, seen; /* instances, by bit */
 	msec next_at[CONF_MAX_INSTANCES];
@@ -72,7 +73,7 @@ void strangers_loaded(const struct pg_results *r, int at)
 	strangers.open = pg_rows(r, at) > 0 && pg_get_bool(r, at, 0, 0);
 	strangers.holds = strangers.open && strangers.policy != ADOPT_NEVER &&
 	                  strangers.job != NULL;
-	strangers.held_at = 0;
+	strangers.moved_at = clock_ms();
 	strangers.epoch = lease_epoch();
 	strangers.seen = 0;
 	memset(strangers.next_at, 0, sizeof(strangers.next_at));
@@ -206,11 +207,23 @@ static void on_adopted(void *arg, unsigned scanned, struct stranger_list *found)
 	job_rest(strangers.job, LOOK_MS);
 }
 
+static uint64_t executed(void)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < health_count(); i++)
+		n += engine_counts(i)->executed + quarantine_count(i);
+	return n;
+}
+
+/* Nothing has happened for so long. (Clients' writes wait, so it is about us.) */
 static bool has_waited_long(void)
 {
-	if (strangers.held_at == 0)
-		strangers.held_at = clock_ms();
-	return clock_ms() - strangers.held_at >= HOLD_MOST_MS;
+	if (executed() != strangers.moved) {
+		strangers.moved = executed();
+		strangers.moved_at = clock_ms();
+	}
+	return clock_ms() - strangers.moved_at >= HOLD_MOST_MS;
 }
 
 static unsigned writable_of(unsigned instances)
