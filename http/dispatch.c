@@ -1,5 +1,6 @@
 /* http/dispatch.c - who answers which route, and what it needs to be there first. What
  * takes no more than a line is answered here. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -163,26 +164,43 @@ static bool is_ready(enum route_kind kind)
 
 /* --- a tenant that the catalogue does not know -------------------------------------- */
 
-static const char *tenant_of(const struct route *r)
-{
-	return r->kind == ROUTE_GET_TENANT ? r->item : r->tenant;
-}
-
 static void on_looked(void *arg)
 {
 	dispatch(arg);
 }
 
+static bool is_known(const struct exchange *ex, const char *tenant)
+{
+	const char *database = ex->route.database;
+
+	return tenant == NULL || catalogue_tenant(tenant) ||
+	       (database != NULL && catalogue_database(tenant, database) != NULL);
+}
+
+static bool look_for(struct exchange *ex, const char *tenant)
+{
+	return !is_known(ex, tenant) && wal_look(tenant, on_looked, ex, &ex->pending);
+}
+
+static bool look_for_new(struct exchange *ex)
+{
+	char *tenant = write_takes_part(ex) ? write_text(ex, "name") : NULL;
+	bool looks = look_for(ex, tenant);
+
+	free(tenant);
+	return looks;
+}
+
 /* True: an instance may know it, and is asked. */
 static bool looks_for_tenant(struct exchange *ex)
 {
-	const struct route *r = &ex->route;
-	const char *tenant = tenant_of(r);
+	enum route_kind kind = ex->route.kind;
 
-	if (!answers[r->kind].catalogue || tenant == NULL || catalogue_tenant(tenant) ||
-	    (r->database != NULL && catalogue_database(tenant, r->database) != NULL))
+	if (!answers[kind].catalogue || route_is_ours(kind))
 		return false;
-	return wal_look(tenant, on_looked, ex, &ex->pending);
+	if (kind == ROUTE_CREATE_TENANT)
+		return look_for_new(ex);
+	return look_for(ex, kind == ROUTE_GET_TENANT ? ex->route.item : ex->route.tenant);
 }
 
 /* The catalogue is loaded, and for a write the log can take it. While another proxy's

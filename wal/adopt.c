@@ -73,11 +73,16 @@ static void abandon(struct op *op)
 /* --- into the log --------------------------------------------------------------------
  */
 
+/* A tenant or database that is there already is answered 409, and is one from now on. */
 static const char *word_for(enum status s, const struct wal_outcome *o)
 {
-	if (s == STATUS_OK)
-		return o->http < 300 || o->http == 409 ? "adopted" : "gone";
-	return s == STATUS_CONFLICT ? "name or id taken" : "not now";
+	if (s == STATUS_CONFLICT)
+		return "name or id taken";
+	if (s != STATUS_OK)
+		return "not now";
+	if (o->http == 404)
+		return "gone";
+	return o->http / 100 == 2 || o->http == 409 ? "adopted" : "not now";
 }
 
 static void on_adopted(void *arg, enum status s, const struct wal_outcome *outcome)
@@ -161,7 +166,7 @@ static void adopt_collection(struct adopt *a, struct stranger *x, struct blob *b
 	                      .body = body};
 
 	if (db == NULL || db->life != LIFE_LIVE)
-		x->outcome = "gone";
+		x->outcome = "not now";
 	else if (catalogue_named(db, x->name) != NULL)
 		x->outcome = "name or id taken";
 	else
@@ -199,6 +204,8 @@ static bool is_needed(const struct adopt *a, const struct stranger *x)
 {
 	const struct stranger *inner;
 
+	if (x->kind == STRANGER_COLLECTION)
+		return false;
 	TAILQ_FOREACH (inner, &a->found, link)
 		if (is_meant(a, inner) && is_around(x, inner))
 			return true;

@@ -21,7 +21,9 @@
 #define PAGE 500u
 #define ANSWER_MS 15000u
 #define AGAIN_MS 20u
-#define TRIES_MOST 100u
+#define TRIES_MOST 100u /* to find it at rest; that one asked in vain is as many as ...  \
+	                 */
+#define TRIES_ASKED 20u
 #define TENANTS_MOST 64u
 
 struct place {
@@ -297,8 +299,9 @@ static void on_again(void *arg)
 
 static void place_again(struct scan *s)
 {
+	s->tries += s->offset > 0 ? TRIES_ASKED : 1;
 	forget_page(s);
-	if (++s->tries < TRIES_MOST) {
+	if (s->tries < TRIES_MOST) {
 		timer_start(&s->again, AGAIN_MS, on_again, s);
 		return;
 	}

@@ -28,6 +28,7 @@
 
 #define LOOK_MS 50u
 #define AGAIN_MS 5000u
+#define FIRST_AGAIN_MS 1000u
 #define HOLD_MOST_MS 30000u
 
 static struct {
@@ -204,7 +205,8 @@ static void on_adopted(void *arg, unsigned scanned, struct stranger_list *found)
 	tell_adopted(found);
 	if (all_decided(found))
 		strangers.seen |= scanned;
-	job_rest(strangers.job, LOOK_MS);
+	job_rest(strangers.job,
+	         (strangers.asked & ~strangers.seen) == 0 ? LOOK_MS : FIRST_AGAIN_MS);
 }
 
 static uint64_t executed(void)
