@@ -102,9 +102,8 @@ bool catalogue_tenant(const char *name)
 
 const char *catalogue_next_tenant(const char *after)
 {
-	const struct tenant *t = after == NULL
-	                                 ? TAILQ_FIRST(&catalogue.tenant_list)
-	                                 : table_get(&catalogue.tenants, after);
+	const struct tenant *t = after == NULL ? TAILQ_FIRST(&catalogue.tenant_list)
+	                                       : table_get(&catalogue.tenants, after);
 
 	if (after != NULL && t != NULL)
 		t = TAILQ_NEXT(t, link);

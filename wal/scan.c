@@ -21,8 +21,9 @@
 #define PAGE 500u
 #define ANSWER_MS 15000u
 #define AGAIN_MS 20u
-#define TRIES_MOST 100u /* to find it at rest; that one asked in vain is as many as ...  \
-	                 */
+#define TRIES_MOST                                                                       \
+	100u /* to find it at rest; that one asked in vain is as many as ...             \
+	      */
 #define TRIES_ASKED 20u
 #define TENANTS_MOST 64u
 
