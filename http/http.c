@@ -231,4 +231,5 @@ void http_stop(void)
 {
 	timer_stop(&draining.look);
 	server_stop();
+	together_stop();
 }

@@ -100,16 +100,6 @@ bool catalogue_tenant(const char *name)
 	return table_get(&catalogue.tenants, name) != NULL;
 }
 
-const char *catalogue_next_tenant(const char *after)
-{
-	const struct tenant *t = after == NULL ? TAILQ_FIRST(&catalogue.tenant_list)
-	                                       : table_get(&catalogue.tenants, after);
-
-	if (after != NULL && t != NULL)
-		t = TAILQ_NEXT(t, link);
-	return t != NULL ? t->name : NULL;
-}
-
 void catalogue_add_tenant(const char *name, int64_t seq)
 {
 	struct tenant *t;
@@ -132,6 +122,14 @@ void catalogue_remove_tenant(const char *name)
 	TAILQ_REMOVE(&catalogue.tenant_list, t, link);
 	free(t->name);
 	free(t);
+}
+
+void catalogue_each_tenant(void (*fn)(void *arg, const char *name), void *arg)
+{
+	const struct tenant *t;
+
+	TAILQ_FOREACH (t, &catalogue.tenant_list, link)
+		fn(arg, t->name);
 }
 
 void catalogue_reset_tenants(int64_t seq)

@@ -515,6 +515,13 @@ static void on_begin(void *arg)
 	next_place(arg);
 }
 
+static void add_tenant(void *arg, const char *name)
+{
+	struct scan *s = arg;
+
+	add_place(&s->places, name, NULL);
+}
+
 static void add_configured(struct scan *s)
 {
 	const char *at = configured != NULL ? configured : "";
@@ -539,7 +546,6 @@ void scan_configure(const char *tenants)
 void scan_start(const struct scan_spec *spec, scan_fn *done, void *arg, struct op **slot)
 {
 	struct scan *s = mem_new(struct scan);
-	const char *tenant = NULL;
 
 	s->op.deliver = deliver;
 	s->op.release = release;
@@ -557,8 +563,7 @@ void scan_start(const struct scan_spec *spec, scan_fn *done, void *arg, struct o
 	if (spec->tenant != NULL) {
 		add_place(&s->places, spec->tenant, NULL);
 	} else {
-		while ((tenant = catalogue_next_tenant(tenant)) != NULL)
-			add_place(&s->places, tenant, NULL);
+		catalogue_each_tenant(add_tenant, s);
 		add_configured(s);
 	}
 	timer_start(&s->again, 0, on_begin, s);

@@ -20,7 +20,8 @@ static void begin_without_us(void)
 {
 	world_start();
 	world_crash();
-	world_adopts(ADOPT_FIRST);
+	world_adoption(ADOPT_FIRST);
+	world_repairs();
 }
 
 /* Until clients would be answered. */
@@ -430,7 +431,7 @@ static void what_we_do_ourselves_is_no_stranger(void **state)
 {
 	(void)state;
 	begin_without_us();
-	world_adopts(ADOPT_ALWAYS);
+	world_adoption(ADOPT_ALWAYS);
 	boot();
 	made("docs");
 	made("notes");
@@ -454,7 +455,7 @@ static void what_was_deleted_is_not_adopted(void **state)
 {
 	(void)state;
 	begin_without_us();
-	world_adopts(ADOPT_ALWAYS);
+	world_adoption(ADOPT_ALWAYS);
 	boot();
 	made("docs");
 	add("docs", "a");
@@ -488,14 +489,14 @@ static void never_means_never(void **state)
 {
 	(void)state;
 	begin_without_us();
-	world_adopts(ADOPT_NEVER);
+	world_adoption(ADOPT_NEVER);
 	world_had(A, "docs", "a", "one");
 	boot();
 	pass_ms(1000);
 	assert_null(named("docs"));
 	assert_int_equal(strangers().n, 1);
 	world_crash();
-	world_adopts(ADOPT_FIRST);
+	world_adoption(ADOPT_FIRST);
 	boot();
 	pass_ms(1000);
 	assert_null(named("docs"));
