@@ -76,7 +76,7 @@ void catalogue_start(scope_free_fn *free_scope);
 void catalogue_stop(void);
 void catalogue_clear(void); /* forget everything (before a load) */
 
-bool catalogue_tenant(const char *name);              /* known? */
+bool catalogue_tenant(const char *name); /* known? */
 void catalogue_add_tenant(const char *name, int64_t seq);
 void catalogue_remove_tenant(const char *name);
 void catalogue_each_tenant(void (*fn)(void *arg, const char *name), void *arg);

@@ -405,11 +405,6 @@ mutant(
     (WAL, "has_moved(c) || !compare_items(c->answers[0], c->answers[1])", "has_moved(c)"),
 )
 mutant(
-    "adopt_what_was_written_to",
-    "what one has executed since, the other does not have",
-    (WAL, "return s->lanes[r->origin.instance].sent > r->seq;", "return s == NULL;"),
-)
-mutant(
     "anybody_says_it_is_there",
     "only who has a collection can say that it is adopted",
     (WAL, "return r->kind != RECORD_ADOPT_COLLECTION || record_is_from(r, i) ||", "return r != NULL || record_is_from(r, i) ||"),
