@@ -20,6 +20,7 @@ enum conf_strategy {
 };
 enum conf_both_down { BOTH_DOWN_JOURNAL, BOTH_DOWN_REJECT };
 enum conf_repair { REPAIR_AUTO, REPAIR_REPORT };
+enum conf_adopt { ADOPT_FIRST, ADOPT_ALWAYS, ADOPT_NEVER };
 enum conf_stale_reads { STALE_READS_ALLOW, STALE_READS_REFUSE };
 
 struct conf_instance {
@@ -42,6 +43,9 @@ struct conf {
 	int stale_reads; /* enum conf_stale_reads */
 	int both_down;   /* enum conf_both_down */
 	int repair;      /* enum conf_repair */
+	int adopt;       /* enum conf_adopt */
+	char *adopt_tenants;
+	msec adopt_interval;
 	msec late_check;
 	msec request_timeout, connect_timeout, idle_timeout, write_wait, drain_timeout;
 	int64_t max_concurrent_requests, request_queue_size, connection_pool_size,

@@ -15,6 +15,7 @@ static const char *const strategies[] = {"optimized_read_replica", "round_robin"
 static const char *const stale_reads[] = {"allow", "refuse", NULL};
 static const char *const both_down[] = {"journal", "reject", NULL};
 static const char *const repairs[] = {"auto", "report", NULL};
+static const char *const adopts[] = {"first", "always", "never", NULL};
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"auto", "json", "logfmt", NULL};
 
@@ -64,6 +65,16 @@ const struct conf_setting conf_settings[] = {
 	 .what = "a collection that an instance holds wrong, or has lost: auto makes it anew there "
 	         "from another instance, report only says so",
 	 .choices = repairs},
+	{"ADOPT", CONF_CHOICE, AT(adopt), "first",
+	 .what = "collections that an instance holds and nobody has made through the proxy: first "
+	         "adopts what is there at the first start, always whenever some are found, never "
+	         "none; what is not adopted is reported",
+	 .choices = adopts},
+	{"ADOPT_TENANTS", CONF_TEXT, AT(adopt_tenants), NULL,
+	 .what = "tenant,tenant,... looked into besides those that are known: a Chroma lists none"},
+	{"ADOPT_INTERVAL", CONF_DURATION, AT(adopt_interval), "5m",
+	 .what = "how often the instances are looked through for such collections",
+	 .least = 100, .most = DAY},
 	{"LATE_CHECK", CONF_DURATION, AT(late_check), "60s",
 	 .what = "after a lost answer: when the ids it touched are compared, and again ten times later",
 	 .least = 100, .most = DAY},

@@ -1,7 +1,7 @@
 /* core/events.h - the last changes of state, kept for who looks at the status later.
  *
- * Fed by core/log.c with the lines that tell of a change (health, lease, postgres,
- * recover, start, stop), whatever LOG_LEVEL lets through to standard error. */
+ * Fed by core/log.c with the lines that tell of a change (adopt, health, lease, postgres,
+ * recover, start, stop, strangers), whatever LOG_LEVEL lets through to standard error. */
 #ifndef CORE_EVENTS_H
 #define CORE_EVENTS_H
 

@@ -133,6 +133,7 @@ static int run(const struct conf *conf)
 	dns_start();
 	health_start(conf);
 	wal_start(conf);
+	wal_adopt_start(conf);
 	error = http_start(conf);
 	if (error != NULL) {
 		log_error("listen", "%s", error);
@@ -142,6 +143,7 @@ static int run(const struct conf *conf)
 		loop_run(on_stop);
 	}
 	http_stop();
+	wal_adopt_stop();
 	wal_stop();
 	health_stop();
 	dns_stop();

@@ -1,5 +1,6 @@
 /* http/dispatch.c - who answers which route, and what it needs to be there first. What
  * takes no more than a line is answered here. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -114,6 +115,7 @@ static const struct {
         [ROUTE_METRICS] = {operator_answer, false, false},
         [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
         [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
+        [ROUTE_ADOPT] = {adopt_page, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)
@@ -150,13 +152,63 @@ static const char *outcome_unlogged(const struct exchange *ex)
 	return answers[ex->route.kind].writes && repeat_named(ex) ? "unknown" : "none";
 }
 
+/* What instances hold at the very first start is only being looked through. */
+static bool is_ready(enum route_kind kind)
+{
+	if (wal_adopting() && answers[kind].catalogue && !route_is_ours(kind))
+		return false;
+	if (answers[kind].writes)
+		return wal_ready();
+	return !answers[kind].catalogue || wal_leads();
+}
+
+/* --- a tenant that the catalogue does not know -------------------------------------- */
+
+static void on_looked(void *arg)
+{
+	dispatch(arg);
+}
+
+static bool is_known(const struct exchange *ex, const char *tenant)
+{
+	const char *database = ex->route.database;
+
+	return tenant == NULL || catalogue_tenant(tenant) ||
+	       (database != NULL && catalogue_database(tenant, database) != NULL);
+}
+
+static bool look_for(struct exchange *ex, const char *tenant)
+{
+	return !is_known(ex, tenant) && wal_look(tenant, on_looked, ex, &ex->pending);
+}
+
+static bool look_for_new(struct exchange *ex)
+{
+	char *tenant = write_takes_part(ex) ? write_text(ex, "name") : NULL;
+	bool looks = look_for(ex, tenant);
+
+	free(tenant);
+	return looks;
+}
+
+/* True: an instance may know it, and is asked. */
+static bool looks_for_tenant(struct exchange *ex)
+{
+	enum route_kind kind = ex->route.kind;
+
+	if (!answers[kind].catalogue || route_is_ours(kind))
+		return false;
+	if (kind == ROUTE_CREATE_TENANT)
+		return look_for_new(ex);
+	return look_for(ex, kind == ROUTE_GET_TENANT ? ex->route.item : ex->route.tenant);
+}
+
 /* The catalogue is loaded, and for a write the log can take it. While another proxy's
  * lease runs out the request is held, as long as PostgreSQL is there. */
 void dispatch(struct exchange *ex)
 {
 	enum route_kind kind = ex->route.kind;
-	bool need_log = answers[kind].writes;
-	bool ready = need_log ? wal_ready() : !answers[kind].catalogue || wal_leads();
+	bool ready = is_ready(kind);
 	const char *killer;
 
 	if (kind == ROUTE_BAD_PATH) {
@@ -165,6 +217,8 @@ void dispatch(struct exchange *ex)
 		identity(ex);
 	} else if (ready && ex->body != NULL && (killer = killer_in(ex)) != NULL) {
 		exchange_error(ex, 400, "InvalidArgumentError", "%s", killer);
+	} else if (ready && looks_for_tenant(ex)) {
+		return;
 	} else if (ready) {
 		ex->hold_until = 0;
 		begin(ex);

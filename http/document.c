@@ -67,7 +67,14 @@ static const char answers[] =
         "`?realtime=true` the instances are asked first) and `/wal/status` are described "
         "by `status.schema.json`. `/metrics` is Prometheus text, or with `Accept: "
         "application/json` five numbers for older scripts. What they mean, and what to "
-        "do: `OPERATIONS.md`.\n";
+        "do: `OPERATIONS.md`.\n\n"
+        "`POST /admin/adopt` (from the same machine, as `application/json`) looks for "
+        "collections that an instance holds and nobody has made through the proxy: "
+        "`{\"dry\": true}` lists them, `{\"dry\": false}` adopts them; with "
+        "`\"instance\"` only of that one, with `\"collection\"` only the one of that "
+        "name or id. The answer: `found`, `adopted`, `incomplete` (instances that could "
+        "not be looked through), and a `list` as in the status, with the `outcome` of "
+        "each.\n";
 
 /* The table's short names for what stands in a path; {c} is a tenant's name where no
  * tenant comes before it. */

@@ -67,10 +67,6 @@ struct exchange {
 extern const struct conf *exchange_conf;
 bool http_draining(void);
 
-/* --- strangers.c: what an instance holds that we have not made ---------------------- */
-void strangers_start(void);
-void strangers_stop(void);
-
 /* --- dispatch.c -------------------------------------------------------------------- */
 void dispatch(struct exchange *ex);
 bool dispatch_needs_catalogue(const struct exchange *ex);
@@ -200,6 +196,7 @@ void create_tenant(struct exchange *ex);
 void reset(struct exchange *ex);
 void quarantine_retry(struct exchange *ex); /* quarantine_page.c */
 void quarantine_skip(struct exchange *ex);
+void adopt_page(struct exchange *ex); /* adopt_page.c */
 void operator_answer(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 

@@ -203,7 +203,6 @@ char *http_start(const struct conf *conf)
 	};
 
 	exchange_conf = conf;
-	strangers_start();
 	options.max_body = most_body();
 	options.max_held = most_held();
 	return server_start(&options);
@@ -231,7 +230,6 @@ void http_drain(void (*done)(void *arg), void *arg)
 void http_stop(void)
 {
 	timer_stop(&draining.look);
-	strangers_stop();
 	server_stop();
 	together_stop();
 }

@@ -305,6 +305,11 @@ static void add_rebuilt(struct sheet *s)
 	    "Records copied from one instance to another for that.", (double)items);
 }
 
+static double strange(const struct sheet *s, unsigned i)
+{
+	return if_led(s, wal_strangers(i));
+}
+
 static double quarantined(const struct sheet *s, unsigned i)
 {
 	return if_led(s, s->wal.instances[i].quarantined);
@@ -325,6 +330,8 @@ static void add_wal(struct sheet *s)
 	per_instance(s, "chromatid_wal_oldest_pending_timestamp_seconds", "gauge",
 	             "When the oldest of those was logged; 0: there is none.",
 	             oldest_owed);
+	per_instance(s, "chromatid_strangers", "gauge",
+	             "Collections there that nobody made through the proxy.", strange);
 	per_instance(s, "chromatid_quarantined_entries", "gauge",
 	             "Collections whose lane there cannot go on.", quarantined);
 	per_instance(s, "chromatid_wal_executions_in_flight", "gauge",

@@ -44,7 +44,8 @@ const char *operator_state(void)
 
 bool operator_ready(void)
 {
-	return wal_ready() && health_up_count() > 0 && !http_draining();
+	return wal_ready() && !wal_adopting() && health_up_count() > 0 &&
+	       !http_draining();
 }
 
 static const char *why_not_ready(void)
@@ -58,6 +59,8 @@ static const char *why_not_ready(void)
 		                           : "the log is being loaded";
 	if (health_up_count() == 0)
 		return "no instance is up";
+	if (wal_adopting())
+		return "what the instances hold is being adopted";
 	return "";
 }
 
@@ -84,6 +87,23 @@ static void ready_page(struct exchange *ex)
 	exchange_json(ex, ready ? 200 : 503,
 	              "{\"ready\":%s,\"status\":\"%s\",\"reason\":\"%s\"}",
 	              ready ? "true" : "false", operator_state(), why_not_ready());
+}
+
+/* --- an operator's word ------------------------------------------------------------ */
+
+bool operator_may(struct exchange *ex)
+{
+	bool typed = headers_get(&ex->head->headers, "content-type") != NULL;
+
+	if (!client_is_loopback(ex->client))
+		exchange_error(ex, 403, "AuthorizationError",
+		               "Only from the machine the proxy runs on");
+	else if (!typed || !write_is_json(ex))
+		exchange_error(ex, 415, "InvalidArgumentError",
+		               "Content-Type must be application/json");
+	else
+		return true;
+	return false;
 }
 
 /* --- the status, of now or after asking the instances ------------------------------ */

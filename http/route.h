@@ -44,6 +44,7 @@ enum route_kind {
 	ROUTE_METRICS,
 	ROUTE_WAL_RETRY,
 	ROUTE_WAL_SKIP,
+	ROUTE_ADOPT,
 };
 
 enum route_verb {

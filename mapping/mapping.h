@@ -147,6 +147,9 @@ void store_add_live(struct pg_unit *unit, const struct collection *c,
                     const struct uuid *public_id);
 void store_add_binding(struct pg_unit *unit, const struct collection *c,
                        unsigned instance, const struct uuid *local);
+/* What had that id there is deleted; another is to have it. */
+void store_add_unbind_gone(struct pg_unit *unit, unsigned instance,
+                           const struct uuid *local);
 void store_add_refused_create(struct pg_unit *unit, const struct collection *c);
 void store_add_renamed(struct pg_unit *unit, const struct collection *c, const char *was,
                        const char *next, bool accepted);

@@ -229,6 +229,12 @@ static const struct pg_statement binding = {
                    " VALUES ($1, $2, $3::uuid) ON CONFLICT (collection, instance)"
                    " DO UPDATE SET local_id = excluded.local_id, at = now()"};
 
+static const struct pg_statement unbind_gone = {
+        "unbind_gone",
+        "DELETE FROM chromatid.binding b USING chromatid.collection c"
+        " WHERE b.instance = $1 AND b.local_id = $2::uuid AND c.id = b.collection"
+        " AND c.life = 2"};
+
 static const struct pg_statement refused_create = {
         "refused_create",
         "WITH n AS (DELETE FROM chromatid.name WHERE collection = $1)"
@@ -295,6 +301,14 @@ void store_add_binding(struct pg_unit *unit, const struct collection *c,
 {
 	pg_add(unit, &binding, 3,
 	       (struct pg_param[]){pg_int8(c->id), pg_int4(store_instance_id(instance)),
+	                           pg_text(local->text)});
+}
+
+void store_add_unbind_gone(struct pg_unit *unit, unsigned instance,
+                           const struct uuid *local)
+{
+	pg_add(unit, &unbind_gone, 2,
+	       (struct pg_param[]){pg_int4(store_instance_id(instance)),
 	                           pg_text(local->text)});
 }
 

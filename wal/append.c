@@ -21,9 +21,10 @@
 #include "wal/wal_private.h"
 
 struct append {
-	struct wal_op *op;      /* whose write it is */
-	struct wal_write write; /* holds what it refers to; its texts are copies */
-	struct wal_key key;     /* what write.key points to, if it has one */
+	struct wal_op *op;        /* whose write it is */
+	struct wal_write write;   /* holds what it refers to; its texts are copies */
+	struct wal_key key;       /* what write.key points to, if it has one */
+	struct wal_origin origin; /* as with the key */
 	struct digest digest;
 	bool digested;
 	struct uuid id, public_id;
@@ -62,7 +63,7 @@ static void to_catalogue(struct append *a, wal_seq seq)
 {
 	struct wal_write *w = &a->write;
 
-	if (w->kind == RECORD_CREATE_COLLECTION)
+	if (record_makes_collection(w->kind))
 		add_collection(w, seq);
 	if (w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL)
 		collection_reserve(w->collection, w->name);
@@ -288,12 +289,20 @@ static struct append *append_create(const struct wal_write *write,
 		a->key.text = mem_string(write->key->text);
 		a->write.key = &a->key;
 	}
+	if (write->origin != NULL) {
+		a->origin = *write->origin;
+		a->write.origin = &a->origin;
+	}
 	a->digested = digest != NULL;
 	if (a->digested)
 		a->digest = *digest;
 	a->started_us = clock_us();
 	uuid_random(&a->id);
-	uuid_random(&a->public_id);
+	if (write->public_id != NULL)
+		a->public_id = *write->public_id;
+	else
+		uuid_random(&a->public_id);
+	a->write.public_id = &a->public_id;
 	return a;
 }
 

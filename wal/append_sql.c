@@ -1,6 +1,8 @@
 /* wal/append_sql.c - the statements that append: each takes the next place, inserts the
  * record and changes the catalogue with it, in one. Where the catalogue says no (the name
  * is taken, the collection gone) no row comes back, and nothing was done. */
+#include <stdlib.h>
+
 #include "wal/wal_private.h"
 
 /* --- the statements ---------------------------------------------------------------- */
@@ -23,6 +25,29 @@ static const struct pg_statement append_create_collection = {
         "append_create_collection",
         "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.name n"
         "  WHERE n.database = $4::bigint AND n.name = $5::text)"
+        "  AND EXISTS (SELECT 1 FROM chromatid.database d"
+        "  WHERE d.id = $4::bigint AND d.life = 1) RETURNING seq),"
+        " n AS (INSERT INTO chromatid.name (database, name, collection)"
+        "  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
+        "  RETURNING collection),"
+        " k AS (INSERT INTO chromatid.collection (id, database, name, life)"
+        "  SELECT n.collection, $4::bigint, $5::text, 0 FROM n)" INTO_LOG
+        " c.seq, $4::bigint + $3::bigint * 0," THE_REST
+        " FROM c, n WHERE n.collection = c.seq RETURNING seq"};
+
+/* $6 says where it is, and under which id: after the slash. Two may not have one id; and
+ * what was deleted is not adopted if it should turn up again. */
+#define ID_THERE "split_part($6::text, '/', 2)::uuid"
+
+static const struct pg_statement append_adopt_collection = {
+        "append_adopt_collection",
+        "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.name n"
+        "  WHERE n.database = $4::bigint AND n.name = $5::text)"
+        "  AND NOT EXISTS (SELECT 1 FROM chromatid.collection k"
+        "  WHERE k.public_id = " ID_THERE ")"
+        "  AND NOT EXISTS (SELECT 1 FROM chromatid.binding b"
+        "  WHERE b.instance IN (SELECT id FROM chromatid.instance)"
+        "  AND b.local_id = " ID_THERE ")"
         "  AND EXISTS (SELECT 1 FROM chromatid.database d"
         "  WHERE d.id = $4::bigint AND d.life = 1) RETURNING seq),"
         " n AS (INSERT INTO chromatid.name (database, name, collection)"
@@ -87,6 +112,8 @@ static const struct pg_statement *statement_for(const struct wal_write *w)
 	switch (w->kind) {
 	case RECORD_CREATE_COLLECTION:
 		return &append_create_collection;
+	case RECORD_ADOPT_COLLECTION:
+		return &append_adopt_collection;
 	case RECORD_MODIFY_COLLECTION:
 		return w->name != NULL ? &append_rename : &append_plain;
 	case RECORD_DELETE_COLLECTION:
@@ -111,13 +138,14 @@ void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
 	bool rename = w->collection != NULL && w->kind == RECORD_MODIFY_COLLECTION &&
 	              w->name != NULL;
 	int n = w->kind == RECORD_CREATE_DATABASE ? 13 : 11;
+	char *origin = w->origin != NULL ? record_origin_text(w->origin) : NULL;
 	struct pg_param params[] = {
 	        pg_text(op->text),
 	        pg_int4((int)w->kind),
 	        pg_int8(w->collection != NULL ? w->collection->id : 0),
 	        pg_int8(db != NULL ? db->id : 0),
 	        pg_text(w->kind == RECORD_CREATE_TENANT ? w->tenant : w->name),
-	        pg_text(rename ? w->collection->name : NULL),
+	        pg_text(rename ? w->collection->name : origin),
 	        w->body != NULL ? pg_bytes(blob_bytes(w->body), blob_len(w->body))
 	                        : pg_null(),
 	        pg_int4((int)blob_len(w->body)),
@@ -129,4 +157,5 @@ void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
 	};
 
 	pg_add(unit, statement_for(w), n, params);
+	free(origin);
 }

@@ -6,7 +6,7 @@ static void of_collection(struct record *r, bool accepted)
 {
 	struct collection *c = r->collection;
 
-	if (r->kind == RECORD_CREATE_COLLECTION) {
+	if (record_makes_collection(r->kind)) {
 		if (accepted)
 			collection_set_live(c, &r->turns[r->decided_by].local);
 		else

@@ -116,6 +116,15 @@ static bool takes_it(const struct record *r, unsigned i)
 	       (is_half_reset(r, i) && instance_answers(in) && !identity_is_refused(i));
 }
 
+/* Only who has it can say that it does; another says no when that one cannot be asked:
+ * nothing has happened, and others wait behind it. */
+static bool is_to_say(const struct record *r, unsigned i)
+{
+	return r->kind != RECORD_ADOPT_COLLECTION || record_is_from(r, i) ||
+	       !record_has_origin(r) ||
+	       !instance_writable(health_instance(r->origin.instance));
+}
+
 static bool may_start(const struct record *r, unsigned i)
 {
 	/* What a decision means for the catalogue is written once, and nothing that
@@ -124,7 +133,8 @@ static bool may_start(const struct record *r, unsigned i)
 		return false;
 	if (record_is_skipped(r))
 		return false; /* passed when it is durable */
-	if (record_is_open(r) && (r->executor >= 0 || scope_is_held(r)))
+	if (record_is_open(r) &&
+	    (r->executor >= 0 || scope_is_held(r) || !is_to_say(r, i)))
 		return false;
 	return !engine.hold && lease_may_send() && takes_it(r, i);
 }

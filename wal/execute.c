@@ -496,6 +496,16 @@ static bool is_not_there(const struct record *r, unsigned i)
 	       uuid_none(&r->collection->local[i]);
 }
 
+static void on_claimed(void *arg, const struct claim_result *result)
+{
+	struct execution *e = arg;
+
+	e->broken = result->broken;
+	e->record->turns[e->instance].local = result->local;
+	e->record->embeddings |= result->has_dimension;
+	conclude(e, result->verdict, result->http, result->body, result->detail);
+}
+
 static void take_step(struct execution *e)
 {
 	const struct record *r = e->record;
@@ -509,6 +519,10 @@ static void take_step(struct execution *e)
 		batch_part(&e->batch, 1); /* while bodies were fetched */
 	if (r->collection != NULL && r->collection->db->life == LIFE_GONE) {
 		conclude_without_database(e);
+		return;
+	}
+	if (r->kind == RECORD_ADOPT_COLLECTION) {
+		claim_start(r, e->instance, on_claimed, e, &e->pending);
 		return;
 	}
 	if (is_not_there(r, e->instance)) {

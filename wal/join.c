@@ -38,7 +38,8 @@ bool join_digest(const struct wal_write *w, struct digest *out)
 {
 	struct digest_part body = {blob_bytes(w->body), blob_len(w->body)};
 
-	if (w->key != NULL || w->kind == RECORD_RESET)
+	if (w->key != NULL || w->kind == RECORD_RESET ||
+	    w->kind == RECORD_ADOPT_COLLECTION)
 		return false;
 	*out = digest_of(&body, 1);
 	return true;

@@ -28,6 +28,7 @@
 #define UNKNOWN_MOST 4u
 #define UNKNOWN_FOR_MS 10000u
 #define LOST_MOST 2u
+#define ADOPT_MOST 5u
 /* A record that was loaded without its outcome may have been answered 2xx. */
 #define LOADED_FOR_MS 60000u
 
@@ -76,7 +77,7 @@ static bool is_parked(const struct record *r, unsigned i)
 static void applied(struct record *r, unsigned i, const struct execution_result *result)
 {
 	engine_counts(i)->executed++;
-	if (r->kind == RECORD_CREATE_COLLECTION)
+	if (record_makes_collection(r->kind))
 		collection_bind(r->collection, i, &r->turns[i].local);
 	if (r->kind == RECORD_RESET)
 		identity_was_reset(i);
@@ -94,8 +95,9 @@ static enum decision refusal_of(const struct record *r)
 {
 	const struct collection *c = r->collection;
 
-	return r->embeddings && !c->dimension_known ? DECISION_REJECTED_EVERYWHERE
-	                                            : DECISION_REJECTED;
+	return record_is_item(r->kind) && r->embeddings && !c->dimension_known
+	               ? DECISION_REJECTED_EVERYWHERE
+	               : DECISION_REJECTED;
 }
 
 static void rest(struct record *r, unsigned i, const char *why)
@@ -182,7 +184,10 @@ static bool fails_here(const struct record *r, unsigned i)
 
 static bool lost_here(const struct record *r, unsigned i)
 {
-	return r->turns[i].lost >= LOST_MOST;
+	/* What is adopted need never have been there. */
+	unsigned most = r->kind == RECORD_ADOPT_COLLECTION ? 1 : LOST_MOST;
+
+	return r->turns[i].lost >= most;
 }
 
 /* Where the lane is parked it must be for that reason: else it may be there. */
@@ -257,13 +262,23 @@ static bool set_aside(struct record *r, unsigned i, enum quarantine_cause cause,
 	return true;
 }
 
+/* Nothing was to happen anywhere but in the catalogue, and others wait behind it. */
+static bool may_be_dropped(const struct record *r, unsigned i)
+{
+	return r->kind == RECORD_ADOPT_COLLECTION && record_is_open(r) &&
+	       r->turns[i].failures >= ADOPT_MOST;
+}
+
 /* Another may have the collection still, and say what becomes of the record. */
-static bool is_set_aside_as_lost(struct record *r, unsigned i, int http)
+static bool is_set_aside_as_lost(struct record *r, unsigned i, int http,
+                                 const char *detail)
 {
 	bool open = record_is_open(r);
 
 	if (!set_aside(r, i, QUARANTINE_LOST, http,
-	               "the collection is not there any more"))
+	               r->kind == RECORD_ADOPT_COLLECTION
+	                       ? detail
+	                       : "the collection is not there any more"))
 		return false;
 	if (open)
 		engine_kick(r);
@@ -275,7 +290,7 @@ static bool is_set_aside_as_lost(struct record *r, unsigned i, int http)
 static bool has_come_to_its_end(struct record *r, unsigned i,
                                 const struct execution_result *result)
 {
-	if (record_is_open(r) && lost_everywhere(r)) {
+	if (may_be_dropped(r, i) || (record_is_open(r) && lost_everywhere(r))) {
 		decide(r, i, DECISION_REJECTED, result->http, result->body);
 		engine_done(r, i);
 		return true;
@@ -285,7 +300,7 @@ static bool has_come_to_its_end(struct record *r, unsigned i,
 		return true;
 	}
 	if (lost_here(r, i))
-		return is_set_aside_as_lost(r, i, result->http);
+		return is_set_aside_as_lost(r, i, result->http, result->detail);
 	if (record_is_open(r))
 		return false;
 	return fails_here(r, i) && set_aside(r, i, QUARANTINE_FAILING, result->http,

@@ -72,9 +72,9 @@ static void add_catalogue(struct pg_unit *unit, const struct record *r)
 {
 	bool accepted = r->decision == DECISION_ACCEPTED;
 
-	if (r->kind == RECORD_CREATE_COLLECTION && accepted)
+	if (record_makes_collection(r->kind) && accepted)
 		store_add_live(unit, r->collection, &r->turns[r->decided_by].local);
-	if (r->kind == RECORD_CREATE_COLLECTION && !accepted)
+	if (record_makes_collection(r->kind) && !accepted)
 		store_add_refused_create(unit, r->collection);
 	if (r->kind == RECORD_MODIFY_COLLECTION && r->name != NULL)
 		store_add_renamed(unit, r->collection, r->old_name, r->name, accepted);
@@ -146,7 +146,9 @@ static void submit(struct persist *p)
 		add_outcome(unit, r);
 		add_catalogue(unit, r);
 	}
-	if (r->kind == RECORD_CREATE_COLLECTION && !uuid_none(&t->local))
+	if (r->kind == RECORD_ADOPT_COLLECTION && !uuid_none(&t->local))
+		store_add_unbind_gone(unit, p->instance, &t->local);
+	if (record_makes_collection(r->kind) && !uuid_none(&t->local))
 		store_add_binding(unit, r->collection, p->instance, &t->local);
 	persist_add_position(unit, p->instance, scope_of_position(r, p->instance),
 	                     r->seq);

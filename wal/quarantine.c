@@ -480,7 +480,7 @@ bool quarantine_covers(const struct record *r, unsigned i)
 {
 	const struct quarantine *q;
 
-	if (r->kind != RECORD_CREATE_COLLECTION && r->kind != RECORD_MODIFY_COLLECTION)
+	if (!record_makes_collection(r->kind) && r->kind != RECORD_MODIFY_COLLECTION)
 		return false;
 	q = find(r->collection, i);
 	return q != NULL && r->seq >= q->seq;

@@ -107,7 +107,7 @@ enum status wal_retry(wal_seq seq)
 static bool is_there(const struct quarantine *q, const struct member *head)
 {
 	return q->cause != QUARANTINE_LOST &&
-	       (head == NULL || head->record->kind != RECORD_CREATE_COLLECTION);
+	       (head == NULL || !record_makes_collection(head->record->kind));
 }
 
 /* NULL: it may be left out. */

@@ -1,6 +1,7 @@
 /* wal/record.c - a record: what one write is, from its append to its last position. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/mem.h"
 #include "wal/wal_private.h"
@@ -26,6 +27,8 @@ const char *record_kind_name(enum record_kind kind)
 		return "modify_collection";
 	case RECORD_DELETE_COLLECTION:
 		return "delete_collection";
+	case RECORD_ADOPT_COLLECTION:
+		return "adopt_collection";
 	case RECORD_CREATE_DATABASE:
 		return "create_database";
 	case RECORD_DELETE_DATABASE:
@@ -49,10 +52,42 @@ bool record_is_item(enum record_kind kind)
 	return record_runs(kind) || kind == RECORD_DELETE_WHERE;
 }
 
+bool record_makes_collection(enum record_kind kind)
+{
+	return kind == RECORD_CREATE_COLLECTION || kind == RECORD_ADOPT_COLLECTION;
+}
+
 bool record_creates(enum record_kind kind)
 {
-	return kind == RECORD_CREATE_COLLECTION || kind == RECORD_CREATE_DATABASE ||
+	return record_makes_collection(kind) || kind == RECORD_CREATE_DATABASE ||
 	       kind == RECORD_CREATE_TENANT;
+}
+
+bool record_is_from(const struct record *r, unsigned i)
+{
+	return r->kind == RECORD_ADOPT_COLLECTION && r->origin.instance == i;
+}
+
+bool record_has_origin(const struct record *r)
+{
+	return r->kind == RECORD_ADOPT_COLLECTION && r->origin.instance < health_count();
+}
+
+/* In the log it stands where a rename keeps the old name. */
+char *record_origin_text(const struct wal_origin *origin)
+{
+	return mem_format("%d/%s", store_instance_id(origin->instance), origin->id.text);
+}
+
+struct wal_origin record_origin_from(const char *text)
+{
+	struct wal_origin origin = {.instance = CONF_MAX_INSTANCES};
+	const char *id = strchr(text, '/');
+	int i = store_instance_index(strtol(text, NULL, 10));
+
+	if (id != NULL && i >= 0 && uuid_parse(id + 1, strlen(id + 1), &origin.id))
+		origin.instance = (unsigned)i;
+	return origin;
 }
 
 bool record_is_open(const struct record *r)
@@ -67,7 +102,7 @@ bool record_is_skipped(const struct record *r)
 
 bool record_may_have_created(const struct record *r, unsigned i)
 {
-	return r->kind == RECORD_CREATE_COLLECTION && r->turns[i].doubt;
+	return record_makes_collection(r->kind) && r->turns[i].doubt;
 }
 
 struct record *record_create(wal_seq seq, const struct wal_write *write)
@@ -85,6 +120,8 @@ struct record *record_create(wal_seq seq, const struct wal_write *write)
 	r->body = blob_ref(write->body);
 	r->body_len = blob_len(write->body);
 	r->embeddings = write->embeddings;
+	if (write->origin != NULL)
+		r->origin = *write->origin;
 	r->unsettled = n;
 	TAILQ_INIT(&r->watchers);
 	for (unsigned i = 0; i < n; i++)

@@ -198,6 +198,8 @@ static struct record *load_record(const struct store_load *load,
 		free(rec->old_name);
 		rec->old_name = mem_string(pg_get_text(r, at, row, OLD_NAME));
 	}
+	if (rec->kind == RECORD_ADOPT_COLLECTION)
+		rec->origin = record_origin_from(pg_get_text(r, at, row, OLD_NAME));
 	rec->body_len = (size_t)pg_get_int8(r, at, row, BODY_LEN);
 	load_digest(rec, r, at, row);
 	rec->appended_wall_ms = pg_get_int8(r, at, row, AT);
@@ -342,6 +344,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
 	identity_loaded(r, 10 + STORE_LOAD_STATEMENTS);
+	strangers_loaded(r, 12 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -358,6 +361,7 @@ static void load_everything(struct recovery *rec)
 	doubt_add_load(unit);
 	rebuild_add_load(unit);
 	identity_add_load(unit);
+	strangers_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

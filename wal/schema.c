@@ -115,12 +115,22 @@ static const char *const heal_schema[] = {
         NULL,
 };
 
+static const char *const adopt_schema[] = {
+        /* Was the log ever used? Until each instance was looked through for the first
+           time, what it holds is adopted: wal/strangers.c. */
+        "CREATE TABLE chromatid.adoption ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), open boolean NOT NULL)",
+        "INSERT INTO chromatid.adoption (open) SELECT seq = 1 FROM chromatid.clock",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
         {wal_schema, store_schema}, /* 1 */
         {trouble_schema, nothing},  /* 2 */
         {heal_schema, nothing},     /* 3 */
+        {adopt_schema, nothing},    /* 4 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

@@ -96,7 +96,7 @@ static struct member *next_waiting(struct member *m, unsigned i)
 
 static bool may_stand_apart(const struct record *r)
 {
-	return r->kind == RECORD_CREATE_COLLECTION || r->kind == RECORD_MODIFY_COLLECTION;
+	return record_makes_collection(r->kind) || r->kind == RECORD_MODIFY_COLLECTION;
 }
 
 static void stand_apart(struct record *r, unsigned i)
@@ -308,10 +308,13 @@ struct record *scope_next(const struct record *r, unsigned i)
 	return m != NULL ? m->record : NULL;
 }
 
+/* Adoptions only look, so several may be looked at again. */
 static bool position_allows(const struct record *r, const struct lane *lane)
 {
-	return lane->undurable == 0 || (record_runs(r->kind) && lane->run == r->kind &&
-	                                lane->undurable < UNDURABLE_MOST);
+	bool runs = record_runs(r->kind) || r->kind == RECORD_ADOPT_COLLECTION;
+
+	return lane->undurable == 0 ||
+	       (runs && lane->run == r->kind && lane->undurable < UNDURABLE_MOST);
 }
 
 static bool is_behind_cold(const struct member *m, unsigned i)

@@ -116,6 +116,7 @@ static void forget_everything(enum status s)
 	identity_clear();
 	append_clear(s);
 	key_clear(s);
+	strangers_clear();
 	engine_clear();
 	catalogue_clear();
 }

@@ -32,6 +32,7 @@ enum record_kind {
 	RECORD_CREATE_COLLECTION = 10,
 	RECORD_MODIFY_COLLECTION = 11,
 	RECORD_DELETE_COLLECTION = 12,
+	RECORD_ADOPT_COLLECTION = 13, /* an instance has it already: adopt.c */
 	RECORD_CREATE_DATABASE = 20,
 	RECORD_DELETE_DATABASE = 21,
 	RECORD_CREATE_TENANT = 30,
@@ -46,15 +47,23 @@ struct wal_key {
 	struct digest fingerprint;
 };
 
+/* Where a collection is that is adopted, and under which id. */
+struct wal_origin {
+	unsigned instance;
+	struct uuid id;
+};
+
 struct wal_write {
 	enum record_kind kind;
 	struct collection *collection; /* item writes, modify, delete collection */
-	struct database *database;     /* create collection, delete database */
+	struct database *database;     /* create or adopt collection, delete database */
 	const char *tenant;            /* create database, create tenant */
-	const char *name;          /* create *: the name; modify: the new name or NULL */
-	struct blob *body;         /* as it is to be sent */
-	bool embeddings;           /* an item write that carries some */
-	const struct wal_key *key; /* NULL: none */
+	const char *name; /* create *: the name; modify: the new name or NULL */
+	const struct uuid *public_id;    /* create database; NULL: any */
+	const struct wal_origin *origin; /* adopt collection */
+	struct blob *body;               /* as it is to be sent */
+	bool embeddings;                 /* an item write that carries some */
+	const struct wal_key *key;       /* NULL: none */
 };
 
 struct wal_outcome {
@@ -170,6 +179,38 @@ void wal_each_rebuild(wal_rebuild_fn *fn, void *arg);
 enum status wal_rebuild(struct collection *c, const struct instance *in, const char *why);
 /* Have been made anew since this proxy leads; items copied for that. */
 void wal_rebuilt(uint64_t *collections, uint64_t *items);
+
+/* What an instance holds and nobody has made through the log. */
+struct stranger_list;
+struct wal_stranger {
+	const struct instance *in;
+	const char *tenant, *database,
+	        *name; /* of a database, tenant: no name (and ...) */
+	struct uuid id;
+	int64_t items;       /* -1: not counted */
+	const char *outcome; /* of its adoption; "": it was not tried */
+};
+typedef void(wal_stranger_fn)(void *arg, const struct wal_stranger *stranger);
+void wal_adopt_start(const struct conf *conf);
+void wal_adopt_stop(void);
+/* At the very first start: what there is is not all known yet, so clients must wait. */
+bool wal_adopting(void);
+unsigned wal_strangers(unsigned i); /* collections, when it was last looked through */
+/* NULL: those that are only told of. */
+void wal_each_stranger(const struct stranger_list *list, wal_stranger_fn *fn, void *arg);
+struct wal_adoption {
+	const struct instance *in; /* NULL: any */
+	const char *collection;    /* name or id there; NULL: all */
+	bool dry;                  /* only find them */
+};
+/* `scanned`: the instances that were looked through completely, by bit. */
+typedef void(wal_adopted_fn)(void *arg, unsigned scanned, struct stranger_list *found);
+void wal_adopt(const struct wal_adoption *what, wal_adopted_fn *done, void *arg,
+               struct op **slot);
+/* A client names a tenant: if the catalogue does not know it, an instance may. False: no
+ * need to ask, or no use. */
+typedef void(wal_looked_fn)(void *arg);
+bool wal_look(const char *tenant, wal_looked_fn *done, void *arg, struct op **slot);
 
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */

@@ -90,9 +90,10 @@ struct record {
 	int decided_by; /* instance, or -1 */
 	struct collection *collection; /* held */
 	struct database *database;     /* held */
-	char *name;        /* see struct wal_write; tenant creates: the tenant */
-	char *old_name;    /* of a rename */
-	struct blob *body; /* NULL when it must be fetched from the log first */
+	char *name;               /* see struct wal_write; tenant creates: the tenant */
+	char *old_name;           /* of a rename */
+	struct wal_origin origin; /* of an adoption; no such instance: it is not known */
+	struct blob *body;        /* NULL when it must be fetched from the log first */
 	size_t body_len;
 	struct digest digest; /* of the body, if it may be joined: join.c */
 	bool digested;
@@ -170,6 +171,12 @@ void record_watch(struct record *r, struct wal_op *op);
 bool record_runs(enum record_kind kind); /* several in a row may be in doubt at once */
 bool record_is_item(enum record_kind kind);
 bool record_creates(enum record_kind kind);
+bool record_makes_collection(enum record_kind kind); /* in the catalogue */
+/* An adoption: is it from there; is the instance it is from one of ours? */
+bool record_is_from(const struct record *r, unsigned i);
+bool record_has_origin(const struct record *r);
+char *record_origin_text(const struct wal_origin *origin); /* freed by the caller */
+struct wal_origin record_origin_from(const char *text);
 /* The collection may be there, its id unknown: what deletes it must find it first. */
 bool record_may_have_created(const struct record *r, unsigned i);
 bool record_is_open(const struct record *r);    /* not decided */
@@ -362,6 +369,14 @@ void rebuild_clear(void);
 void rebuild_add_load(struct pg_unit *unit);
 void rebuild_loaded(const struct store_load *load, const struct pg_results *r, int at);
 
+/* --- strangers.c: what was not made through the log; look.c --------------------------
+ */
+void strangers_add_load(struct pg_unit *unit);
+void strangers_loaded(const struct pg_results *r, int at);
+void strangers_clear(void);
+bool wal_adopts_tenants(void);
+void look_stop(void);
+
 /* --- leftover.c: copies that nobody needs any more -----------------------------------
  */
 void leftover_start(void);
@@ -478,6 +493,21 @@ void engine_executed(struct record *const *records, size_t n, unsigned i,
 /* It goes along with the head of its lane; or does not after all. */
 void engine_join(struct record *r, unsigned i);
 void engine_part(struct record *r, unsigned i);
+
+/* --- claim.c: a collection that is adopted, at one instance ---------------------------
+ */
+struct claim_result {
+	enum verdict verdict;
+	bool broken;
+	int http;
+	struct blob *body;
+	const char *detail;
+	struct uuid local; /* its id there; none: it is not there */
+	bool has_dimension;
+};
+typedef void(claim_fn)(void *arg, const struct claim_result *result);
+void claim_start(const struct record *r, unsigned i, claim_fn *done, void *arg,
+                 struct op **slot);
 
 /* --- batch.c: which records go in one call -------------------------------------------
  */

@@ -111,22 +111,3 @@ def test_nobody_waits_without_end_for_a_create_that_is_pending(make_world):
         chroma.start()
     converged(world)
     assert world.http.get(f"{COLLECTIONS}/pending").status_code == 200
-
-
-def test_who_brings_servers_with_data_is_told_so(make_world):
-    world = make_world(start=False)
-    for chroma in world.instances:
-        chroma.start()
-    for name in ("mine", "yours"):
-        world.replica.http.post(COLLECTIONS, json={"name": name}).raise_for_status()
-    told = "instance replica holds 2 collections that were not made through this proxy"
-    asked = lambda: "strangers" not in [job["name"] for job in world.proxy.status()["jobs"]]
-    for _ in range(2):
-        world.proxy.start()
-        wait_until(asked, 10, "both were asked")
-        assert world.proxy.log().count(told) == 1
-        assert "instance primary holds" not in world.proxy.log()
-        create(world)
-        wait_until(lambda: world.proxy.status()["wal"]["pending_writes"] == 0, 10, "both have it")
-        world.proxy.terminate()
-        world.proxy.log_path.unlink()

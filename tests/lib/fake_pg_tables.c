@@ -90,6 +90,7 @@ struct leftover_row {
 static struct {
 	int64_t version, clock, epoch, cluster;
 	char *holder, *holder_name;
+	bool adoption_closed;
 	msec until;
 	rows_of(fake_log) log;
 	rows_of(tenant_row) tenants;
@@ -354,6 +355,31 @@ static void append_create_collection(struct fake_set *set)
 	append(set, db.clock, number(4));
 }
 
+/* The id in "1/id". */
+static const char *id_there(void)
+{
+	const char *slash = strchr(text(6), '/');
+
+	return slash != NULL ? slash + 1 : "";
+}
+
+static bool id_known(const char *id)
+{
+	const struct collection_row *c;
+	const struct binding_row *b;
+
+	each_row(c, &db.collections) if (c->public_id != NULL &&
+	                                 strcmp(c->public_id, id) == 0) return true;
+	each_row(b, &db.bindings) if (strcmp(b->local, id) == 0) return true;
+	return false;
+}
+
+static void append_adopt_collection(struct fake_set *set)
+{
+	if (!id_known(id_there()))
+		append_create_collection(set);
+}
+
 static void append_rename(struct fake_set *set)
 {
 	struct collection_row *c = collection_of(number(3));
@@ -560,6 +586,33 @@ static void binding(struct fake_set *set)
 	}
 	add_row(&db.bindings,
 	        (struct binding_row){number(1), number(2), mem_string(text(3))});
+}
+
+static void unbind_gone(struct fake_set *set)
+{
+	(void)set;
+	for (size_t k = 0; k < db.bindings.n; k++) {
+		struct binding_row *b = &db.bindings.at[k];
+
+		if (b->instance != number(1) || strcmp(b->local, text(2)) != 0 ||
+		    collection_of(b->collection)->life != 2)
+			continue;
+		free(b->local);
+		*b = db.bindings.at[--db.bindings.n];
+		k--;
+	}
+}
+
+static void load_adoption(struct fake_set *set)
+{
+	put(set, db.adoption_closed ? "f" : "t");
+	end_row(set);
+}
+
+static void close_adoption(struct fake_set *set)
+{
+	(void)set;
+	db.adoption_closed = true;
 }
 
 static void collection_live(struct fake_set *set)
@@ -1380,6 +1433,10 @@ static const struct {
         {"unmark", unmark},
         {"quarantine_end", quarantine_end},
         {"sweep_quarantine", nothing},
+        {"append_adopt_collection", append_adopt_collection},
+        {"unbind_gone", unbind_gone},
+        {"load_adoption", load_adoption},
+        {"close_adoption", close_adoption},
         {"rebuild_begin", rebuild_begin},
         {"rebuild_progress", rebuild_progress},
         {"rebuild_switch", rebuild_switch},

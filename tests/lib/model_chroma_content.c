@@ -291,6 +291,13 @@ static bool is_in_page(const struct request *r, unsigned long n)
 	return n >= offset && n - offset < limit;
 }
 
+static int find_tenant(struct request *r)
+{
+	if (holder_of(r->c, r->part[1], "") == NULL)
+		return refuses(r, 404, "no such tenant");
+	return says(r, 200, "{}");
+}
+
 static int list_databases(struct request *r)
 {
 	const struct holder *h;
@@ -301,8 +308,9 @@ static int list_databases(struct request *r)
 		if (strcmp(h->tenant, r->part[1]) != 0 || h->name[0] == '\0' ||
 		    !is_in_page(r, n++))
 			continue;
-		text_addf(r->answer, "%s{\"name\":\"%s\"}", r->answer->len > 1 ? "," : "",
-		          h->name);
+		text_addf(r->answer,
+		          "%s{\"id\":\"00000000-0000-4000-8000-%012zx\",\"name\":\"%s\"}",
+		          r->answer->len > 1 ? "," : "", strlen(h->name), h->name);
 	}
 	text_addc(r->answer, ']');
 	return 200;
@@ -832,6 +840,8 @@ static int route(struct request *r, const char *method)
 	switch (r->parts) {
 	case 1:
 		return strcmp(r->part[0], "reset") == 0 ? reset(r) : create_tenant(r);
+	case 2:
+		return find_tenant(r);
 	case 3:
 		return strcmp(method, "GET") == 0 ? list_databases(r)
 		                                  : create_database(r);

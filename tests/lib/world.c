@@ -23,7 +23,12 @@ static struct {
 	unsigned n;
 	struct write_list writes;
 	int64_t numbers;
-	bool booted, merges;
+	bool booted, merges, adopts;
+	struct had {
+		unsigned instance;
+		char *name, *items;
+	} * had; /* before us */
+	size_t n_had;
 } world;
 
 /* --- its life
@@ -73,7 +78,68 @@ void world_boot(void)
 	for (unsigned i = 0; i < world.n; i++)
 		model_serve(world.models[i], world_upstream(i));
 	wal_start(&world.conf);
+	if (world.adopts)
+		wal_adopt_start(&world.conf);
 	world.booted = true;
+}
+
+void world_adoption(enum conf_adopt policy)
+{
+	world.conf.adopt = (int)policy;
+	world.conf.adopt_interval = 1000;
+	world.adopts = true;
+}
+
+/* {"ids":[...],"documents":[...]} */
+static char *items_with(const char *ids, const char *document)
+{
+	struct text body = {0}, texts = {0};
+	const char *at = ids;
+
+	text_adds(&body, "{\"ids\":[");
+	while (*at != '\0') {
+		size_t len = strcspn(at, ",");
+
+		text_addf(&body, "%s\"%.*s\"", at == ids ? "" : ",", (int)len, at);
+		text_addf(&texts, "%s\"%s\"", at == ids ? "" : ",", document);
+		at += len + (at[len] == ',');
+	}
+	text_addf(&body, "],\"documents\":[%s]}", text_string(&texts));
+	text_clear(&texts);
+	return text_detach(&body);
+}
+
+/* Made there; its id is put into `local`. */
+static void make_had(struct model *m, const struct had *had, struct uuid *local)
+{
+	static const char path[] = "/api/v2/tenants/default_tenant/databases/"
+	                           "default_database/collections";
+	char *body = mem_format("{\"name\":\"%s\"}", had->name), *target;
+	struct text answer = {0};
+	struct json_slice id;
+
+	assert_int_equal(model_execute(m, "POST", path, body, strlen(body), &answer),
+	                 200);
+	id = json_member(json_whole(answer.s, answer.len), "id");
+	assert_true(uuid_parse(id.at + 1, UUID_LEN, local));
+	target = mem_format("%s/%s/add", path, local->text);
+	assert_int_equal(
+	        model_execute(m, "POST", target, had->items, strlen(had->items), NULL),
+	        201);
+	free(target);
+	free(body);
+	text_clear(&answer);
+}
+
+void world_had(unsigned i, const char *name, const char *ids, const char *document)
+{
+	struct uuid local;
+
+	world.had = mem_resize(world.had, (world.n_had + 1) * sizeof(*world.had));
+	world.had[world.n_had] = (struct had){.instance = i,
+	                                      .name = mem_string(name),
+	                                      .items = items_with(ids, document)};
+	make_had(world.models[i], &world.had[world.n_had++], &local);
 }
 
 void world_merges(bool yes)
@@ -115,6 +181,8 @@ void world_crash(void)
 	if (!world.booted)
 		return;
 	clients_lose_us();
+	if (world.adopts)
+		wal_adopt_stop();
 	wal_stop();
 	health_stop();
 	world.booted = false;
@@ -173,6 +241,11 @@ void world_stop(void)
 	}
 	for (unsigned i = 0; i < world.n; i++)
 		model_destroy(&world.models[i]);
+	for (size_t k = 0; k < world.n_had; k++) {
+		free(world.had[k].name);
+		free(world.had[k].items);
+	}
+	free(world.had);
 	fake_pg_stop();
 	log_start(LOG_ERROR, LOG_FORMAT_LOGFMT, NULL);
 	assert_int_equal(timers_running(), 0);
@@ -650,6 +723,21 @@ static void replay_create(struct replay *p, const struct fake_log *l)
 	text_clear(&answer);
 }
 
+/* As it was there: "1/id" is at the first instance. */
+static void replay_adopt(struct replay *p, const struct fake_log *l)
+{
+	const struct had *had = NULL;
+
+	for (size_t k = 0; k < world.n_had; k++)
+		if (strcmp(world.had[k].name, l->name) == 0 &&
+		    (unsigned)atoi(l->old_name) == world.had[k].instance + 1)
+			had = &world.had[k];
+	assert_non_null(had);
+	p->made = mem_resize(p->made, (p->n + 1) * sizeof(*p->made));
+	p->made[p->n].id = l->collection;
+	make_had(p->m, had, &p->made[p->n++].local);
+}
+
 static int on_replay(struct replay *p, const struct fake_log *l, const char *method,
                      const char *verb, const char *body, struct text *answer)
 {
@@ -717,6 +805,9 @@ static void replay_record(struct replay *p, const struct fake_log *l)
 	switch (l->kind) {
 	case RECORD_CREATE_COLLECTION:
 		replay_create(p, l);
+		break;
+	case RECORD_ADOPT_COLLECTION:
+		replay_adopt(p, l);
 		break;
 	case RECORD_MODIFY_COLLECTION:
 		assert_int_equal(on_replay(p, l, "PUT", "", l->body, NULL), 200);

@@ -46,6 +46,11 @@ void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on *
 void world_repairs(void);               /* REPAIR=auto from the next boot on */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);
+/* From the next boot on what the instances hold besides is looked for, too. */
+void world_adoption(enum conf_adopt policy);
+/* Somebody has made it directly on an instance: in the default database, with such ids,
+ * each with a document. */
+void world_had(unsigned i, const char *name, const char *ids, const char *document);
 void world_stop(void);
 void world_clean_up(void);     /* after a test that has failed somewhere on its way */
 void world_crash(void);        /* the proxy is gone, from one instruction to the next */

@@ -299,6 +299,7 @@ mutant(
     "gone_with_one",
     "of those who share a call each may leave",
     (HTTP, "\tif (--trip->left == 0)\n", "\tif (--trip->left > 0)\n"),
+)
 mutant(
     "what_hangs_holds_up_the_others",
     "one more call goes while none ends",
@@ -319,6 +320,7 @@ mutant(
     "a wide record waits for each of its lanes, wherever it began to ask",
     (WAL, "for (unsigned n = 0; n < r->n_members; n++) {\n\t\tif (*at >=",
      "for (unsigned n = *at; n < r->n_members; n++) {\n\t\tif (*at >="),
+)
 
 # --- who an instance is ------------------------------------------------------------------
 
@@ -385,4 +387,41 @@ mutant(
     "survey_is_tried_again",
     "nothing in a lane tells when a collection that was missed is there again",
     (WAL, "if (is_about_content(q) || is_surveyed(q))", "if (is_about_content(q))"),
+)
+
+# --- adoption ----------------------------------------------------------------------------
+
+mutant(
+    "adopt_what_moves",
+    "what we do ourselves on an instance does not look like a stranger",
+    (WAL, "if (lane == NULL || lane->behind > 0 || lane->undurable > 0 || lane->n_left > 0 ||\n"
+     "\t    lane->sent > lane->done || something_heals(s))", "if (lane == NULL)"),
+    (WAL, "return is_at_rest(s, &at) && at == s->at;", "return is_at_rest(s, &at);"),
+    (WAL, "static bool something_heals(", "bool something_heals(const struct scan *s);\nbool something_heals("),
+)
+mutant(
+    "adopt_what_differs",
+    "a collection of the same name is the same only if all of it is",
+    (WAL, "has_moved(c) || !compare_items(c->answers[0], c->answers[1])", "has_moved(c)"),
+)
+mutant(
+    "anybody_says_it_is_there",
+    "only who has a collection can say that it is adopted",
+    (WAL, "return r->kind != RECORD_ADOPT_COLLECTION || record_is_from(r, i) ||", "return r != NULL || record_is_from(r, i) ||"),
+)
+mutant(
+    "adoption_waits_for_its_origin",
+    "nobody waits for an adoption from who cannot be asked",
+    (WAL, "\t       !instance_writable(health_instance(r->origin.instance));", "\t       false;"),
+)
+mutant(
+    "answered_before_it_is_known",
+    "at the first start nobody is told that what there is is not",
+    (WAL, "strangers.open && strangers.policy != ADOPT_NEVER &&\n", "false && strangers.policy != ADOPT_NEVER &&\n"),
+)
+mutant(
+    "every_start_is_the_first",
+    "what is found later is adopted only if somebody says so",
+    (WAL, "UPDATE chromatid.adoption SET open = false\"};", "UPDATE chromatid.adoption SET open = true\"};"),
+    (WAL, "strangers.open = pg_rows(r, at) > 0 && pg_get_bool(r, at, 0, 0);", "strangers.open = pg_rows(r, at) > 0;"),
 )

@@ -43,6 +43,7 @@ TESTS = [
     "slots",
     "cold",
     "identity",
+    "adopt",
     "fences",
     "quarantine",
     "join",

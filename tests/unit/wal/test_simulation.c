@@ -371,6 +371,13 @@ static bool something_was_given_up(void)
 	return false;
 }
 
+/* However keen we are to adopt: what we do ourselves is no stranger. */
+static void nothing_was_adopted(void)
+{
+	for (unsigned k = 0; k < fake_pg_log_count(); k++)
+		assert_int_not_equal(fake_pg_log(k)->kind, RECORD_ADOPT_COLLECTION);
+}
+
 static enum late late_kinds(void)
 {
 	const char *late = getenv("CHROMATID_LATE");
@@ -458,6 +465,8 @@ static void run(uint64_t seed)
 	world_workers(1 + (int64_t)chance_below(4));
 	if (sim.loses)
 		world_repairs();
+	if (seed % 5 == 4)
+		world_adoption(ADOPT_ALWAYS);
 	world_boot();
 	world_lead(10000);
 	for (unsigned i = 0; i < sim.n; i++)
@@ -478,6 +487,7 @@ static void run(uint64_t seed)
 	peace();
 	if (late_kinds() == LATE_NONE && !something_was_given_up()) {
 		world_check();
+		nothing_was_adopted();
 	} else {
 		pass_ms(LOOKS_OVER_MS);
 		what_differs_was_noticed();
