@@ -289,6 +289,17 @@ static void add_merged(struct sheet *s)
 	    "The writes they carried.", (double)s->wal.merged);
 }
 
+static void add_rebuilt(struct sheet *s)
+{
+	uint64_t collections, items;
+
+	wal_rebuilt(&collections, &items);
+	one(s, "chromatid_resync_collections_total", "counter",
+	    "Collections made anew at an instance from another.", (double)collections);
+	one(s, "chromatid_resync_records_total", "counter",
+	    "Records copied from one instance to another for that.", (double)items);
+}
+
 static double quarantined(const struct sheet *s, unsigned i)
 {
 	return if_led(s, s->wal.instances[i].quarantined);
@@ -299,6 +310,7 @@ static void add_wal(struct sheet *s)
 	add_appends(s);
 	add_applied(s);
 	add_merged(s);
+	add_rebuilt(s);
 	one(s, "chromatid_wal_undecided_entries", "gauge",
 	    "Writes no instance has answered yet.", if_led(s, (double)s->wal.undecided));
 	per_instance(s, "chromatid_wal_pending_entries", "gauge",

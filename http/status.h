@@ -34,6 +34,9 @@ json_t *status_if_led(const struct status_facts *k, json_t *value);
 /* --- quarantine_page.c ------------------------------------------------------------- */
 json_t *status_quarantine(void);
 
+/* --- rebuild_page.c ---------------------------------------------------------------- */
+json_t *status_resync(int64_t now_ms);
+
 /* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);
 json_t *status_performance(const struct status_facts *k);

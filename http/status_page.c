@@ -237,7 +237,7 @@ static void set_log(json_t *o, const struct status_facts *k)
 	status_set(o, "unified_wal", unified_object(k));
 	status_set(o, "postgres", postgres_object(k));
 	status_set(o, "collections", collections_object(k));
-	status_set(o, "resync", json_array());
+	status_set(o, "resync", status_if_led(k, status_resync(k->now_ms)));
 	status_set(o, "quarantine", status_if_led(k, status_quarantine()));
 }
 

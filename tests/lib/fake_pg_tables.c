@@ -63,6 +63,12 @@ struct doubt_row {
 	msec due;
 };
 
+struct rebuild_row {
+	int64_t instance, collection, donor, attempt, base, items, total, since_ms;
+	bool complete, switched;
+	char *made, *old, *name;
+};
+
 #define rows_of(type)                                                                    \
 	struct {                                                                         \
 		struct type *at;                                                         \
@@ -89,6 +95,7 @@ static struct {
 	rows_of(key_row) keys;
 	rows_of(quarantine_row) quarantines;
 	rows_of(doubt_row) doubts;
+	rows_of(rebuild_row) rebuilds;
 } db;
 
 /* --- results --------------------------------------------------------------------------
@@ -983,6 +990,114 @@ static void doubt_find(struct fake_set *set)
 	end_row(set);
 }
 
+/* --- rebuild
+ * ------------------------------------------------------------------------------ */
+
+static struct rebuild_row *rebuild_of(int64_t instance, int64_t collection)
+{
+	struct rebuild_row *b;
+
+	each_row(b, &db.rebuilds) if (b->instance == instance &&
+	                              b->collection == collection) return b;
+	return NULL;
+}
+
+static void rebuild_row_clear(struct rebuild_row *b)
+{
+	free(b->made);
+	free(b->old);
+	free(b->name);
+}
+
+static void rebuild_begin(struct fake_set *set)
+{
+	struct rebuild_row *b = rebuild_of(number(1), number(2));
+
+	(void)set;
+	if (b == NULL)
+		b = add_row(&db.rebuilds, (struct rebuild_row){.instance = number(1),
+		                                               .collection = number(2)});
+	rebuild_row_clear(b);
+	*b = (struct rebuild_row){.instance = number(1),
+	                          .collection = number(2),
+	                          .donor = number(3),
+	                          .attempt = number(4),
+	                          .since_ms = clock_wall_ms()};
+}
+
+static void rebuild_progress(struct fake_set *set)
+{
+	struct rebuild_row *b = rebuild_of(number(1), number(2));
+
+	(void)set;
+	if (b == NULL)
+		return;
+	replace(&b->made, text(3));
+	b->base = number(4);
+	b->items = number(5);
+	b->total = number(6);
+	b->complete = number(7) != 0;
+}
+
+static void rebuild_switch(struct fake_set *set)
+{
+	struct rebuild_row *b = rebuild_of(number(1), number(2));
+
+	(void)set;
+	assert(b != NULL);
+	b->switched = true;
+	replace(&b->old, text(3));
+	replace(&b->name, text(4));
+}
+
+static void rebuild_end(struct fake_set *set)
+{
+	struct rebuild_row *b = rebuild_of(number(1), number(2));
+
+	(void)set;
+	if (b == NULL)
+		return;
+	rebuild_row_clear(b);
+	*b = db.rebuilds.at[--db.rebuilds.n];
+}
+
+static void sweep_rebuild(struct fake_set *set)
+{
+	struct rebuild_row *b;
+
+	(void)set;
+	for (size_t k = db.rebuilds.n; k-- > 0;) {
+		b = &db.rebuilds.at[k];
+		if (quarantine_of(b->instance, b->collection) != NULL)
+			continue;
+		rebuild_row_clear(b);
+		*b = db.rebuilds.at[--db.rebuilds.n];
+	}
+}
+
+static void load_rebuild(struct fake_set *set)
+{
+	const struct rebuild_row *b;
+
+	each_row(b, &db.rebuilds)
+	{
+		put_number(set, b->instance);
+		put_number(set, b->collection);
+		put_number(set, b->donor);
+		put_number(set, b->attempt);
+		put(set, b->made);
+		put_number(set, b->base);
+		put_number(set, b->items);
+		put_number(set, b->total);
+		put(set, b->complete ? "t" : "f");
+		put(set, b->switched ? "t" : "f");
+		put(set, b->old);
+		put(set, b->name);
+		put_number(set, b->since_ms);
+		end_row(set);
+	}
+}
+
 /* --- upkeep
  * ------------------------------------------------------------------------------- */
 
@@ -1072,6 +1187,12 @@ static const struct {
         {"quarantine", quarantine},
         {"quarantine_end", quarantine_end},
         {"sweep_quarantine", nothing},
+        {"rebuild_begin", rebuild_begin},
+        {"rebuild_progress", rebuild_progress},
+        {"rebuild_switch", rebuild_switch},
+        {"rebuild_end", rebuild_end},
+        {"sweep_rebuild", sweep_rebuild},
+        {"load_rebuild", load_rebuild},
         {"load_quarantine", load_quarantine},
         {"doubt_note", doubt_note},
         {"doubt_looked", doubt_looked},
@@ -1138,6 +1259,9 @@ void fake_tables_stop(void)
 	each_row(q, &db.quarantines) free(q->error);
 	free(db.quarantines.at);
 	free(db.doubts.at);
+	for (size_t k = 0; k < db.rebuilds.n; k++)
+		rebuild_row_clear(&db.rebuilds.at[k]);
+	free(db.rebuilds.at);
 	each_row(l, &db.log) log_row_clear(l);
 	each_row(t, &db.tenants) free(t->name);
 	each_row(d, &db.databases)

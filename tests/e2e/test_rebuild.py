@@ -1,0 +1,229 @@
+"""What an instance holds wrong, or has lost, is made anew there from the other one, while
+clients go on reading and writing."""
+
+import random
+import threading
+import time
+
+import pytest
+
+from compare import DEFAULT_DATABASE, converged, snapshot
+from crash import arm
+from world import COLLECTIONS, wait_until
+
+DIMENSION = 8
+BOTH = pytest.mark.parametrize("victim", ["primary", "replica"])
+
+
+def vectors(n, rng=random):
+    return [[rng.uniform(-1, 1) for _ in range(DIMENSION)] for _ in range(n)]
+
+
+def fill(c, first, n):
+    ids = [f"item{k}" for k in range(first, first + n)]
+    c.add(
+        ids=ids,
+        embeddings=vectors(n),
+        documents=[f"text of {id}" if k % 3 else None for k, id in enumerate(ids)],
+        metadatas=[{"n": k, "f": k / 3, "b": k % 2 == 0, "s": id} if k % 5 else None for k, id in enumerate(ids)],
+    )
+
+
+def lose(chroma, name):
+    """Somebody deletes the collection on that server, behind the proxy's back."""
+    chroma.http.delete(f"{COLLECTIONS}/{name}").raise_for_status()
+
+
+def noticed(world, c):
+    """A write is what the hole is found by."""
+    c.upsert(ids=["probe"], embeddings=vectors(1))
+    wait_until(lambda: world.proxy.log_contains("(lost, HTTP"), 20, "the hole is found")
+
+
+def healed(world, timeout=60):
+    wait_until(lambda: world.proxy.status()["quarantine"] == [], timeout, "nothing is in quarantine")
+    content = converged(world)
+    for pair, collections in content.items():
+        if pair != "tenants":
+            assert not [name for name in collections if name.startswith("ctd-")], "nothing is left over"
+    assert world.proxy.status()["resync"] == []
+    return content
+
+
+class Writers:
+    """Clients that add, change and delete as long as they may; every answer must be good."""
+
+    def __init__(self, world, name, n=3):
+        self.stop, self.failures, self.writes = threading.Event(), [], 0
+        self.threads = [threading.Thread(target=self.run, args=(world, name, k)) for k in range(n)]
+
+    def run(self, world, name, k):
+        rng = random.Random(k)
+        c = world.client().get_collection(name, embedding_function=None)
+        mine, made = [], 0
+        try:
+            while not self.stop.is_set():
+                kind = rng.random()
+                if kind < 0.4 or not mine:
+                    id = f"w{k}-{made}"
+                    made += 1
+                    c.add(ids=[id], embeddings=vectors(1, rng), metadatas=[{"a": made, "b": 1}])
+                    mine.append(id)
+                elif kind < 0.6:
+                    c.update(ids=[rng.choice(mine)], metadatas=[{"a": None, "c": made}])
+                elif kind < 0.75:
+                    c.upsert(ids=[rng.choice(mine)], embeddings=vectors(1, rng), documents=["again"])
+                elif kind < 0.85:
+                    c.update(ids=[f"item{rng.randrange(1000)}"], metadatas=[{"touched": k}])
+                elif kind < 0.9:
+                    c.delete(ids=[f"item{rng.randrange(1000)}"])
+                else:
+                    id = mine.pop(rng.randrange(len(mine)))
+                    c.delete(ids=[id])
+                    if kind < 0.95:
+                        c.add(ids=[id], embeddings=vectors(1, rng), documents=["once more"])
+                        mine.append(id)
+                self.writes += 1
+                assert set(mine[-1:]) == set(c.get(ids=mine[-1:], include=[])["ids"])
+        except Exception as e:
+            self.failures.append(repr(e))
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for t in self.threads:
+            t.join()
+        assert not self.failures, self.failures
+
+
+@BOTH
+def test_a_lost_collection_is_made_anew(world, victim):
+    chroma = getattr(world, victim)
+    client = world.client()
+    c = client.create_collection(
+        "docs", metadata={"owner": "us"}, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+    )
+    client.create_collection("other", embedding_function=None)
+    fill(c, 0, 700)
+    converged(world)
+    lose(chroma, "docs")
+    noticed(world, c)
+    content = healed(world)[DEFAULT_DATABASE]
+    assert len(content["docs"]["records"]) == 701 and content["docs"]["metadata"] == {"owner": "us"}
+    assert content["docs"]["configuration_json"]["hnsw"]["space"] == "cosine"
+    c.add(ids=["later"], embeddings=vectors(1))
+    assert c.count() == 702
+    assert len(healed(world)[DEFAULT_DATABASE]["docs"]["records"]) == 702
+    assert world.metric("chromatid_resync_collections_total") == 1
+
+
+@BOTH
+def test_it_is_made_anew_while_clients_write(world, victim):
+    c = world.client().create_collection("docs", embedding_function=None)
+    for first in range(0, 3000, 500):
+        fill(c, first, 500)
+    converged(world)
+    with Writers(world, "docs") as writers:
+        wait_until(lambda: writers.writes > 20, 20, "they write")
+        lose(getattr(world, victim), "docs")
+        wait_until(lambda: world.metric("chromatid_resync_collections_total") >= 1, 90, "it was made anew")
+        before = writers.writes
+        wait_until(lambda: writers.writes > before + 20, 20, "they still write")
+    healed(world)
+
+
+def test_what_one_refuses_and_the_other_took_heals(world):
+    """Somebody gave the replica's collection another dimension."""
+    c = world.client().create_collection("odd", embedding_function=None)
+    converged(world)
+    mapping = world.http.get("/collection/mappings").json()["mappings"][0]
+    path = f"{COLLECTIONS}/{mapping['replica_collection_id']}"
+    world.replica.http.post(f"{path}/add", json={"ids": ["x"], "embeddings": [[1, 2, 3]]}).raise_for_status()
+    c.add(ids=["1"], embeddings=[[1, 2]])
+    wait_until(lambda: world.metric("chromatid_resync_collections_total") == 1, 30, "it was made anew")
+    assert list(healed(world)[DEFAULT_DATABASE]["odd"]["records"]) == ["1"]
+
+
+def test_renamed_changed_and_deleted_meanwhile(world):
+    client = world.client()
+    kept, dropped = (client.create_collection(name, embedding_function=None) for name in ("kept", "dropped"))
+    for c in (kept, dropped):
+        fill(c, 0, 600)
+    converged(world)
+    for c in (kept, dropped):
+        lose(world.replica, c.name)
+        c.upsert(ids=["probe"], embeddings=vectors(1))
+    kept.modify(name="renamed")
+    kept.modify(metadata={"changed": True})
+    client.create_collection("kept", embedding_function=None).add(ids=["new"], embeddings=vectors(1))
+    client.delete_collection("dropped")
+    client.create_collection("dropped", embedding_function=None)
+    content = healed(world)[DEFAULT_DATABASE]
+    assert set(content) == {"kept", "renamed", "dropped"}
+    assert content["renamed"]["metadata"] == {"changed": True}
+    assert [len(content[n]["records"]) for n in ("kept", "renamed", "dropped")] == [1, 601, 0]
+
+
+POINTS = [
+    "rebuild_begun",
+    "rebuild_made",
+    "rebuild_copied",
+    "rebuild_freezing",
+    "rebuild_switching",
+    "rebuild_switched",
+    "rebuild_installed",
+    "rebuild_ended",
+]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_the_proxy_dies_in_the_middle(world, point):
+    c = world.client().create_collection("docs", embedding_function=None)
+    fill(c, 0, 500)
+    converged(world)
+    arm(world, point)
+    lose(world.replica, "docs")
+    with pytest.raises(Exception):
+        for n in range(10000):
+            c.upsert(ids=["probe"], embeddings=[[n] * DIMENSION])
+            c.add(ids=[f"more{n}"], embeddings=vectors(1))
+            time.sleep(0.01)
+    assert not world.proxy.running()
+    world.proxy.settings.pop("CHROMATID_FAILPOINT", None)
+    world.proxy.start()
+    c.upsert(ids=["probe"], embeddings=vectors(1))
+    assert len(healed(world)[DEFAULT_DATABASE]["docs"]["records"]) == c.count()
+
+
+@BOTH
+def test_the_donor_dies_in_the_middle(world, victim):
+    chroma = getattr(world, victim)
+    c = world.client().create_collection("docs", embedding_function=None)
+    for first in range(0, 2000, 500):
+        fill(c, first, 500)
+    converged(world)
+    lose(chroma, "docs")
+    noticed(world, c)
+    wait_until(lambda: [r for r in world.proxy.status()["resync"] if r["items"] > 200], 30, "it is copied")
+    donor = world.other(chroma)
+    donor.kill()
+    world.wait_down(donor)
+    donor.start()
+    assert len(healed(world)[DEFAULT_DATABASE]["docs"]["records"]) == 2001
+
+
+def test_report_only(make_world):
+    world = make_world(REPAIR="report")
+    c = world.client().create_collection("docs", embedding_function=None)
+    fill(c, 0, 10)
+    converged(world)
+    lose(world.replica, "docs")
+    noticed(world, c)
+    for n in range(20):
+        c.upsert(ids=["probe"], embeddings=vectors(1))
+    assert [q["cause"] for q in world.proxy.status()["quarantine"]] == ["lost"]
+    assert "docs" not in snapshot(world.replica)[DEFAULT_DATABASE]
