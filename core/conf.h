@@ -42,6 +42,7 @@ struct conf {
 	int stale_reads; /* enum conf_stale_reads */
 	int both_down;   /* enum conf_both_down */
 	int repair;      /* enum conf_repair */
+	msec verify_interval; /* 0: not by itself */
 	msec late_check;
 	msec request_timeout, connect_timeout, idle_timeout, write_wait, drain_timeout;
 	int64_t max_concurrent_requests, request_queue_size, connection_pool_size,

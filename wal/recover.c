@@ -324,6 +324,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
+	verify_loaded(&rec->load, r, 9 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -339,6 +340,7 @@ static void load_everything(struct recovery *rec)
 	quarantine_add_load(unit);
 	doubt_add_load(unit);
 	rebuild_add_load(unit);
+	verify_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 
