@@ -23,6 +23,7 @@
 #include "core/json_scan.h"
 #include "core/pg.h"
 #include "core/timer.h"
+#include "wal/ids.h"
 #include "wal/wal.h"
 
 struct execution;
@@ -124,7 +125,8 @@ struct lane {
 	unsigned n_apart;     /* records that do, and are not done */
 	unsigned n_left;      /* in a lane that they have left: those that are not done */
 	unsigned behind;      /* records it has not done ... */
-	uint64_t passed;      /* ... and has done, ever */
+	uint64_t passed;      /* ... and has done, ever ... */
+	uint64_t in_vain;     /* ... when a client had waited for it in vain, and one */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
@@ -175,9 +177,6 @@ bool record_is_skipped(const struct record *r); /* refused, given up: not sent a
 #define UNDURABLE_MOST 200u
 #define MERGE_MOST 200u
 #define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
-/* Bodies of records that only wait for a lagging instance are let go above this, and
- * read from the log again when their turn comes. */
-#define BODIES_MOST (48u * 1024u * 1024u)
 
 /* --- scope.c: order, pure ---------------------------------------------------------- */
 struct scope *scope_all(void);
@@ -389,10 +388,15 @@ struct batch {
 	struct record **records; /* the head of the lane first */
 	size_t n;
 	unsigned instance;
+	size_t reads;      /* bytes from the log */
 	bool *asked;       /* whose bodies are being read from the log; NULL: nobody's */
 	struct blob *body; /* of all of them; NULL: one goes, with its own */
 };
 void batch_start(const struct conf *conf);
+/* Bodies that only wait for a lagging instance are let go then, and read from the log
+ * again when their turn comes. */
+bool batch_memory_is_short(void);
+bool batch_may_read(const struct batch *b); /* the body of its head, if it is not here */
 void batch_begin(struct batch *b, struct record *head, unsigned i);
 void batch_gather(struct batch *b);
 void batch_part(struct batch *b, size_t from); /* these do not go along */
@@ -402,7 +406,7 @@ bool batch_take_bodies(struct batch *b, const struct pg_results *results);
 void batch_merge(struct batch *b);
 void batch_clear(struct batch *b);
 /* How many may go in one call of that lane. */
-unsigned batch_most(const struct record *head, unsigned i);
+unsigned batch_most(const struct lane *lane);
 void batch_worked(const struct record *head, unsigned i, size_t n);
 void batch_failed(const struct record *head, unsigned i, size_t n);
 struct blob *batch_answer(const struct record *r);
@@ -416,14 +420,10 @@ struct merge_part {
 	unsigned seen; /* keys, null or not */
 	size_t items;
 };
-struct merge_ids {
-	uint64_t *hashes; /* 0: free */
-	size_t n, room;
-};
 struct merge {
 	struct merge_part *parts; /* slices of the bodies, which must stay */
 	size_t n, items, bytes;
-	struct merge_ids ids;
+	struct id_set ids;
 };
 void merge_begin(struct merge *m);
 /* False: it does not fit behind the others (or is not understood). */
