@@ -114,6 +114,8 @@ static const struct {
         [ROUTE_METRICS] = {operator_answer, false, false},
         [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
         [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
+        [ROUTE_VERIFY] = {verify_begin, true, false},
+        [ROUTE_VERIFICATION] = {verify_page, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)

@@ -44,6 +44,8 @@ enum route_kind {
 	ROUTE_METRICS,
 	ROUTE_WAL_RETRY,
 	ROUTE_WAL_SKIP,
+	ROUTE_VERIFY,
+	ROUTE_VERIFICATION,
 };
 
 enum route_verb {

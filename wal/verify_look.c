@@ -278,6 +278,17 @@ void look_add_whole(struct look *look, enum look_kind kind, const unsigned char 
 
 /* --- the collection itself ---------------------------------------------------------- */
 
+static bool is_nothing(const json_t *v)
+{
+	return v == NULL || json_is_null(v) ||
+	       (json_is_object(v) && json_object_size(v) == 0);
+}
+
+static bool same_member(const json_t *a, const json_t *b)
+{
+	return (is_nothing(a) && is_nothing(b)) || json_equal(a, b);
+}
+
 /* Its id is of that instance; its schema knows every key that was ever written, which a
  * copy of what is there now does not. */
 static bool same_shape(const json_t *a, const json_t *b)
@@ -286,12 +297,10 @@ static bool same_shape(const json_t *a, const json_t *b)
 	                                   "tenant", "database"};
 	const json_t *x, *y;
 
-	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
-		x = json_object_get(a, keys[k]);
-		y = json_object_get(b, keys[k]);
-		if (x != y && (x == NULL || y == NULL || !json_equal(x, y)))
+	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+		if (!same_member(json_object_get(a, keys[k]),
+		                 json_object_get(b, keys[k])))
 			return false;
-	}
 	x = json_object_get(a, "dimension");
 	y = json_object_get(b, "dimension");
 	return !json_is_integer(x) || !json_is_integer(y) || json_equal(x, y);
