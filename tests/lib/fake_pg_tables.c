@@ -1094,351 +1094,341 @@ static void load_rebuild(struct fake_set *set)
 		put(set, b->old);
 		put(set, b->name);
 		put_number(set, b->since_ms);
-		/* --- what was touched
-		 * ----------------------------------------------------------------------------
+		end_row(set);
+	}
+}
+
+/* --- what was touched
+ * ----------------------------------------------------------------------------
+ */
+
+static void touched_end(struct fake_set *set)
+{
+	fake_set_number(set, db.clock);
+}
+
+static void touched_records(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log)
+	{
+		if (l->collection != number(1) || l->seq <= number(2) ||
+		    l->seq > number(3) || set->rows == 500 ||
+		    ((l->kind < 1 || l->kind > 5) && l->kind != 11))
+			continue;
+		put_number(set, l->seq);
+		put_number(set, l->kind);
+		put_number(set, l->body_len);
+		if (l->ids != NULL)
+			put_number(set, (int64_t)strlen(l->ids));
+		else
+			put(set, NULL);
+		put_number_or_null(set, l->decision);
+		end_row(set);
+	}
+}
+
+static void touched_position(struct fake_set *set)
+{
+	const struct position_row *p;
+
+	each_row(p, &db.positions) if (p->instance == number(1) && p->scope == number(2))
+	        fake_set_number(set, p->seq);
+}
+
+/* --- upkeep
+ * -------------------------------------------------------------------------------
+ */
+
+static void set_floor(struct fake_set *set)
+{
+	struct instance_row *i;
+
+	(void)set;
+	each_row(i, &db.instances) if (i->id == number(1) && i->floor < number(2))
+	        i->floor = number(2);
+}
+
+static void log_row_clear(struct fake_log *l)
+{
+	free(l->name);
+	free(l->old_name);
+	free(l->body);
+	free(l->ids);
+	free(l->answer);
+}
+
+static void trim(struct fake_set *set)
+{
+	const struct instance_row *i;
+	int64_t floor = INT64_MAX;
+	size_t gone = 0;
+
+	(void)set;
+	each_row(i, &db.instances) floor = i->floor < floor ? i->floor : floor;
+	while (gone < db.log.n && db.log.at[gone].seq <= floor &&
+	       db.log.at[gone].at_ms < clock_wall_ms() - number(1)) {
+		/* an undecided record below the floor would be lost here
 		 */
+		assert(db.log.at[gone].decision != 0);
+		log_row_clear(&db.log.at[gone++]);
+	}
+	if (gone == 0)
+		return;
+	memmove(db.log.at, db.log.at + gone, (db.log.n - gone) * sizeof(*db.log.at));
+	db.log.n -= gone;
+}
 
-		static void touched_end(struct fake_set * set)
-		{
-			fake_set_number(set, db.clock);
-		}
+/* --- executing
+ * ----------------------------------------------------------------------------
+ */
 
-		static void touched_records(struct fake_set * set)
-		{
-			const struct fake_log *l;
+static const struct {
+	const char *name;
+	void (*run)(struct fake_set *set);
+} statements[] = {
+        {"append", append_plain},
+        {"append_create_collection", append_create_collection},
+        {"append_rename", append_rename},
+        {"append_delete_collection", append_delete_collection},
+        {"append_create_database", append_create_database},
+        {"append_delete_database", append_delete_database},
+        {"append_create_tenant", append_create_tenant},
+        {"find_op", find_op},
+        {"note_key", note_key},
+        {"find_key", find_key},
+        {"trim_keys", trim_keys},
+        {"fetch", fetch},
+        {"store_ids", store_ids},
+        {"outcome", outcome},
+        {"position", position},
+        {"binding", binding},
+        {"collection_live", collection_live},
+        {"refused_create", refused_create},
+        {"rename_accepted", rename_accepted},
+        {"rename_refused", rename_refused},
+        {"dimension", dimension},
+        {"database_live", database_live},
+        {"database_refused", database_refused},
+        {"tenant_refused", tenant_refused},
+        {"reset_all", reset_all},
+        {"reset_default", nothing},
+        {"lease_acquire", lease_acquire},
+        {"lease_renew", lease_renew},
+        {"lease_who", lease_who},
+        {"lease_release", lease_release},
+        {"clock_now", clock_now},
+        {"register_instance", register_instance},
+        {"load_tenants", load_tenants},
+        {"load_databases", load_databases},
+        {"load_collections", load_collections},
+        {"load_bindings", load_bindings},
+        {"load_positions", load_positions},
+        {"load_log", load_log},
+        {"quarantine", quarantine},
+        {"quarantine_end", quarantine_end},
+        {"sweep_quarantine", nothing},
+        {"rebuild_begin", rebuild_begin},
+        {"rebuild_progress", rebuild_progress},
+        {"rebuild_switch", rebuild_switch},
+        {"rebuild_end", rebuild_end},
+        {"sweep_rebuild", sweep_rebuild},
+        {"load_rebuild", load_rebuild},
+        {"load_quarantine", load_quarantine},
+        {"doubt_note", doubt_note},
+        {"doubt_looked", doubt_looked},
+        {"doubt_settled", doubt_settled},
+        {"doubt_find", doubt_find},
+        {"touched_end", touched_end},
+        {"touched_records", touched_records},
+        {"touched_position", touched_position},
+        {"touched_body", doubt_find},
+        {"sweep_doubt", nothing},
+        {"load_doubt", load_doubt},
+        {"set_floor", set_floor},
+        {"trim", trim},
+};
 
-			each_row(l, &db.log)
-			{
-				if (l->collection != number(1) || l->seq <= number(2) ||
-				    l->seq > number(3) || set->rows == 500 ||
-				    ((l->kind < 1 || l->kind > 5) && l->kind != 11))
-					continue;
-				put_number(set, l->seq);
-				put_number(set, l->kind);
-				put_number(set, l->body_len);
-				if (l->ids != NULL)
-					put_number(set, (int64_t)strlen(l->ids));
-				else
-					put(set, NULL);
-				put_number_or_null(set, l->decision);
-				end_row(set);
-			}
-		}
+static void once(const char *sql, struct fake_set *set)
+{
+	static const char mark[] = "INSERT INTO chromatid.migration (version) VALUES (";
 
-		static void touched_position(struct fake_set * set)
-		{
-			const struct position_row *p;
+	if (strstr(sql, "max(version)") != NULL)
+		fake_set_number(set, db.version);
+	else if (strncmp(sql, mark, strlen(mark)) == 0)
+		db.version = atoi(sql + strlen(mark));
+}
 
-			each_row(p, &db.positions) if (p->instance == number(1) &&
-			                               p->scope == number(2))
-			        fake_set_number(set, p->seq);
-		}
-
-		/* --- upkeep
-		 * -------------------------------------------------------------------------------
-		 */
-
-		static void set_floor(struct fake_set * set)
-		{
-			struct instance_row *i;
-
-			(void)set;
-			each_row(i, &db.instances) if (i->id == number(1) &&
-			                               i->floor < number(2)) i->floor =
-			        number(2);
-		}
-
-		static void log_row_clear(struct fake_log * l)
-		{
-			free(l->name);
-			free(l->old_name);
-			free(l->body);
-			free(l->ids);
-			free(l->answer);
-		}
-
-		static void trim(struct fake_set * set)
-		{
-			const struct instance_row *i;
-			int64_t floor = INT64_MAX;
-			size_t gone = 0;
-
-			(void)set;
-			each_row(i, &db.instances) floor =
-			        i->floor < floor ? i->floor : floor;
-			while (gone < db.log.n && db.log.at[gone].seq <= floor &&
-			       db.log.at[gone].at_ms < clock_wall_ms() - number(1)) {
-				/* an undecided record below the floor would be lost here
-				 */
-				assert(db.log.at[gone].decision != 0);
-				log_row_clear(&db.log.at[gone++]);
-			}
-			if (gone == 0)
-				return;
-			memmove(db.log.at, db.log.at + gone,
-			        (db.log.n - gone) * sizeof(*db.log.at));
-			db.log.n -= gone;
-		}
-
-		/* --- executing
-		 * ----------------------------------------------------------------------------
-		 */
-
-		static const struct {
-			const char *name;
-			void (*run)(struct fake_set *set);
-		} statements[] = {
-		        {"append", append_plain},
-		        {"append_create_collection", append_create_collection},
-		        {"append_rename", append_rename},
-		        {"append_delete_collection", append_delete_collection},
-		        {"append_create_database", append_create_database},
-		        {"append_delete_database", append_delete_database},
-		        {"append_create_tenant", append_create_tenant},
-		        {"find_op", find_op},
-		        {"note_key", note_key},
-		        {"find_key", find_key},
-		        {"trim_keys", trim_keys},
-		        {"fetch", fetch},
-		        {"store_ids", store_ids},
-		        {"outcome", outcome},
-		        {"position", position},
-		        {"binding", binding},
-		        {"collection_live", collection_live},
-		        {"refused_create", refused_create},
-		        {"rename_accepted", rename_accepted},
-		        {"rename_refused", rename_refused},
-		        {"dimension", dimension},
-		        {"database_live", database_live},
-		        {"database_refused", database_refused},
-		        {"tenant_refused", tenant_refused},
-		        {"reset_all", reset_all},
-		        {"reset_default", nothing},
-		        {"lease_acquire", lease_acquire},
-		        {"lease_renew", lease_renew},
-		        {"lease_who", lease_who},
-		        {"lease_release", lease_release},
-		        {"clock_now", clock_now},
-		        {"register_instance", register_instance},
-		        {"load_tenants", load_tenants},
-		        {"load_databases", load_databases},
-		        {"load_collections", load_collections},
-		        {"load_bindings", load_bindings},
-		        {"load_positions", load_positions},
-		        {"load_log", load_log},
-		        {"quarantine", quarantine},
-		        {"quarantine_end", quarantine_end},
-		        {"sweep_quarantine", nothing},
-		        {"rebuild_begin", rebuild_begin},
-		        {"rebuild_progress", rebuild_progress},
-		        {"rebuild_switch", rebuild_switch},
-		        {"rebuild_end", rebuild_end},
-		        {"sweep_rebuild", sweep_rebuild},
-		        {"load_rebuild", load_rebuild},
-		        {"load_quarantine", load_quarantine},
-		        {"doubt_note", doubt_note},
-		        {"doubt_looked", doubt_looked},
-		        {"doubt_settled", doubt_settled},
-		        {"doubt_find", doubt_find},
-		        {"touched_end", touched_end},
-		        {"touched_records", touched_records},
-		        {"touched_position", touched_position},
-		        {"touched_body", doubt_find},
-		        {"sweep_doubt", nothing},
-		        {"load_doubt", load_doubt},
-		        {"set_floor", set_floor},
-		        {"trim", trim},
-		};
-
-		static void once(const char *sql, struct fake_set *set)
-		{
-			static const char mark[] =
-			        "INSERT INTO chromatid.migration (version) VALUES (";
-
-			if (strstr(sql, "max(version)") != NULL)
-				fake_set_number(set, db.version);
-			else if (strncmp(sql, mark, strlen(mark)) == 0)
-				db.version = atoi(sql + strlen(mark));
-		}
-
-		const char *fake_tables_execute(const struct fake_part *part,
-		                                struct fake_set *set)
-		{
-			now = *part;
-			if (part->name == NULL) {
-				once(part->sql, set);
-				return "";
-			}
-			if (strcmp(part->name, "fence") == 0)
-				return number(1) == db.epoch ? "" : "CT001";
-			for (size_t k = 0; k < sizeof(statements) / sizeof(statements[0]);
-			     k++)
-				if (strcmp(statements[k].name, part->name) == 0) {
-					statements[k].run(set);
-					return "";
-				}
-			fprintf(stderr, "fake_pg does not know the statement %s\n",
-			        part->name);
-			abort();
-		}
-
-		void fake_tables_start(void)
-		{
-			db.clock = 1;
-			add_row(&db.tenants,
-			        (struct tenant_row){mem_string("default_tenant"), 0});
-			add_row(&db.databases,
-			        (struct database_row){
-			                .id = 1,
-			                .public_id = mem_string(
-			                        "00000000-0000-0000-0000-000000000000"),
-			                .tenant = mem_string("default_tenant"),
-			                .name = mem_string("default_database"),
-			                .life = 1});
-		}
-
-		void fake_tables_stop(void)
-		{
-			struct fake_log *l;
-			struct tenant_row *t;
-			struct database_row *d;
-			struct collection_row *c;
-			struct name_row *n;
-			struct binding_row *b;
-			struct instance_row *i;
-			struct quarantine_row *q;
-
-			each_row(q, &db.quarantines) free(q->error);
-			free(db.quarantines.at);
-			free(db.doubts.at);
-			for (size_t k = 0; k < db.rebuilds.n; k++)
-				rebuild_row_clear(&db.rebuilds.at[k]);
-			free(db.rebuilds.at);
-			each_row(l, &db.log) log_row_clear(l);
-			each_row(t, &db.tenants) free(t->name);
-			each_row(d, &db.databases)
-			{
-				free(d->public_id);
-				free(d->tenant);
-				free(d->name);
-			}
-			each_row(c, &db.collections)
-			{
-				free(c->public_id);
-				free(c->name);
-				free(c->next_name);
-			}
-			each_row(n, &db.names) free(n->name);
-			each_row(b, &db.bindings) free(b->local);
-			each_row(i, &db.instances) free(i->name);
-			free(db.log.at);
-			free(db.tenants.at);
-			free(db.databases.at);
-			free(db.collections.at);
-			free(db.names.at);
-			free(db.bindings.at);
-			free(db.instances.at);
-			free(db.positions.at);
-			for (size_t k = 0; k < db.keys.n; k++)
-				free(db.keys.at[k].key);
-			free(db.keys.at);
-			free(db.holder);
-			free(db.holder_name);
-			memset(&db, 0, sizeof(db));
-		}
-
-		/* --- looking at it
-		 * ------------------------------------------------------------------------
-		 */
-
-		unsigned fake_pg_log_count(void)
-		{
-			return (unsigned)db.log.n;
-		}
-
-		const struct fake_log *fake_pg_log(unsigned k)
-		{
-			return &db.log.at[k];
-		}
-
-		const struct fake_log *fake_pg_log_seq(int64_t seq)
-		{
-			return log_of(seq);
-		}
-
-		static int64_t instance_id(const char *name)
-		{
-			const struct instance_row *i;
-
-			each_row(i, &db.instances) if (strcmp(i->name, name) ==
-			                               0) return i->id;
-			return 0;
-		}
-
-		int64_t fake_pg_position(const char *instance, int64_t scope)
-		{
-			const struct position_row *p;
-
-			each_row(p, &db.positions) if (p->instance ==
-			                                       instance_id(instance) &&
-			                               p->scope == scope) return p->seq;
-			return 0;
-		}
-
-		const char *fake_pg_binding(int64_t collection, const char *instance)
-		{
-			const struct binding_row *b;
-
-			each_row(b,
-			         &db.bindings) if (b->collection == collection &&
-			                           b->instance ==
-			                                   instance_id(instance)) return b
-			        ->local;
+const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set)
+{
+	now = *part;
+	if (part->name == NULL) {
+		once(part->sql, set);
+		return "";
+	}
+	if (strcmp(part->name, "fence") == 0)
+		return number(1) == db.epoch ? "" : "CT001";
+	for (size_t k = 0; k < sizeof(statements) / sizeof(statements[0]); k++)
+		if (strcmp(statements[k].name, part->name) == 0) {
+			statements[k].run(set);
 			return "";
 		}
+	fprintf(stderr, "fake_pg does not know the statement %s\n", part->name);
+	abort();
+}
 
-		bool fake_pg_database_gone(int64_t id)
-		{
-			const struct database_row *d = database_of(id);
+void fake_tables_start(void)
+{
+	db.clock = 1;
+	add_row(&db.tenants, (struct tenant_row){mem_string("default_tenant"), 0});
+	add_row(&db.databases,
+	        (struct database_row){
+	                .id = 1,
+	                .public_id = mem_string("00000000-0000-0000-0000-000000000000"),
+	                .tenant = mem_string("default_tenant"),
+	                .name = mem_string("default_database"),
+	                .life = 1});
+}
 
-			return d == NULL || d->life == 2;
-		}
+void fake_tables_stop(void)
+{
+	struct fake_log *l;
+	struct tenant_row *t;
+	struct database_row *d;
+	struct collection_row *c;
+	struct name_row *n;
+	struct binding_row *b;
+	struct instance_row *i;
+	struct quarantine_row *q;
 
-		void fake_pg_database(int64_t id, const char **tenant, const char **name)
-		{
-			const struct database_row *d = database_of(id);
+	each_row(q, &db.quarantines) free(q->error);
+	free(db.quarantines.at);
+	free(db.doubts.at);
+	for (size_t k = 0; k < db.rebuilds.n; k++)
+		rebuild_row_clear(&db.rebuilds.at[k]);
+	free(db.rebuilds.at);
+	each_row(l, &db.log) log_row_clear(l);
+	each_row(t, &db.tenants) free(t->name);
+	each_row(d, &db.databases)
+	{
+		free(d->public_id);
+		free(d->tenant);
+		free(d->name);
+	}
+	each_row(c, &db.collections)
+	{
+		free(c->public_id);
+		free(c->name);
+		free(c->next_name);
+	}
+	each_row(n, &db.names) free(n->name);
+	each_row(b, &db.bindings) free(b->local);
+	each_row(i, &db.instances) free(i->name);
+	free(db.log.at);
+	free(db.tenants.at);
+	free(db.databases.at);
+	free(db.collections.at);
+	free(db.names.at);
+	free(db.bindings.at);
+	free(db.instances.at);
+	free(db.positions.at);
+	for (size_t k = 0; k < db.keys.n; k++)
+		free(db.keys.at[k].key);
+	free(db.keys.at);
+	free(db.holder);
+	free(db.holder_name);
+	memset(&db, 0, sizeof(db));
+}
 
-			assert(d != NULL);
-			*tenant = d->tenant;
-			*name = d->name;
-		}
+/* --- looking at it
+ * ------------------------------------------------------------------------
+ */
 
-		static int compare_lines(const void *a, const void *b)
-		{
-			return strcmp(*(char *const *)a, *(char *const *)b);
-		}
+unsigned fake_pg_log_count(void)
+{
+	return (unsigned)db.log.n;
+}
 
-		char *fake_pg_catalogue(void)
-		{
-			char **lines = mem_array(db.collections.n + 1, sizeof(char *));
-			const struct collection_row *c;
-			struct text out = {0};
-			size_t n = 0;
+const struct fake_log *fake_pg_log(unsigned k)
+{
+	return &db.log.at[k];
+}
 
-			each_row(c, &db.collections)
-			{
-				const struct database_row *d = database_of(c->database);
+const struct fake_log *fake_pg_log_seq(int64_t seq)
+{
+	return log_of(seq);
+}
 
-				if (c->life == 1)
-					lines[n++] = mem_format("%s/%s/%s\n", d->tenant,
-					                        d->name, c->name);
-			}
-			qsort(lines, n, sizeof(char *), compare_lines);
-			text_adds(&out, "");
-			for (size_t k = 0; k < n; k++) {
-				text_adds(&out, lines[k]);
-				free(lines[k]);
-			}
-			free(lines);
-			return text_detach(&out);
-		}
+static int64_t instance_id(const char *name)
+{
+	const struct instance_row *i;
+
+	each_row(i, &db.instances) if (strcmp(i->name, name) == 0) return i->id;
+	return 0;
+}
+
+int64_t fake_pg_position(const char *instance, int64_t scope)
+{
+	const struct position_row *p;
+
+	each_row(p, &db.positions) if (p->instance == instance_id(instance) &&
+	                               p->scope == scope) return p->seq;
+	return 0;
+}
+
+const char *fake_pg_binding(int64_t collection, const char *instance)
+{
+	const struct binding_row *b;
+
+	each_row(b,
+	         &db.bindings) if (b->collection == collection &&
+	                           b->instance == instance_id(instance)) return b->local;
+	return "";
+}
+
+bool fake_pg_database_gone(int64_t id)
+{
+	const struct database_row *d = database_of(id);
+
+	return d == NULL || d->life == 2;
+}
+
+void fake_pg_database(int64_t id, const char **tenant, const char **name)
+{
+	const struct database_row *d = database_of(id);
+
+	assert(d != NULL);
+	*tenant = d->tenant;
+	*name = d->name;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char *fake_pg_catalogue(void)
+{
+	char **lines = mem_array(db.collections.n + 1, sizeof(char *));
+	const struct collection_row *c;
+	struct text out = {0};
+	size_t n = 0;
+
+	each_row(c, &db.collections)
+	{
+		const struct database_row *d = database_of(c->database);
+
+		if (c->life == 1)
+			lines[n++] =
+			        mem_format("%s/%s/%s\n", d->tenant, d->name, c->name);
+	}
+	qsort(lines, n, sizeof(char *), compare_lines);
+	text_adds(&out, "");
+	for (size_t k = 0; k < n; k++) {
+		text_adds(&out, lines[k]);
+		free(lines[k]);
+	}
+	free(lines);
+	return text_detach(&out);
+}
