@@ -14,6 +14,7 @@
 
 #define SAMPLE 20u
 #define SAMPLES 10u
+#define ALL_MOST 1000u  /* of so few items all are looked for */
 #define MISSED_MOST 30u /* looked for again at rest */
 
 static void ask_sample(struct pass *p);
@@ -57,15 +58,18 @@ static bool take_answers(struct pass *p)
 static void count(struct pass *p, bool asked)
 {
 	struct text any = {0};
+	size_t elsewhere;
 
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++) {
 		if (!has(p->who, i))
 			continue;
 		if (asked) {
 			p->scores[i].asked += probe_asked(p->probe);
-			probe_missed(p->probe, i, &p->missed);
+			probe_missed(p->probe, i, &p->missed, &elsewhere);
 		} else {
-			p->scores[i].missed = probe_missed(p->probe, i, &any);
+			p->scores[i].missed =
+			        probe_missed(p->probe, i, &any, &p->scores[i].elsewhere);
+			p->scores[i].all = p->total <= ALL_MOST;
 		}
 	}
 	text_clear(&any);
@@ -101,7 +105,8 @@ static void not_found(struct pass *p)
 
 static bool is_last(const struct pass *p)
 {
-	return p->probes == SAMPLES || (uint64_t)p->probes * SAMPLE >= p->total;
+	return (p->total > ALL_MOST && p->probes == SAMPLES) ||
+	       (uint64_t)p->probes * SAMPLE >= p->total;
 }
 
 static void next(struct pass *p)
@@ -158,10 +163,9 @@ static struct blob *blob_of(struct text *text)
 	return blob_adopt(text_detach(text), len);
 }
 
-/* Few items: all of them. */
 static uint64_t place(const struct pass *p)
 {
-	if (p->total <= (uint64_t)SAMPLE * SAMPLES)
+	if (p->total <= ALL_MOST)
 		return (uint64_t)SAMPLE * p->probes;
 	return (uint64_t)(random_unit() * (double)(p->total - SAMPLE));
 }

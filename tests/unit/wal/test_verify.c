@@ -448,17 +448,19 @@ static void expect_missed(enum probe_space space, const char *of_a, const char *
 	struct blob *s = of(sample), *question;
 	struct probe *p = probe_create(s, space);
 	struct text missed = {0};
-	unsigned who = answer_with(of_a, of_b, NULL);
+	size_t elsewhere;
 
-	(void)who;
+	answer_with(of_a, of_b, NULL);
 	question = probe_question(p);
 	assert_string_equal(blob_bytes(question),
 	                    "{\"query_embeddings\":[[1,0],[0,1]],\"n_results\":3,"
 	                    "\"include\":[\"distances\"]}");
 	assert_int_equal(probe_asked(p), 2);
 	assert_true(probe_take(p, 0, answers[0]) && probe_take(p, 1, answers[1]));
-	assert_int_equal(probe_missed(p, 0, &missed), a);
-	assert_int_equal(probe_missed(p, 1, &missed), b);
+	assert_int_equal(probe_missed(p, 0, &missed, &elsewhere), a);
+	assert_int_equal(elsewhere, a > b ? a - b : a == 1 && b == 1);
+	assert_int_equal(probe_missed(p, 1, &missed, &elsewhere), b);
+	assert_int_equal(elsewhere, b > a ? b - a : a == 1 && b == 1);
 	assert_string_equal(text_string(&missed), which);
 	text_clear(&missed);
 	probe_destroy(&p);
@@ -519,8 +521,9 @@ static void an_answer_that_is_none_is_not_taken(void **state)
 static unsigned damaged(size_t a, size_t b, size_t of_so_many, enum probe_space space,
                         double was)
 {
-	struct probe_score scores[CONF_MAX_INSTANCES] = {{of_so_many, a, was},
-	                                                 {of_so_many, b, 1}};
+	struct probe_score scores[CONF_MAX_INSTANCES] = {
+	        {.asked = of_so_many, .missed = a, .was = was},
+	        {.asked = of_so_many, .missed = b, .was = 1}};
 
 	return probe_damaged(scores, A | B, space);
 }
@@ -542,6 +545,22 @@ static void an_index_is_damaged_if_it_finds_less_than_it_should(void **state)
 	assert_int_equal(damaged(6, 0, 200, SPACE_IP, 1), 0);
 	assert_int_equal(damaged(30, 0, 200, SPACE_IP, 1), A);
 	assert_int_equal(damaged(30, 30, 200, SPACE_IP, 1), 0);
+}
+
+static void of_a_few_items_each_must_be_found(void **state)
+{
+	struct probe_score scores[CONF_MAX_INSTANCES] = {
+	        {.asked = 400, .missed = 2, .elsewhere = 2, .was = 1},
+	        {.asked = 400, .missed = 1, .elsewhere = 1, .was = 1}};
+
+	(void)state;
+	assert_int_equal(probe_damaged(scores, A | B, SPACE_L2), 0);
+	scores[0].all = scores[1].all = true;
+	assert_int_equal(probe_damaged(scores, A | B, SPACE_L2), A | B);
+	assert_int_equal(probe_damaged(scores, A | B, SPACE_IP), 0);
+	scores[0].was = 0.99;
+	scores[1].elsewhere = 0;
+	assert_int_equal(probe_damaged(scores, A | B, SPACE_L2), 0);
 }
 
 static void expect_space(const char *shape, enum probe_space space)
@@ -585,6 +604,7 @@ int main(void)
 	        cmocka_unit_test(by_inner_product_the_others_tell_what_is_near),
 	        cmocka_unit_test(an_answer_that_is_none_is_not_taken),
 	        cmocka_unit_test(an_index_is_damaged_if_it_finds_less_than_it_should),
+	        cmocka_unit_test(of_a_few_items_each_must_be_found),
 	        cmocka_unit_test(the_space_is_among_the_settings),
 	};
 
