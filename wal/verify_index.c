@@ -6,8 +6,10 @@
  *   ask_sample   some items, from random places, with their vectors, of one instance
  *   on_sample    each is looked for by its own vector, at all instances in one query
  *   on_found     who has not found which; the next sample, after a rest
- *   confirm      those that were not found once more, at rest: they may have been
- *                deleted, or changed, or not have arrived everywhere
+ *   confirm      those that were not found once more, at rest, at each instance by the
+ *                vector that it has itself: they may have been deleted, or changed, or
+ *                not have arrived everywhere; or the vector itself is not the same
+ *                there, and that is for whoever compares content
  */
 #include "core/random.h"
 #include "wal/verify_private.h"
@@ -48,30 +50,32 @@ static bool take_answers(struct pass *p)
 	bool understood = true;
 
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		if (has(p->who, i))
+		if (has(p->round.who, i))
 			understood = probe_take(p->probe, i, p->round.answers[i]) &&
 			             understood;
 	return understood;
 }
 
-/* Only those that are not found at rest, either, count. */
-static void count(struct pass *p, bool asked)
+/* Whether those are lost shows when they are looked for once more. */
+static void count_asked(struct pass *p)
 {
-	struct text any = {0};
-	size_t elsewhere;
-
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++) {
 		if (!has(p->who, i))
 			continue;
-		if (asked) {
-			p->scores[i].asked += probe_asked(p->probe);
-			probe_missed(p->probe, i, &p->missed, &elsewhere);
-		} else {
-			p->scores[i].missed =
-			        probe_missed(p->probe, i, &any, &p->scores[i].elsewhere);
-			p->scores[i].all = p->total <= ALL_MOST;
-		}
+		p->scores[i].asked += probe_asked(p->probe);
+		p->scores[i].all = p->total <= ALL_MOST;
+		probe_missed(p->probe, i, &p->missed);
 	}
+	probe_destroy(&p->probe);
+}
+
+static void count_missed(struct pass *p)
+{
+	struct text any = {0};
+
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
+		if (has(p->round.who, i))
+			p->scores[i].missed = probe_missed(p->probe, i, &any);
 	text_clear(&any);
 	probe_destroy(&p->probe);
 }
@@ -129,15 +133,15 @@ static void on_found(void *arg, enum status s)
 		not_found(p);
 		return;
 	}
-	count(p, true);
+	count_asked(p);
 	next(p);
 }
 
-static void look_for(struct pass *p, void (*then)(void *arg, enum status s))
+static void look_for(struct pass *p, unsigned who, void (*then)(void *arg, enum status s))
 {
 	struct blob *question = probe_question(p->probe);
 
-	round_ask(&p->round, p->who, "/query", question, then, p);
+	round_ask(&p->round, who, "/query", question, then, p);
 	blob_unref(&question);
 }
 
@@ -153,7 +157,7 @@ static void on_sample(void *arg, enum status s)
 	if (p->probe == NULL)
 		next(p);
 	else
-		look_for(p, on_found);
+		look_for(p, p->who, on_found);
 }
 
 static struct blob *blob_of(struct text *text)
@@ -185,6 +189,20 @@ static void ask_sample(struct pass *p)
 /* --- at rest -------------------------------------------------------------------------
  */
 
+static void ask_missed(struct pass *p);
+
+static void next_to_confirm(struct pass *p)
+{
+	unsigned later = p->who & ~((2u << p->sampler) - 1);
+
+	if (later == 0 || p->space == SPACE_IP) {
+		over(p);
+		return;
+	}
+	p->sampler = (unsigned)__builtin_ctz(later);
+	ask_missed(p);
+}
+
 static void on_confirmed(void *arg, enum status s)
 {
 	struct pass *p = arg;
@@ -193,13 +211,14 @@ static void on_confirmed(void *arg, enum status s)
 		not_found(p);
 		return;
 	}
-	count(p, false);
-	over(p);
+	count_missed(p);
+	next_to_confirm(p);
 }
 
 static void on_missed(void *arg, enum status s)
 {
 	struct pass *p = arg;
+	unsigned whom = p->space == SPACE_IP ? p->who : 1u << p->sampler;
 
 	if (s != STATUS_OK) {
 		not_found(p);
@@ -207,21 +226,18 @@ static void on_missed(void *arg, enum status s)
 	}
 	p->probe = probe_create(p->round.answers[p->sampler], p->space);
 	if (p->probe == NULL)
-		over(p);
+		next_to_confirm(p);
 	else
-		look_for(p, on_confirmed);
+		look_for(p, whom, on_confirmed);
 }
 
-static void confirm(struct pass *p)
+static struct blob *get_of(const struct text *ids)
 {
-	struct json_slice list;
-	struct json_walk w;
 	struct text all = {0}, body = {0};
-	struct blob *question;
+	struct json_walk w;
 
-	text_addf(&all, "[%s]", text_string(&p->missed));
-	list = json_whole(all.s, all.len);
-	w = json_walk(list);
+	text_addf(&all, "[%s]", text_string(ids));
+	w = json_walk(json_whole(all.s, all.len));
 	text_adds(&body, "{\"ids\":[");
 	for (unsigned n = 0; n < MISSED_MOST && json_step(&w); n++) {
 		text_adds(&body, n > 0 ? "," : "");
@@ -229,9 +245,21 @@ static void confirm(struct pass *p)
 	}
 	text_adds(&body, "],\"include\":[\"embeddings\"]}");
 	text_clear(&all);
-	question = blob_of(&body);
+	return blob_of(&body);
+}
+
+static void ask_missed(struct pass *p)
+{
+	struct blob *question = get_of(&p->missed);
+
 	round_ask(&p->round, 1u << p->sampler, "/get", question, on_missed, p);
 	blob_unref(&question);
+}
+
+static void confirm(struct pass *p)
+{
+	p->sampler = (unsigned)__builtin_ctz(p->who);
+	ask_missed(p);
 }
 
 void pass_index(struct pass *p)

@@ -113,13 +113,12 @@ size_t probe_asked(const struct probe *p);
 /* What an instance has answered. False: not understood. */
 bool probe_take(struct probe *p, unsigned i, const struct blob *answer);
 /* After all have: how many an instance did not find; their ids are added to *list, with
- * commas, unless it is there already. *elsewhere: of those, how many another has. */
-size_t probe_missed(const struct probe *p, unsigned i, struct text *list,
-                    size_t *elsewhere);
+ * commas, unless it is there already. */
+size_t probe_missed(const struct probe *p, unsigned i, struct text *list);
 /* Whose index is damaged, of those asked so many with so many not found; `was`: what a
  * new index there has not found either. */
 struct probe_score {
-	size_t asked, missed, elsewhere;
+	size_t asked, missed;
 	bool all;   /* everything there is was asked for */
 	double was; /* share found by an index that was just made; 1: all, or not known */
 };

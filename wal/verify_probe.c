@@ -183,25 +183,14 @@ static bool is_found(const struct probe *p, unsigned i, size_t k)
 	}
 }
 
-static bool another_finds(const struct probe *p, size_t k)
-{
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		if ((p->answered >> i & 1) != 0 && is_found(p, i, k))
-			return true;
-	return false;
-}
-
-size_t probe_missed(const struct probe *p, unsigned i, struct text *to, size_t *elsewhere)
+size_t probe_missed(const struct probe *p, unsigned i, struct text *to)
 {
 	size_t n = 0;
-
-	*elsewhere = 0;
 
 	for (size_t k = 0; k < p->n; k++) {
 		if (is_found(p, i, k))
 			continue;
 		n++;
-		*elsewhere += another_finds(p, k);
 		if (to->len > 0 &&
 		    memmem(to->s, to->len, p->at[k].id, strlen(p->at[k].id)) != NULL)
 			continue;
@@ -225,8 +214,8 @@ static bool is_as_it_was(const struct probe_score *s)
 	return s->was < 1 && probe_recall(s) >= s->was - RECALL_APART;
 }
 
-/* Of a small collection everything was asked for, and then one vector that another finds
- * is enough: a few in a thousand are what a kill takes, and it is soon made anew. */
+/* Of a small collection everything was asked for, and then one vector is enough: a few in
+ * a thousand are what a kill takes, and it is soon made anew. */
 unsigned probe_damaged(const struct probe_score *scores, unsigned who,
                        enum probe_space space)
 {
@@ -242,8 +231,8 @@ unsigned probe_damaged(const struct probe_score *scores, unsigned who,
 		if ((who >> i & 1) == 0 || is_as_it_was(&scores[i]))
 			continue;
 		if (recall < best - apart ||
-		    (space != SPACE_IP && (recall < RECALL_LEAST ||
-		                           (scores[i].all && scores[i].elsewhere > 0))))
+		    (space != SPACE_IP &&
+		     (recall < RECALL_LEAST || (scores[i].all && scores[i].missed > 0))))
 			damaged |= 1u << i;
 	}
 	return damaged;

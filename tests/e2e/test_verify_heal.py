@@ -114,6 +114,12 @@ class Upserts:
             thread.join()
 
 
+def caught_up(world):
+    status = world.proxy.status()
+    assert status["quarantine"] == []
+    return all(i["healthy"] and i["caught_up"] for i in status["instances"])
+
+
 @pytest.mark.parametrize("victim", ["primary", "replica"])
 def test_an_index_that_kills_have_damaged_is_found_and_made_anew(make_world, victim):
     world = make_world(REPAIR="report", VERIFY_INTERVAL="0")
@@ -126,7 +132,7 @@ def test_an_index_that_kills_have_damaged_is_found_and_made_anew(make_world, vic
             time.sleep(1.5)  # the load itself
             chroma.kill()
         chroma.start()
-        wait_until(lambda: all(i["healthy"] and i["caught_up"] for i in world.proxy.status()["instances"]), 60, "caught up")
+        wait_until(lambda: caught_up(world), 60, "caught up")
         if missing_vectors(chroma, path) > 0:
             break
     else:

@@ -80,6 +80,12 @@ void world_merges(bool yes)
 	world.merges = yes;
 }
 
+void world_verifies(msec interval, bool repairs)
+{
+	world.conf.verify_interval = interval;
+	world.conf.repair = repairs ? REPAIR_AUTO : REPAIR_REPORT;
+}
+
 void world_workers(int64_t most)
 {
 	world.conf.max_workers = most;
