@@ -10,8 +10,7 @@
  * What nobody waits for takes one part in fifty of an instance's time, what somebody
  * waits for one in four.
  *
- * What was found stays in memory, and the sum of it in a row, so that a new leader knows
- * when all were equal last: an instance that was away since then is trusted less. */
+ * What was found: verify_found.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,19 +33,6 @@
 #define SHARE_SOON 10u
 #define SHARE_DEMANDED 4u
 
-struct verified {
-	struct collection *collection; /* held */
-	msec due[3];                   /* ids, content, index; 0: not by itself */
-	msec not_before;               /* it could not be compared */
-	unsigned failures;
-	bool demanded, soon;
-	bool known; /* compared since this proxy leads: */
-	struct wal_verification found;
-	unsigned made_anew; /* their indexes, since the last probe; by bit */
-	double was[CONF_MAX_INSTANCES];
-	TAILQ_ENTRY(verified) link;
-};
-
 static TAILQ_HEAD(verified_list, verified) all = TAILQ_HEAD_INITIALIZER(all);
 static struct table by_id;
 static struct job *job;
@@ -56,9 +42,7 @@ static bool repairs;
 static struct {
 	struct pass pass;
 	struct verified *of; /* NULL: nothing is compared */
-	unsigned levels;
 	bool demanded;
-	struct op *keeping; /* a row */
 } now;
 
 static struct {
@@ -72,14 +56,6 @@ static struct {
 } instances[CONF_MAX_INSTANCES];
 
 enum { IDS, CONTENT, INDEX };
-
-const char *wal_verified_name(enum wal_verified result)
-{
-	static const char *const names[] = {"equal", "differs", "lost", "index",
-	                                    "unfinished"};
-
-	return names[result];
-}
 
 /* --- which there are ------------------------------------------------------------------
  */
@@ -164,131 +140,6 @@ static void refresh(void)
 				get(c);
 }
 
-/* --- what was found -------------------------------------------------------------------
- */
-
-static const struct pg_statement keep = {
-        "verify_keep",
-        "INSERT INTO chromatid.verification AS v (collection, at, level, result, seq,"
-        " equal_at) VALUES ($1, now(), $2, $3, $4, CASE WHEN $5 THEN now() END)"
-        " ON CONFLICT (collection) DO UPDATE SET at = now(), level = excluded.level,"
-        " result = excluded.result, seq = excluded.seq,"
-        " equal_at = coalesce(excluded.equal_at, v.equal_at)"};
-
-static const char *level_name(unsigned levels)
-{
-	return (levels & LEVEL_CONTENT) != 0 ? "content"
-	       : (levels & LEVEL_IDS) != 0   ? "ids"
-	                                     : "index";
-}
-
-static void on_kept(void *arg, enum status s, const struct pg_results *r)
-{
-	(void)arg;
-	if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0)
-		wal_deposed("its epoch is over");
-}
-
-/* What is lost when this cannot be written is compared again. */
-static void keep_row(const struct verified *v, wal_seq seq)
-{
-	struct pg_unit *unit;
-	bool equal = v->found.equal_wall_ms == v->found.at_wall_ms;
-
-	if (!wal_ready() || v->collection->life != LIFE_LIVE)
-		return;
-	unit = pg_unit_create();
-	persist_add_fence(unit);
-	pg_add(unit, &keep, 5,
-	       (struct pg_param[]){pg_int8(v->collection->id), pg_text(v->found.level),
-	                           pg_text(wal_verified_name(v->found.result)),
-	                           pg_int8(seq), pg_bool(equal)});
-	op_cancel(&now.keeping);
-	pg_submit(wal_pg(), unit, on_kept, NULL, &now.keeping);
-}
-
-static enum wal_verified result_of(const struct pass *p)
-{
-	if (p->unfinished != NULL)
-		return VERIFIED_UNFINISHED;
-	if (p->lost != 0)
-		return VERIFIED_LOST;
-	if (look_total(&p->look) > 0)
-		return VERIFIED_DIFFERS;
-	return (p->damaged | p->unreadable) != 0 ? VERIFIED_INDEX : VERIFIED_EQUAL;
-}
-
-static void take_recalls(struct verified *v, const struct pass *p)
-{
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++) {
-		if ((p->who >> i & 1) == 0 || p->scores[i].asked == 0)
-			continue;
-		v->found.recall[i] = probe_recall(&p->scores[i]);
-		if ((v->made_anew >> i & 1) != 0) /* it does not get better than that */
-			v->was[i] = v->found.recall[i];
-		v->made_anew &= ~(1u << i);
-	}
-	if (p->repair)
-		v->made_anew |= p->wrong & (p->damaged | p->unreadable);
-}
-
-static void take_found(struct verified *v, const struct pass *p)
-{
-	struct wal_verification *f = &v->found;
-
-	v->known = true;
-	f->result = result_of(p);
-	f->why = p->unfinished != NULL ? p->unfinished : "";
-	f->level = level_name(now.levels);
-	f->at_wall_ms = clock_wall_ms();
-	f->items = p->items;
-	memcpy(f->found, p->look.found, sizeof(f->found));
-	f->partly = p->partly;
-	f->wrong = p->wrong;
-	f->guessed = p->guessed;
-	f->healing = p->repair && p->wrong != 0;
-	f->rescued = p->rescued;
-	if (f->result == VERIFIED_EQUAL && (now.levels & LEVEL_CONTENT) != 0)
-		f->equal_wall_ms = f->at_wall_ms;
-}
-
-static void name_them(char *text, size_t room, unsigned who)
-{
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (unsigned i = 0; i < health_count() && used < room; i++)
-		if ((who >> i & 1) != 0)
-			used += (size_t)snprintf(text + used, room - used, "%s%s",
-			                         used > 0 ? ", " : "",
-			                         instance_name(health_instance(i)));
-}
-
-static void say(const struct verified *v)
-{
-	const struct wal_verification *f = &v->found;
-	const char *id = v->collection->public_id.text;
-	char wrong[200];
-
-	if (f->result == VERIFIED_EQUAL) {
-		log_debug("verify", "collection %s: %s equal, %llu items", id, f->level,
-		          (unsigned long long)f->items);
-	} else if (f->result == VERIFIED_UNFINISHED) {
-		log_info("verify", "collection %s: not compared: %s", id, f->why);
-	} else {
-		name_them(wrong, sizeof(wrong), f->wrong);
-		log_warn(
-		        "verify",
-		        "collection %s: %s: missing %llu, content %llu, embeddings %llu, "
-		        "order %llu, settings %llu; wrong at %s%s%s",
-		        id, wal_verified_name(f->result), (unsigned long long)f->found[0],
-		        (unsigned long long)f->found[1], (unsigned long long)f->found[2],
-		        (unsigned long long)f->found[3], (unsigned long long)f->found[4],
-		        wrong, f->guessed ? " (a guess)" : "",
-		        f->healing ? "; it is made anew there" : "");
-	}
-}
-
 /* --- one after the other --------------------------------------------------------------
  */
 
@@ -329,10 +180,8 @@ static void one_more(bool differs)
 	         (long long)f->job, f->checked, f->differing);
 }
 
-static void count(const struct verified *v)
+static void count(enum wal_verified result)
 {
-	enum wal_verified result = v->found.result;
-
 	asked.figures.results[result]++;
 	asked.figures.last_finished_wall_ms = clock_wall_ms();
 	if (now.demanded)
@@ -342,23 +191,22 @@ static void count(const struct verified *v)
 static void on_pass_over(void *arg)
 {
 	struct verified *v = now.of;
-	bool changed = !v->known || v->found.result != result_of(&now.pass);
+	struct pass *p = &now.pass;
+	bool was_known = v->known;
+	enum wal_verified before = v->found.result, result = found_take(v, p);
 
 	(void)arg;
-	take_found(v, &now.pass);
-	take_recalls(v, &now.pass);
-	say(v);
-	if (v->found.result == VERIFIED_UNFINISHED)
+	found_say(v);
+	if (result == VERIFIED_UNFINISHED)
 		later(v);
 	else
-		planned_again(v, now.levels);
-	count(v);
-	if (v->found.result != VERIFIED_UNFINISHED &&
-	    (changed || (now.levels & LEVEL_CONTENT) != 0))
-		keep_row(v, now.pass.at);
+		planned_again(v, p->levels);
+	count(result);
+	if (!was_known || before != v->found.result || (p->levels & LEVEL_CONTENT) != 0)
+		found_keep(v, p->at);
 	now.of = NULL;
 	v->demanded = v->demanded && !now.demanded;
-	pass_clear(&now.pass);
+	pass_clear(p);
 	job_rest(job, asked.figures.running ? 0 : EVERY_MS);
 }
 
@@ -416,7 +264,6 @@ static void begin(struct verified *v, unsigned levels)
 
 	memset(p, 0, sizeof(*p));
 	now.of = v;
-	now.levels = levels;
 	now.demanded = v->demanded;
 	p->collection = collection_hold(v->collection);
 	p->levels = levels;
@@ -654,7 +501,7 @@ void verify_clear(void)
 	if (worked)
 		pass_clear(&now.pass);
 	now.of = NULL;
-	op_cancel(&now.keeping);
+	found_clear();
 	asked.figures.running = false;
 	while ((v = TAILQ_FIRST(&all)) != NULL)
 		drop(v);

@@ -1,6 +1,7 @@
 /* wal/verify_private.h - what the files of verification share.
  *
- *	verify.c           what is verified when, and what was found last
+ *	verify.c           what is verified when
+ *	verify_found.c     what was found last
  *	verify_pass.c      one collection, from its start to its end
  *	verify_round.c     the same question to several instances; at rest if it must be
  *	verify_index.c     does an instance find what it holds?
@@ -238,5 +239,26 @@ unsigned pass_failed(const struct pass *p, int http); /* who has answered so */
 
 void pass_index(struct pass *p); /* verify_index.c; then pass_heal() */
 void pass_heal(struct pass *p);  /* verify_heal.c; then pass_over() */
+
+/* --- verify_found.c: what was found -------------------------------------------------
+ */
+struct verified {
+	struct collection *collection; /* held */
+	msec due[3];                   /* ids, content, index; 0: not by itself */
+	msec not_before;               /* it could not be compared */
+	unsigned failures;
+	bool demanded, soon;
+	bool known; /* compared since this proxy leads: */
+	struct wal_verification found;
+	unsigned levels;                /* that were compared then */
+	unsigned made_anew;             /* their indexes, since the last probe; by bit */
+	double was[CONF_MAX_INSTANCES]; /* found by an index that was just made */
+	TAILQ_ENTRY(verified) link;
+};
+/* Of this comparison; what an earlier one has found may stand. */
+enum wal_verified found_take(struct verified *v, const struct pass *p);
+void found_say(const struct verified *v);
+void found_keep(const struct verified *v, wal_seq seq);
+void found_clear(void);
 
 #endif

@@ -355,6 +355,34 @@ static void what_is_wrong_is_found_in_a_storm(void **state)
 		verify_in_a_storm(seed, true);
 }
 
+/* --- what stands ----------------------------------------------------------------------
+ */
+
+static void what_was_found_stands_until_as_much_is_compared(void **state)
+{
+	(void)state;
+	world_start();
+	world_crash();
+	world_verifies(DAY, false);
+	world_boot();
+	world_lead(10000);
+	filled();
+	behind_our_back(B, "update", "{\"ids\":[\"c\"],\"documents\":[\"other\"]}");
+	assert_int_equal(verify("docs", VERIFY_REPORT), VERIFIED_DIFFERS);
+	for (unsigned minute = 0; minute < 40; minute++)
+		pass_ms(60000); /* their ids are equal */
+	assert_true(wal_verify_figures().results[VERIFIED_EQUAL] > 0);
+	assert_int_equal(wal_verify_figures().differences, 1);
+	world_down(B);
+	begin_to_verify("docs", VERIFY_REPORT);
+	until_verified();
+	assert_int_equal(wal_verify_figures().differences, 1);
+	assert_int_equal(wal_verify_figures().differing, 0);
+	world_up(B);
+	world_settle();
+	world_stop();
+}
+
 /* --- by itself ------------------------------------------------------------------------
  */
 
@@ -417,6 +445,7 @@ int main(void)
 	        world_story(the_collection_is_deleted_on_the_way),
 	        world_story(nothing_is_found_where_nothing_is_wrong),
 	        world_story(what_is_wrong_is_found_in_a_storm),
+	        world_story(what_was_found_stands_until_as_much_is_compared),
 	        world_story(within_the_interval_all_is_compared),
 	        world_story(after_an_instance_was_away_its_index_is_looked_at),
 	};
