@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "core/text.h"
+#include "core/uuid.h"
 #include "tests/lib/fake_pg.h"
 
 struct tenant_row {
@@ -39,7 +40,8 @@ struct binding_row {
 };
 
 struct instance_row {
-	int64_t id, floor;
+	int64_t id, floor, beat;
+	bool marked;
 	char *name;
 };
 
@@ -74,6 +76,11 @@ struct rebuild_row {
 	char *made, *old, *name;
 };
 
+struct leftover_row {
+	int64_t instance, collection, attempt;
+	char *tenant, *database;
+};
+
 #define rows_of(type)                                                                    \
 	struct {                                                                         \
 		struct type *at;                                                         \
@@ -86,7 +93,7 @@ struct rebuild_row {
 	for (row = (rows)->at; row != NULL && row < (rows)->at + (rows)->n; row++)
 
 static struct {
-	int64_t version, clock, epoch;
+	int64_t version, clock, epoch, cluster;
 	char *holder, *holder_name;
 	msec until;
 	rows_of(fake_log) log;
@@ -102,6 +109,7 @@ static struct {
 	rows_of(doubt_row) doubts;
 	rows_of(rebuild_row) rebuilds;
 	rows_of(verification_row) verifications;
+	rows_of(leftover_row) leftovers;
 } db;
 
 /* --- results --------------------------------------------------------------------------
@@ -743,6 +751,59 @@ static void register_instance(struct fake_set *set)
 	end_row(set);
 }
 
+static void load_cluster(struct fake_set *set)
+{
+	char cluster[UUID_LEN + 1];
+
+	snprintf(cluster, sizeof(cluster), "c1c1c1c1-0000-4000-8000-%012lld",
+	         (long long)db.cluster);
+	put(set, cluster);
+	end_row(set);
+}
+
+static void load_markers(struct fake_set *set)
+{
+	const struct instance_row *i;
+	char marker[UUID_LEN + 1];
+
+	each_row(i, &db.instances)
+	{
+		snprintf(marker, sizeof(marker), "a0a0a0a0-0000-4000-8000-%012lld",
+		         (long long)i->id);
+		put_number(set, i->id);
+		put(set, i->name);
+		put(set, marker);
+		put_number(set, i->beat);
+		put(set, i->marked ? "t" : "f");
+		end_row(set);
+	}
+}
+
+static void set_beat(bool marked)
+{
+	struct instance_row *i;
+
+	each_row(i, &db.instances)
+	{
+		if (i->id != number(1) || i->beat >= number(2))
+			continue;
+		i->marked = marked;
+		i->beat = number(2);
+	}
+}
+
+static void note_beat(struct fake_set *set)
+{
+	(void)set;
+	set_beat(true);
+}
+
+static void unmark(struct fake_set *set)
+{
+	(void)set;
+	set_beat(false);
+}
+
 static bool log_names(int64_t collection, int64_t database, int64_t above)
 {
 	const struct fake_log *l;
@@ -903,6 +964,31 @@ static void quarantine(struct fake_set *set)
 	q->http = number(5);
 	q->attempts = number(7);
 	replace(&q->error, text(6));
+}
+
+static void quarantine_all(struct fake_set *set)
+{
+	const char *c = text(2) + 1, *s = text(3) + 1;
+	char *end_c, *end_s;
+
+	(void)set;
+	for (;; c = end_c + 1, s = end_s + 1) {
+		int64_t collection = strtoll(c, &end_c, 10), seq = strtoll(s, &end_s, 10);
+		struct quarantine_row *q = quarantine_of(number(1), collection);
+
+		assert(end_c != c && end_s != s);
+		if (q == NULL)
+			q = add_row(&db.quarantines,
+			            (struct quarantine_row){.instance = number(1),
+			                                    .collection = collection,
+			                                    .since_ms = clock_wall_ms()});
+		q->seq = seq;
+		q->cause = number(4);
+		q->http = q->attempts = 0;
+		replace(&q->error, text(5));
+		if (*end_c == '}')
+			break;
+	}
 }
 
 static void quarantine_end(struct fake_set *set)
@@ -1129,6 +1215,64 @@ static void rebuild_end(struct fake_set *set)
 	*b = db.rebuilds.at[--db.rebuilds.n];
 }
 
+static void leftover(struct fake_set *set)
+{
+	(void)set;
+	add_row(&db.leftovers, (struct leftover_row){.instance = number(1),
+	                                             .collection = number(2),
+	                                             .attempt = number(3),
+	                                             .tenant = mem_string(text(4)),
+	                                             .database = mem_string(text(5))});
+}
+
+static void leftover_row_clear(struct leftover_row *l)
+{
+	free(l->tenant);
+	free(l->database);
+}
+
+static void leftover_end(struct fake_set *set)
+{
+	struct leftover_row *l;
+
+	(void)set;
+	for (size_t k = db.leftovers.n; k-- > 0;) {
+		l = &db.leftovers.at[k];
+		if (l->instance != number(1) || l->collection != number(2) ||
+		    l->attempt != number(3))
+			continue;
+		leftover_row_clear(l);
+		*l = db.leftovers.at[--db.leftovers.n];
+	}
+}
+
+static void load_leftover(struct fake_set *set)
+{
+	const struct leftover_row *l;
+
+	each_row(l, &db.leftovers)
+	{
+		put_number(set, l->instance);
+		put_number(set, l->collection);
+		put_number(set, l->attempt);
+		put(set, l->tenant);
+		put(set, l->database);
+		end_row(set);
+	}
+}
+
+static void becomes_leftover(const struct rebuild_row *b)
+{
+	const struct collection_row *c = collection_of(b->collection);
+	const struct database_row *d = database_of(c->database);
+
+	add_row(&db.leftovers, (struct leftover_row){.instance = b->instance,
+	                                             .collection = b->collection,
+	                                             .attempt = b->attempt,
+	                                             .tenant = mem_string(d->tenant),
+	                                             .database = mem_string(d->name)});
+}
+
 static void sweep_rebuild(struct fake_set *set)
 {
 	struct rebuild_row *b;
@@ -1138,6 +1282,7 @@ static void sweep_rebuild(struct fake_set *set)
 		b = &db.rebuilds.at[k];
 		if (quarantine_of(b->instance, b->collection) != NULL)
 			continue;
+		becomes_leftover(b);
 		rebuild_row_clear(b);
 		*b = db.rebuilds.at[--db.rebuilds.n];
 	}
@@ -1295,6 +1440,11 @@ static const struct {
         {"load_positions", load_positions},
         {"load_log", load_log},
         {"quarantine", quarantine},
+        {"quarantine_all", quarantine_all},
+        {"load_cluster", load_cluster},
+        {"load_markers", load_markers},
+        {"note_beat", note_beat},
+        {"unmark", unmark},
         {"quarantine_end", quarantine_end},
         {"sweep_quarantine", nothing},
         {"rebuild_begin", rebuild_begin},
@@ -1303,6 +1453,9 @@ static const struct {
         {"rebuild_end", rebuild_end},
         {"sweep_rebuild", sweep_rebuild},
         {"load_rebuild", load_rebuild},
+        {"leftover", leftover},
+        {"leftover_end", leftover_end},
+        {"load_leftover", load_leftover},
         {"load_quarantine", load_quarantine},
         {"doubt_note", doubt_note},
         {"doubt_looked", doubt_looked},
@@ -1383,6 +1536,9 @@ void fake_tables_stop(void)
 	for (size_t k = 0; k < db.verifications.n; k++)
 		free(db.verifications.at[k].result);
 	free(db.verifications.at);
+	for (size_t k = 0; k < db.leftovers.n; k++)
+		leftover_row_clear(&db.leftovers.at[k]);
+	free(db.leftovers.at);
 	each_row(l, &db.log) log_row_clear(l);
 	each_row(t, &db.tenants) free(t->name);
 	each_row(d, &db.databases)
@@ -1450,6 +1606,42 @@ int64_t fake_pg_position(const char *instance, int64_t scope)
 	each_row(p, &db.positions) if (p->instance == instance_id(instance) &&
 	                               p->scope == scope) return p->seq;
 	return 0;
+}
+
+int64_t fake_pg_beat(const char *instance, bool *marked)
+{
+	const struct instance_row *i;
+
+	*marked = false;
+	each_row(i, &db.instances)
+	{
+		if (strcmp(i->name, instance) != 0)
+			continue;
+		*marked = i->marked;
+		return i->beat;
+	}
+	return 0;
+}
+
+void fake_pg_another_cluster(void)
+{
+	struct instance_row *i;
+
+	db.cluster++;
+	each_row(i, &db.instances)
+	{
+		i->marked = false;
+		i->beat = 0;
+	}
+}
+
+unsigned fake_pg_quarantines(const char *instance)
+{
+	const struct quarantine_row *q;
+	unsigned n = 0;
+
+	each_row(q, &db.quarantines) n += q->instance == instance_id(instance);
+	return n;
 }
 
 const char *fake_pg_binding(int64_t collection, const char *instance)
