@@ -29,7 +29,7 @@
 #define AGAIN_FIRST_MS 50u
 #define SECOND_LOOK_MS 30u
 #define REST_MOST_MS 10000u
-#define WINDOW_BYTES (2u * 1024u * 1024u)
+#define WINDOW_BYTES (1024u * 1024u) /* of each; all are looked at in one turn */
 #define WINDOW_FIRST 20u
 #define WINDOW_ITEMS 200u
 #define WINDOW_IDS 5000u

@@ -254,6 +254,7 @@ static void the_proxy_dies_on_the_way(void **state)
 		                "{\"ids\":[\"c\"],\"documents\":[\"x\"]}");
 		begin_to_verify("docs", VERIFY_REPAIR);
 		pass_ms(after);
+		world_verifies(0, true);
 		world_crash();
 		world_boot();
 		world_lead(10000);
