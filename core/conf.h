@@ -46,6 +46,7 @@ struct conf {
 	int adopt;       /* enum conf_adopt */
 	char *adopt_tenants;
 	msec adopt_interval;
+	msec verify_interval; /* 0: not by itself */
 	msec late_check;
 	msec request_timeout, connect_timeout, idle_timeout, write_wait, drain_timeout;
 	int64_t max_concurrent_requests, request_queue_size, connection_pool_size,

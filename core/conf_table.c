@@ -75,6 +75,11 @@ const struct conf_setting conf_settings[] = {
 	{"ADOPT_INTERVAL", CONF_DURATION, AT(adopt_interval), "5m",
 	 .what = "how often the instances are looked through for such collections",
 	 .least = 100, .most = DAY},
+	{"VERIFY_INTERVAL", CONF_DURATION, AT(verify_interval), "24h",
+	 .what = "time in which each collection is compared at all instances, with everything in "
+	         "it; its ids 96 times as often (every 15 min), and search indexes also after an "
+	         "instance was away; 0: only on request",
+	 .least = 0, .most = 3650 * DAY},
 	{"LATE_CHECK", CONF_DURATION, AT(late_check), "60s",
 	 .what = "after a lost answer: when the ids it touched are compared, and again ten times later",
 	 .least = 100, .most = DAY},

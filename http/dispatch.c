@@ -116,6 +116,8 @@ static const struct {
         [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
         [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
         [ROUTE_ADOPT] = {adopt_page, true, false},
+        [ROUTE_VERIFY] = {verify_begin, true, false},
+        [ROUTE_VERIFICATION] = {verify_page, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)

@@ -196,7 +196,9 @@ void create_tenant(struct exchange *ex);
 void reset(struct exchange *ex);
 void quarantine_retry(struct exchange *ex); /* quarantine_page.c */
 void quarantine_skip(struct exchange *ex);
-void adopt_page(struct exchange *ex); /* adopt_page.c */
+void adopt_page(struct exchange *ex);   /* adopt_page.c */
+void verify_begin(struct exchange *ex); /* verify_page.c */
+void verify_page(struct exchange *ex);
 void operator_answer(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 

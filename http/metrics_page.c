@@ -294,6 +294,18 @@ static void add_merged(struct sheet *s)
 	    "The writes they carried.", (double)s->wal.merged);
 }
 
+static void add_verified(struct sheet *s)
+{
+	static const char name[] = "chromatid_verify_total";
+	struct wal_verify_figures f = wal_verify_figures();
+
+	metrics_family(&s->text, name, "counter",
+	               "Collections compared at all instances, and how they were found.");
+	for (unsigned k = 0; k < VERIFIED_RESULTS; k++)
+		labelled(s, name, "result", wal_verified_name((enum wal_verified)k),
+		         (double)f.results[k]);
+}
+
 static void add_rebuilt(struct sheet *s)
 {
 	uint64_t collections, items;
@@ -321,6 +333,7 @@ static void add_wal(struct sheet *s)
 	add_applied(s);
 	add_merged(s);
 	add_rebuilt(s);
+	add_verified(s);
 	one(s, "chromatid_wal_undecided_entries", "gauge",
 	    "Writes no instance has answered yet.", if_led(s, (double)s->wal.undecided));
 	per_instance(s, "chromatid_wal_pending_entries", "gauge",

@@ -6,8 +6,7 @@
  *
  * A collection that lacks a record differs, until a retry says that it is well.
  *
- * Both change what is executed, so they are taken from this machine only, and as JSON: a
- * page in somebody's browser can send neither. */
+ * Both change what is executed: see operator_may(). */
 #include <stdlib.h>
 #include <string.h>
 

@@ -88,6 +88,8 @@ static const struct row {
         {"POST", "/admin/wal/{c}/retry", ROUTE_WAL_RETRY, VERB_NONE, "wal_retry"},
         {"POST", "/admin/wal/{c}/skip", ROUTE_WAL_SKIP, VERB_NONE, "wal_skip"},
         {"POST", "/admin/adopt", ROUTE_ADOPT, VERB_NONE, "adopt"},
+        {"POST", "/admin/verify", ROUTE_VERIFY, VERB_NONE, "verify"},
+        {"GET", "/admin/verify", ROUTE_VERIFICATION, VERB_NONE, "verification"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
@@ -116,6 +118,8 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_WAL_RETRY:
 	case ROUTE_WAL_SKIP:
 	case ROUTE_ADOPT:
+	case ROUTE_VERIFY:
+	case ROUTE_VERIFICATION:
 		return true;
 	default:
 		return false;

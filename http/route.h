@@ -45,6 +45,8 @@ enum route_kind {
 	ROUTE_WAL_RETRY,
 	ROUTE_WAL_SKIP,
 	ROUTE_ADOPT,
+	ROUTE_VERIFY,
+	ROUTE_VERIFICATION,
 };
 
 enum route_verb {

@@ -31,6 +31,9 @@ json_t *status_rounded(double value); /* to thousandths; not negative */
 /* The value (taken over), or null while this proxy does not lead. */
 json_t *status_if_led(const struct status_facts *k, json_t *value);
 
+/* --- status_page.c ----------------------------------------------------------------- */
+void status_send(struct exchange *ex, json_t *document); /* takes it over */
+
 /* --- quarantine_page.c ------------------------------------------------------------- */
 json_t *status_quarantine(void);
 
@@ -39,6 +42,9 @@ json_t *status_strangers(void);
 
 /* --- rebuild_page.c ---------------------------------------------------------------- */
 json_t *status_resync(int64_t now_ms);
+
+/* --- verify_page.c ----------------------------------------------------------------- */
+json_t *status_verification(void);
 
 /* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);

@@ -183,7 +183,7 @@ static struct status_facts know(void)
 	return k;
 }
 
-static void send_document(struct exchange *ex, json_t *document)
+void status_send(struct exchange *ex, json_t *document)
 {
 	char *json = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
 	struct text text = {0};
@@ -240,6 +240,7 @@ static void set_log(json_t *o, const struct status_facts *k)
 	status_set(o, "collections", collections_object(k));
 	status_set(o, "resync", status_if_led(k, status_resync(k->now_ms)));
 	status_set(o, "strangers", status_if_led(k, status_strangers()));
+	status_set(o, "verification", status_if_led(k, status_verification()));
 	status_set(o, "quarantine", status_if_led(k, status_quarantine()));
 }
 
@@ -252,7 +253,7 @@ void status_page(struct exchange *ex)
 	set_instances(o, &k);
 	set_log(o, &k);
 	status_set_proxy(o, &k);
-	send_document(ex, o);
+	status_send(ex, o);
 }
 
 void wal_status_page(struct exchange *ex)
@@ -271,5 +272,5 @@ void wal_status_page(struct exchange *ex)
 	status_set(o, "successful_syncs", status_count(k.wal.replayed));
 	status_set(o, "successful", status_count(k.wal.replayed));
 	status_set(o, "is_syncing", json_boolean(is_replaying(&k)));
-	send_document(ex, o);
+	status_send(ex, o);
 }

@@ -179,6 +179,21 @@ void prepare_get(struct prepared *p, const struct collection *c, unsigned i,
 	text_adds(&p->target, "/get");
 }
 
+void prepare_question_about(struct prepared *p, const struct collection *c, unsigned i,
+                            const char *verb, struct blob *body)
+{
+	prepare_question(p, body != NULL ? "POST" : "GET", body);
+	add_local(&p->target, c, i);
+	text_adds(&p->target, verb);
+}
+
+void prepare_shape(struct prepared *p, const struct collection *c, unsigned i)
+{
+	prepare_question(p, "GET", NULL);
+	add_database(&p->target, c->db);
+	text_addf(&p->target, "/collections/by-id/%s", c->local[i].text);
+}
+
 void prepare_create(struct prepared *p, const struct record *r)
 {
 	prepare(p, "POST", r->body);

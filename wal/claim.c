@@ -21,6 +21,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/compare.h"
 #include "wal/wal_private.h"
 
 #define WINDOW 200u
@@ -305,7 +306,7 @@ static void on_windows(struct claim *c)
 
 	if (!c->both_well) {
 		end(c, VERDICT_BUSY, 0, "it could not be compared");
-	} else if (has_moved(c) || !compare_items(c->answers[0], c->answers[1])) {
+	} else if (has_moved(c) || !compare_windows(c->answers[0], c->answers[1])) {
 		lay_aside(c);
 	} else if (n == WINDOW) {
 		c->offset += n;

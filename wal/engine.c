@@ -512,6 +512,7 @@ void engine_clear(void)
 	struct wal_op *op;
 
 	persist_clear();
+	verify_clear();
 	rebuild_clear();
 	quarantine_clear();
 	doubt_clear();

@@ -153,7 +153,8 @@ static void end_if_nothing_is_apart(struct quarantine *q)
 
 bool quarantine_is_about_content(const struct quarantine *q)
 {
-	return q->cause == QUARANTINE_ACCEPTED || q->cause == QUARANTINE_DIFFERS;
+	return q->cause == QUARANTINE_ACCEPTED || q->cause == QUARANTINE_DIFFERS ||
+	       q->cause == QUARANTINE_INDEX;
 }
 
 void quarantine_try_again(struct quarantine *q)

@@ -13,8 +13,8 @@
 
 const char *quarantine_cause_name(enum quarantine_cause cause)
 {
-	static const char *const names[] = {"none", "refused", "accepted",
-	                                    "lost", "failing", "differs"};
+	static const char *const names[] = {"none",    "refused", "accepted", "lost",
+	                                    "failing", "differs", "index"};
 
 	return names[cause];
 }

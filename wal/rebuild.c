@@ -305,6 +305,7 @@ static void on_ended(void *arg, enum status s, const struct pg_results *r)
 	         (unsigned long long)copy_progress(b->copy)->items);
 	n_rebuilt++;
 	quarantine_healed(b->collection, b->target);
+	verify_soon(b->collection);
 	drop(b);
 }
 

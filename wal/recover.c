@@ -345,6 +345,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
 	identity_loaded(r, 10 + STORE_LOAD_STATEMENTS);
 	strangers_loaded(r, 12 + STORE_LOAD_STATEMENTS);
+	verify_loaded(&rec->load, r, 13 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -362,6 +363,7 @@ static void load_everything(struct recovery *rec)
 	rebuild_add_load(unit);
 	identity_add_load(unit);
 	strangers_add_load(unit);
+	verify_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

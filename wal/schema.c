@@ -107,6 +107,11 @@ static const char *const heal_schema[] = {
         " since timestamptz NOT NULL DEFAULT now(), at timestamptz NOT NULL DEFAULT "
         "now(),"
         " PRIMARY KEY (instance, collection))",
+        /* How each collection was found, when the instances were compared last:
+           wal/verify.c. */
+        "CREATE TABLE chromatid.verification ("
+        " collection bigint PRIMARY KEY, at timestamptz NOT NULL, level text NOT NULL,"
+        " result text NOT NULL, seq bigint NOT NULL, equal_at timestamptz)",
         /* What of that nobody needs any more: wal/leftover.c. */
         "CREATE TABLE chromatid.leftover ("
         " instance smallint NOT NULL, collection bigint NOT NULL, attempt int NOT NULL,"

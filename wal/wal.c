@@ -94,6 +94,7 @@ void wal_start(const struct conf *conf)
 	upkeep_start(conf->wal_retention);
 	doubt_start(conf->late_check);
 	rebuild_start(conf->repair == REPAIR_AUTO);
+	verify_start(conf);
 	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
 	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
 	pg_start(wal.log);
@@ -194,6 +195,7 @@ void wal_stop(void)
 	op_cancel(&wal.migrating);
 	upkeep_stop();
 	doubt_stop();
+	verify_stop();
 	rebuild_stop();
 	lease_stop();
 	pg_destroy(&wal.log);

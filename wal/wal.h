@@ -137,6 +137,7 @@ enum quarantine_cause {
 	QUARANTINE_LOST = 3,     /* the collection is not there any more */
 	QUARANTINE_FAILING = 4,  /* no clear answer, again and again */
 	QUARANTINE_DIFFERS = 5,  /* other content, or a record was left out */
+	QUARANTINE_INDEX = 6,    /* its index does not find what it holds */
 };
 const char *quarantine_cause_name(enum quarantine_cause cause); /* "refused", ... */
 
@@ -211,6 +212,55 @@ void wal_adopt(const struct wal_adoption *what, wal_adopted_fn *done, void *arg,
  * need to ask, or no use. */
 typedef void(wal_looked_fn)(void *arg);
 bool wal_look(const char *tenant, wal_looked_fn *done, void *arg, struct op **slot);
+/* Whether the instances are equal, collection by collection: compared by and by, or now,
+ * because somebody wants to know. */
+enum wal_verified {
+	VERIFIED_EQUAL,
+	VERIFIED_DIFFERS,
+	VERIFIED_LOST,       /* it is not there at an instance */
+	VERIFIED_INDEX,      /* an index does not find what it holds */
+	VERIFIED_UNFINISHED, /* it could not be compared */
+	VERIFIED_RESULTS
+};
+const char *wal_verified_name(enum wal_verified result); /* "equal", ... */
+#define WAL_VERIFIED_KINDS 5
+extern const char *const wal_verified_kinds[WAL_VERIFIED_KINDS];
+
+struct wal_verification {
+	const struct collection *collection;
+	enum wal_verified result;
+	const char *why;   /* unfinished: why; "" */
+	const char *level; /* "ids", "content", "index": the most that was compared */
+	int64_t at_wall_ms;
+	int64_t equal_wall_ms; /* when all their content was equal last; 0: not known */
+	uint64_t items;
+	uint64_t found[WAL_VERIFIED_KINDS]; /* differences, by kind ... */
+	bool partly;                        /* ... and there may be more */
+	unsigned wrong;                     /* instances that are, by bit */
+	bool guessed;                       /* but that is a guess */
+	bool healing;                       /* those are made anew */
+	uint64_t rescued;                   /* items that only those had, logged again */
+	double recall[CONF_MAX_INSTANCES];  /* of their indexes; negative: not asked */
+};
+typedef void(wal_verification_fn)(void *arg, const struct wal_verification *v);
+void wal_each_verification(wal_verification_fn *fn, void *arg);
+
+struct wal_verify_figures {
+	int64_t job;  /* the last one that somebody has asked for; 0: none */
+	bool running; /* that job */
+	unsigned collections, checked, differing;  /* of it */
+	int64_t started_wall_ms, finished_wall_ms; /* 0: not */
+	int64_t last_finished_wall_ms;             /* of any collection */
+	const struct collection *now;              /* being compared; NULL: none */
+	uint64_t items, total;                     /* of that one */
+	uint64_t results[VERIFIED_RESULTS];        /* collections compared, ever */
+	uint64_t differences;                      /* that stand now, in all */
+};
+struct wal_verify_figures wal_verify_figures(void);
+enum wal_verify_repair { VERIFY_BY_POLICY, VERIFY_REPAIR, VERIFY_REPORT };
+/* Everything of it; NULL: of all collections. STATUS_BUSY: a job is under way;
+ * STATUS_NOT_FOUND: it is gone. */
+enum status wal_verify(struct collection *c, enum wal_verify_repair repair, int64_t *job);
 
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */

@@ -397,8 +397,16 @@ void doubt_loaded(const struct store_load *load, const struct pg_results *r, int
 void doubt_start(msec after);
 void doubt_clear(void);
 void doubt_stop(void);
-/* compare.c, pure: two answers to the same `get`. */
-bool compare_items(const struct blob *a, const struct blob *b);
+
+/* --- verify.c: are the instances equal? ----------------------------------------------
+ */
+void verify_start(const struct conf *conf);
+void verify_stop(void);
+void verify_clear(void);
+void verify_add_load(struct pg_unit *unit);
+void verify_loaded(const struct store_load *load, const struct pg_results *r, int at);
+/* It has been made anew there: as soon as it has caught up. */
+void verify_soon(struct collection *c);
 
 /* --- identity.c: whose server is it, on which disk? -----------------------------------
  */
@@ -580,6 +588,10 @@ void prepare_reset(struct prepared *p);
 struct blob *question_about(const char *body, size_t len, size_t most, size_t embedded);
 void prepare_get(struct prepared *p, const struct collection *c, unsigned i,
                  struct blob *question);
+/* A question about a collection: GET without a body, else POST; `verb` with its slash. */
+void prepare_question_about(struct prepared *p, const struct collection *c, unsigned i,
+                            const char *verb, struct blob *body);
+void prepare_shape(struct prepared *p, const struct collection *c, unsigned i);
 void prepared_clear(struct prepared *p);
 /* {"ids":[...]} out of the answer to prepare_resolve(); NULL: not understood */
 struct blob *resolved_from(const struct blob *answer, size_t *count);

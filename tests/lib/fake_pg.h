@@ -48,6 +48,7 @@ const struct fake_log *fake_pg_log(unsigned k); /* in order of seq */
 const struct fake_log *fake_pg_log_seq(int64_t seq);
 unsigned fake_pg_keys(void); /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
+const char *fake_pg_verified(int64_t collection); /* its last result; "" */
 bool fake_pg_database_gone(int64_t id);
 void fake_pg_database(int64_t id, const char **tenant, const char **name);
 /* The live collections, as "tenant/database/name" lines, sorted; freed by the caller. */

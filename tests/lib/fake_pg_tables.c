@@ -65,6 +65,11 @@ struct doubt_row {
 	msec due;
 };
 
+struct verification_row {
+	int64_t collection, at_ms, equal_ms;
+	char *result;
+};
+
 struct rebuild_row {
 	int64_t instance, collection, donor, attempt, base, items, total, since_ms;
 	bool complete, switched;
@@ -104,6 +109,7 @@ static struct {
 	rows_of(quarantine_row) quarantines;
 	rows_of(doubt_row) doubts;
 	rows_of(rebuild_row) rebuilds;
+	rows_of(verification_row) verifications;
 	rows_of(leftover_row) leftovers;
 } db;
 
@@ -1130,6 +1136,68 @@ static void doubt_find(struct fake_set *set)
 	end_row(set);
 }
 
+/* --- verification
+ * ------------------------------------------------------------------------- */
+
+static void verify_keep(struct fake_set *set)
+{
+	struct verification_row *v;
+
+	(void)set;
+	each_row(v, &db.verifications) if (v->collection == number(1)) break;
+	if (v == NULL || v == db.verifications.at + db.verifications.n)
+		v = add_row(&db.verifications,
+		            (struct verification_row){.collection = number(1)});
+	v->at_ms = clock_wall_ms();
+	replace(&v->result, text(3));
+	if (number(5) != 0)
+		v->equal_ms = clock_wall_ms();
+}
+
+static void load_verification(struct fake_set *set)
+{
+	const struct verification_row *v;
+
+	each_row(v, &db.verifications)
+	{
+		put_number(set, v->collection);
+		put_number(set, v->at_ms);
+		put_number(set, v->equal_ms);
+		end_row(set);
+	}
+}
+
+/* The latest first, a page of 20. */
+static void verify_records(struct fake_set *set)
+{
+	int rows = 0;
+
+	for (size_t k = db.log.n; k > 0 && rows < 20; k--) {
+		const struct fake_log *l = &db.log.at[k - 1];
+
+		if (l->collection != number(1) || l->seq >= number(2) ||
+		    l->seq <= number(3) || l->kind >= 10 || l->decision != 1)
+			continue;
+		put_number(set, l->seq);
+		put_number(set, l->kind);
+		if (l->ids != NULL)
+			put(set, l->ids);
+		else
+			put_len(set, l->body_len <= number(4) ? l->body : NULL,
+			        (size_t)l->body_len);
+		end_row(set);
+		rows++;
+	}
+}
+
+const char *fake_pg_verified(int64_t collection)
+{
+	const struct verification_row *v;
+
+	each_row(v, &db.verifications) if (v->collection == collection) return v->result;
+	return "";
+}
+
 /* --- rebuild
  * ------------------------------------------------------------------------------ */
 
@@ -1455,6 +1523,10 @@ static const struct {
         {"touched_records", touched_records},
         {"touched_position", touched_position},
         {"touched_body", doubt_find},
+        {"verify_keep", verify_keep},
+        {"verify_records", verify_records},
+        {"sweep_verification", nothing},
+        {"load_verification", load_verification},
         {"sweep_doubt", nothing},
         {"load_doubt", load_doubt},
         {"set_floor", set_floor},
@@ -1519,6 +1591,9 @@ void fake_tables_stop(void)
 	for (size_t k = 0; k < db.rebuilds.n; k++)
 		rebuild_row_clear(&db.rebuilds.at[k]);
 	free(db.rebuilds.at);
+	for (size_t k = 0; k < db.verifications.n; k++)
+		free(db.verifications.at[k].result);
+	free(db.verifications.at);
 	for (size_t k = 0; k < db.leftovers.n; k++)
 		leftover_row_clear(&db.leftovers.at[k]);
 	free(db.leftovers.at);

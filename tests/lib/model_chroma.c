@@ -94,7 +94,8 @@ static bool writes(const struct visit *v)
 	size_t len = strlen(v->target);
 
 	return strcmp(v->method, "GET") != 0 &&
-	       !(len > 4 && strcmp(v->target + len - 4, "/get") == 0);
+	       !(len > 4 && strcmp(v->target + len - 4, "/get") == 0) &&
+	       !(len > 6 && strcmp(v->target + len - 6, "/query") == 0);
 }
 
 static bool is_item_write(const struct visit *v)
@@ -544,6 +545,11 @@ void model_dies_of(struct model *m, const char *marker)
 unsigned model_deaths(const struct model *m)
 {
 	return m->deaths;
+}
+
+void model_lose_vector(struct model *m, const char *name, const char *id)
+{
+	content_lose_vector(m->content, name, id);
 }
 
 void model_wedged(struct model *m, bool yes)

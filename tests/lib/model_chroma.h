@@ -52,6 +52,8 @@ void model_refuse_ids(struct model *m, bool yes); /* answers 400 to every item w
 void model_refuse_collection(struct model *m, const char *name, int http, bool yes);
 /* The collection of that name in the default database is no longer there. */
 void model_drop_behind_our_back(struct model *m, const char *name);
+/* That item of the collection of that name is not found by its vector any more. */
+void model_lose_vector(struct model *m, const char *name, const char *id);
 /* Its disk is lost: it is empty, and was never marked. */
 void model_wipe(struct model *m);
 /* A copy of its disk is made; and is put in the place of its disk. */

@@ -22,6 +22,7 @@ struct item {
 	char *id, *document, *uri, *keys[KEYS];
 	char *embedding; /* as it was sent; NULL: none */
 	size_t dimension;
+	bool not_found; /* by its vector: a kill has cost it its place in the index */
 	TAILQ_ENTRY(item) link;
 };
 
@@ -775,6 +776,53 @@ static int count_items(struct request *r, const struct bucket *b)
 	return 200;
 }
 
+/* What has this very vector, in the order of the items. */
+static void say_found(struct request *r, const struct bucket *b, struct json_slice vector,
+                      const char *format)
+{
+	int64_t most = json_int64(json_member(r->body, "n_results"), 10);
+	const struct item *item;
+	const char *between = "";
+
+	text_addc(r->answer, '[');
+	TAILQ_FOREACH (item, &b->items, link) {
+		if (item->not_found || item->embedding == NULL ||
+		    strlen(item->embedding) != vector.len ||
+		    memcmp(item->embedding, vector.at, vector.len) != 0 || most-- <= 0)
+			continue;
+		text_adds(r->answer, between);
+		if (format != NULL)
+			text_adds(r->answer, format);
+		else
+			say_id(r->answer, item);
+		between = ",";
+	}
+	text_addc(r->answer, ']');
+}
+
+static void say_all_found(struct request *r, const struct bucket *b, const char *format)
+{
+	struct json_walk w = json_walk(json_member(r->body, "query_embeddings"));
+	const char *between = "";
+
+	text_addc(r->answer, '[');
+	for (; json_step(&w); between = ",") {
+		text_adds(r->answer, between);
+		say_found(r, b, w.value, format);
+	}
+	text_addc(r->answer, ']');
+}
+
+static int query_items(struct request *r, const struct bucket *b)
+{
+	text_adds(r->answer, "{\"ids\":");
+	say_all_found(r, b, NULL);
+	text_adds(r->answer, ",\"distances\":");
+	say_all_found(r, b, "0.0");
+	text_addc(r->answer, '}');
+	return 200;
+}
+
 static int delete_items(struct request *r, struct bucket *b)
 {
 	struct json_walk w = json_walk(json_member(r->body, "ids"));
@@ -816,6 +864,8 @@ static int on_items(struct request *r)
 		return get_items(r, b);
 	if (strcmp(verb, "count") == 0)
 		return count_items(r, b);
+	if (strcmp(verb, "query") == 0)
+		return query_items(r, b);
 	if (is_refused(r->c, b))
 		return refuses(r, r->c->refused_http, "refused by the test");
 	if (strcmp(verb, "delete") == 0)
@@ -920,6 +970,12 @@ void content_drop(struct content *c, const char *name)
 
 	assert(b != NULL);
 	remove_bucket(c, b);
+}
+
+void content_lose_vector(struct content *c, const char *name, const char *id)
+{
+	item_of(bucket_named(c, "default_tenant", "default_database", name), id)
+	        ->not_found = true;
 }
 
 const char *content_trace(const struct content *c)

@@ -147,6 +147,12 @@ void world_merges(bool yes)
 	world.merges = yes;
 }
 
+void world_verifies(msec interval, bool repairs)
+{
+	world.conf.verify_interval = interval;
+	world.conf.repair = repairs ? REPAIR_AUTO : REPAIR_REPORT;
+}
+
 void world_adopts(const char *cluster)
 {
 	world.conf.adopt_cluster = (char *)(uintptr_t)cluster;

@@ -42,6 +42,8 @@ void world_seed(uint64_t seed); /* first of all: what follows repeats with the s
 void world_start(void);
 void world_start_with(unsigned n); /* so many instances: 2 or 3 */
 void world_workers(int64_t most);  /* MAX_WORKERS from the next boot on; 4 at first */
+/* VERIFY_INTERVAL and REPAIR from the next boot on; 0 at first. */
+void world_verifies(msec interval, bool repairs);
 void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on */
 void world_repairs(void);               /* REPAIR=auto from the next boot on */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */

@@ -250,6 +250,18 @@ mutant(
     (WAL, "\t\treturn cold;", "\t\treturn r != NULL ? r->seq : 0;"),
 )
 
+# --- verification ------------------------------------------------------------------------
+
+mutant(
+    "differs_without_rest",
+    "that instances differ means nothing before it is seen at rest, equally far",
+    (WAL, "\tif (p->round.rests)\n\t\tlook_closer(p);", "\tif (p->looks >= 1)\n\t\tlook_closer(p);"),
+)
+mutant(
+    "rest_is_not_waited_for",
+    "at rest is when nothing is under way, and the same record is next for all",
+    (WAL, "(lanes[i].head != next || !is_at_rest(&lanes[i], i))", "lanes[i].cold != NULL && !is_at_rest(&lanes[i], i)"),
+    (WAL, "const struct member *next = lanes[__builtin_ctz(r->who)].head;", ""),
 # --- reads that share a call -------------------------------------------------------------
 
 mutant(
