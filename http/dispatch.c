@@ -114,6 +114,13 @@ static const struct {
         [ROUTE_METRICS] = {operator_answer, false, false},
         [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
         [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
+        [ROUTE_RESYNC] = {resync_page, true, false},
+        [ROUTE_EXPORT_BEGIN] = {export_begin_page, true, false},
+        [ROUTE_EXPORT_LOOK] = {export_look_page, true, false},
+        [ROUTE_EXPORT_COLLECTION] = {export_collection_page, true, false},
+        [ROUTE_EXPORT_ITEMS] = {export_items_page, true, false},
+        [ROUTE_EXPORT_END] = {export_end_page, true, false},
+        [ROUTE_IMPORT_COLLECTION] = {import_collection, true, true},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)

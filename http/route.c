@@ -87,6 +87,17 @@ static const struct row {
         {"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
         {"POST", "/admin/wal/{c}/retry", ROUTE_WAL_RETRY, VERB_NONE, "wal_retry"},
         {"POST", "/admin/wal/{c}/skip", ROUTE_WAL_SKIP, VERB_NONE, "wal_skip"},
+        {"POST", "/admin/resync", ROUTE_RESYNC, VERB_NONE, "resync"},
+        {"POST", "/admin/sync_collections", ROUTE_RESYNC, VERB_NONE, "sync_collections"},
+        {"POST", "/admin/export", ROUTE_EXPORT_BEGIN, VERB_NONE, "export"},
+        {"GET", "/admin/export/{c}", ROUTE_EXPORT_LOOK, VERB_NONE, "export_look"},
+        {"DELETE", "/admin/export/{c}", ROUTE_EXPORT_END, VERB_NONE, "export_end"},
+        {"POST", "/admin/export/{c}/collection", ROUTE_EXPORT_COLLECTION, VERB_NONE,
+         "export_collection"},
+        {"POST", "/admin/export/{c}/items", ROUTE_EXPORT_ITEMS, VERB_NONE,
+         "export_items"},
+        {"POST", "/admin/import/tenants/{t}/databases/{d}/collections/{c}",
+         ROUTE_IMPORT_COLLECTION, VERB_NONE, "import_collection"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
@@ -114,6 +125,13 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_METRICS:
 	case ROUTE_WAL_RETRY:
 	case ROUTE_WAL_SKIP:
+	case ROUTE_RESYNC:
+	case ROUTE_EXPORT_BEGIN:
+	case ROUTE_EXPORT_LOOK:
+	case ROUTE_EXPORT_COLLECTION:
+	case ROUTE_EXPORT_ITEMS:
+	case ROUTE_EXPORT_END:
+	case ROUTE_IMPORT_COLLECTION:
 		return true;
 	default:
 		return false;

@@ -44,6 +44,13 @@ enum route_kind {
 	ROUTE_METRICS,
 	ROUTE_WAL_RETRY,
 	ROUTE_WAL_SKIP,
+	ROUTE_RESYNC,
+	ROUTE_EXPORT_BEGIN,
+	ROUTE_EXPORT_LOOK,
+	ROUTE_EXPORT_COLLECTION,
+	ROUTE_EXPORT_ITEMS,
+	ROUTE_EXPORT_END,
+	ROUTE_IMPORT_COLLECTION, /* a create that says which id it is to have */
 };
 
 enum route_verb {

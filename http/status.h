@@ -37,6 +37,9 @@ json_t *status_quarantine(void);
 /* --- rebuild_page.c ---------------------------------------------------------------- */
 json_t *status_resync(int64_t now_ms);
 
+/* --- export_page.c ----------------------------------------------------------------- */
+json_t *status_export(void);
+
 /* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);
 json_t *status_performance(const struct status_facts *k);

@@ -239,6 +239,7 @@ static void set_log(json_t *o, const struct status_facts *k)
 	status_set(o, "collections", collections_object(k));
 	status_set(o, "resync", status_if_led(k, status_resync(k->now_ms)));
 	status_set(o, "quarantine", status_if_led(k, status_quarantine()));
+	status_set(o, "export", status_export());
 }
 
 void status_page(struct exchange *ex)

@@ -113,6 +113,15 @@ void catalogue_add_tenant(const char *name, int64_t seq)
 	table_put(&catalogue.tenants, name, t);
 }
 
+const char *catalogue_next_tenant(const char *after)
+{
+	const struct tenant *t =
+	        after != NULL ? table_get(&catalogue.tenants, after) : NULL;
+
+	t = t != NULL ? TAILQ_NEXT(t, link) : TAILQ_FIRST(&catalogue.tenant_list);
+	return t != NULL ? t->name : NULL;
+}
+
 void catalogue_remove_tenant(const char *name)
 {
 	struct tenant *t = table_remove(&catalogue.tenants, name);

@@ -47,7 +47,7 @@ struct database {
 struct collection {
 	int64_t id; /* seq of the record that created it */
 	struct database *db;
-	struct uuid public_id; /* none while CREATING */
+	struct uuid public_id; /* none while CREATING, unless it was given */
 	char *name;
 	char *next_name; /* NULL, or the name reserved by a rename under way */
 	enum life life;
@@ -79,6 +79,7 @@ void catalogue_clear(void); /* forget everything (before a load) */
 bool catalogue_tenant(const char *name); /* known? */
 void catalogue_add_tenant(const char *name, int64_t seq);
 void catalogue_remove_tenant(const char *name);
+const char *catalogue_next_tenant(const char *after); /* NULL: first */
 /* The default one is left, and those created behind the reset. */
 void catalogue_reset_tenants(int64_t seq);
 

@@ -102,12 +102,21 @@ static const char *const heal_schema[] = {
         NULL,
 };
 
+/* A collection that is deleted and imported again has the id it had. */
+static const char *const import_schema[] = {
+        "ALTER TABLE chromatid.collection DROP CONSTRAINT collection_public_id_key",
+        "CREATE UNIQUE INDEX collection_public_id ON chromatid.collection (public_id)"
+        " WHERE life < 2",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
         {wal_schema, store_schema}, /* 1 */
         {trouble_schema, nothing},  /* 2 */
         {heal_schema, nothing},     /* 3 */
+        {import_schema, nothing},   /* 4 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

@@ -55,6 +55,9 @@ struct wal_write {
 	struct blob *body;         /* as it is to be sent */
 	bool embeddings;           /* an item write that carries some */
 	const struct wal_key *key; /* NULL: none */
+	const struct uuid
+	        *public_id; /* create collection: as clients are to know it; NULL:
+	                       as the instance calls it that makes it first */
 };
 
 struct wal_outcome {
@@ -163,11 +166,19 @@ struct wal_rebuild {
 };
 typedef void(wal_rebuild_fn)(void *arg, const struct wal_rebuild *rebuild);
 void wal_each_rebuild(wal_rebuild_fn *fn, void *arg);
-/* An operator wants it made anew there. STATUS_OK: it will be; STATUS_NOT_FOUND: it is not
- * (any more); STATUS_CONFLICT: no other instance has it as it should be. */
+/* An operator wants it made anew there. STATUS_OK: it will be; STATUS_NOT_FOUND: it is
+ * not (any more); STATUS_CONFLICT: no other instance has it as it should be. */
 enum status wal_rebuild(struct collection *c, const struct instance *in, const char *why);
 /* Have been made anew since this proxy leads; items copied for that. */
 void wal_rebuilt(uint64_t *collections, uint64_t *items);
+
+/* The instance is taken out of execution: what is in the log by now, up to *upto, is
+ * still executed there, and nothing behind it (pause.c). False: it is already, or it is
+ * far behind. */
+bool wal_pause(const struct instance *in, wal_seq *upto);
+bool wal_pausing(const struct instance *in); /* false: it is over */
+bool wal_paused(const struct instance *in);  /* it has come to that place, durably */
+void wal_resume(const struct instance *in);
 
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */
