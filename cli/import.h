@@ -1,0 +1,33 @@
+/* cli/import.h - what the two files of an import share: import.c reads the file and
+ * decides, import_write.c does it. */
+#ifndef CLI_IMPORT_H
+#define CLI_IMPORT_H
+
+#include "cli/contents.h"
+#include "mapping/mapping.h"
+
+struct importing {
+	struct cli *c;
+	struct contents contents;
+	const char *prefix;
+	bool dry, resume;
+	char **there;   /* of each: the id an earlier import has given it, or NULL */
+	bool *id_taken; /* of each: it gets another id */
+	size_t conflicts;
+	size_t done;           /* collections */
+	size_t different;      /* came out otherwise than they were */
+	uint64_t items, added; /* passed, and sent */
+	msec shown;
+	/* The collection it is in. */
+	struct text path;      /* ".../collections/<id>" */
+	uint64_t skip, passed; /* items that are there already; items passed so far */
+	int64_t dimension;
+};
+
+/* Each ends with the exit status, CLI_OK to go on. */
+int import_place(struct importing *x, const char *target, const char *name);
+int import_begin(struct importing *x, struct json_slice description);
+int import_items(struct importing *x, struct json_slice page);
+int import_end(struct importing *x);
+
+#endif
