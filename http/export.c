@@ -217,8 +217,6 @@ static const char *why_not(const struct instance *in, const struct wal_figures *
 {
 	uint64_t least = UINT64_MAX;
 
-	if (!instance_writable(in))
-		return "it does not take writes now";
 	if (f->instances[instance_index(in)].quarantined > 0)
 		return "a collection is in quarantine there";
 	if (wish->hold_writes)
@@ -240,16 +238,19 @@ static struct instance *choose(const struct export_wish *wish, const char **why)
 	struct wal_figures f;
 
 	wal_figures(&f);
-	*why = "there is no such instance";
+	*why = "no instance takes writes now";
 	for (unsigned i = health_count(); i-- > 0;) {
 		struct instance *in = health_instance(i);
+		const char * not ;
 
-		if (wish->instance != NULL &&
-		    strcmp(instance_name(in), wish->instance) != 0)
+		if (!instance_writable(in) ||
+		    (wish->instance != NULL &&
+		     strcmp(instance_name(in), wish->instance) != 0))
 			continue;
-		*why = why_not(in, &f, wish);
-		if (*why == NULL)
+		not = why_not(in, &f, wish);
+		if (not == NULL)
 			return in;
+		*why = not ;
 	}
 	return NULL;
 }

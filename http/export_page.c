@@ -279,22 +279,24 @@ static bool take_collection(struct exchange *ex)
 {
 	struct export *x = find(ex);
 	struct collection *c;
+	bool is_there;
 	char *id;
 
 	if (x == NULL)
 		return false;
 	id = write_text(ex, "collection");
 	c = id != NULL ? table_get(&x->by_id, id) : NULL;
+	is_there = c != NULL && wal_readable(x->in, c);
 	free(id);
 	if (c == NULL)
 		exchange_error(ex, 404, "NotFoundError",
 		               "No collection of this id is in the export");
-	else if (!wal_readable(x->in, c))
+	else if (!is_there)
 		exchange_error(ex, 409, "ChromaError",
 		               "The collection is in quarantine at the instance");
 	else
 		ex->collection = collection_hold(c);
-	return ex->collection != NULL;
+	return is_there;
 }
 
 void export_collection_page(struct exchange *ex)
