@@ -20,7 +20,7 @@
 #define ANSWER_MOST (128u * 1024u * 1024u)
 
 static struct {
-	struct upstream *up;
+	struct upstream *up, *log; /* the proxy; the one whose log is read, or NULL */
 	struct op *pending;
 	struct timer timer;
 	bool interrupted;
@@ -54,7 +54,7 @@ static char *authorization(const struct cli *c)
 	return token != NULL ? mem_format("Bearer %s", token) : NULL;
 }
 
-static void create(const char *url, const char *auth)
+static struct upstream *create(const char *url, const char *auth)
 {
 	const struct upstream_options options = {
 	        .url = url,
@@ -65,23 +65,41 @@ static void create(const char *url, const char *auth)
 	        .auth_value = auth,
 	};
 
+	return upstream_create(&options);
+}
+
+static void start(void)
+{
 	log_start(LOG_ERROR, LOG_FORMAT_LOGFMT, "chromatid");
 	loop_start();
 	dns_start();
-	state.up = upstream_create(&options);
+}
+
+static int check_url(const struct cli *c, const char *url)
+{
+	char *wrong = url != NULL ? upstream_check_url(url) : NULL;
+	int code = CLI_OK;
+
+	if (wrong != NULL)
+		code = print_wrong(c, CLI_USAGE, "the URL is no good: %s", wrong);
+	free(wrong);
+	return code;
 }
 
 int ask_start(const struct cli *c)
 {
 	char *url = url_of(c), *auth = authorization(c);
-	char *wrong = upstream_check_url(url);
-	int code = CLI_OK;
+	const char *log = cli_value(c, "log");
+	int code = check_url(c, url);
 
-	if (wrong != NULL)
-		code = print_wrong(c, CLI_USAGE, "the URL is no good: %s", wrong);
-	else
-		create(url, auth);
-	free(wrong);
+	if (code == CLI_OK)
+		code = check_url(c, log);
+	if (code == CLI_OK) {
+		start();
+		state.up = create(url, auth);
+		if (log != NULL)
+			state.log = create(log, auth);
+	}
 	free(auth);
 	free(url);
 	return code;
@@ -92,6 +110,7 @@ void ask_stop(void)
 	op_cancel(&state.pending);
 	timer_stop(&state.timer);
 	upstream_destroy(&state.up);
+	upstream_destroy(&state.log);
 	dns_stop();
 	loop_stop();
 }
@@ -115,7 +134,8 @@ static void on_answer(void *arg, const struct reply *reply)
 	loop_end();
 }
 
-bool ask(const char *method, const char *target, struct blob *body, struct answer *out)
+static bool ask_one(struct upstream *up, const char *method, const char *target,
+                    struct blob *body, struct answer *out)
 {
 	struct headers headers = {0};
 	const struct call call = {.method = method,
@@ -129,7 +149,7 @@ bool ask(const char *method, const char *target, struct blob *body, struct answe
 	*out = (struct answer){.status = STATUS_STOPPED};
 	headers_add(&headers, "content-type", "application/json");
 	headers_add(&headers, "user-agent", "chromatid");
-	upstream_call(state.up, &call, on_answer, out, &state.pending);
+	upstream_call(up, &call, on_answer, out, &state.pending);
 	headers_clear(&headers);
 	while (state.pending != NULL) {
 		loop_run(on_stop);
@@ -137,6 +157,17 @@ bool ask(const char *method, const char *target, struct blob *body, struct answe
 			op_cancel(&state.pending); /* a signal */
 	}
 	return out->status == STATUS_OK && out->http >= 200 && out->http < 300;
+}
+
+bool ask(const char *method, const char *target, struct blob *body, struct answer *out)
+{
+	return ask_one(state.up, method, target, body, out);
+}
+
+bool ask_log(const char *target, struct blob *body, struct answer *out)
+{
+	return ask_one(state.log != NULL ? state.log : state.up, "POST", target, body,
+	               out);
 }
 
 bool ask_json(const char *method, const char *target, json_t *body, struct answer *out)

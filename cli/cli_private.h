@@ -75,6 +75,8 @@ int ask_start(const struct cli *c);
 void ask_stop(void);
 /* Waits for the answer; true if it is 2xx. Clear it in any case. */
 bool ask(const char *method, const char *target, struct blob *body, struct answer *out);
+/* The proxy of --log, if that is another. */
+bool ask_log(const char *target, struct blob *body, struct answer *out);
 bool ask_json(const char *method, const char *target, json_t *body, struct answer *out);
 void answer_clear(struct answer *a);
 json_t *answer_json(const struct answer *a); /* NULL: it is none */

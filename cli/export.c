@@ -103,16 +103,18 @@ static int full(const struct exporting *x)
 
 static int add_head(struct exporting *x)
 {
-	json_t *head = json_pack("{s:i, s:s, s:O, s:O, s:O, s:O, s:O}",
-	                         "chromatid_export", 1, "version", CHROMATID_VERSION,
-	                         "position", json_object_get(x->begun, "position"), "at",
-	                         json_object_get(x->begun, "at"), "instance",
-	                         json_object_get(x->begun, "instance"), "tenants",
-	                         json_object_get(x->begun, "tenants"), "databases",
-	                         json_object_get(x->begun, "databases"));
-	char *text = json_dumps(head, JSON_COMPACT);
-	bool good = archive_add(x->archive, text, strlen(text));
+	static const char *const told[] = {"cluster",  "position", "at",
+	                                   "instance", "tenants",  "databases"};
+	json_t *head = json_pack("{s:i, s:s, s:b}", "chromatid_export", 1, "version",
+	                         CHROMATID_VERSION, "partial",
+	                         (int)cli_flag(x->c, "collection"));
+	char *text;
+	bool good;
 
+	for (size_t k = 0; k < sizeof(told) / sizeof(told[0]); k++)
+		json_object_set(head, told[k], json_object_get(x->begun, told[k]));
+	text = json_dumps(head, JSON_COMPACT);
+	good = archive_add(x->archive, text, strlen(text));
 	free(text);
 	json_decref(head);
 	return good ? CLI_OK : full(x);

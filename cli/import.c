@@ -5,6 +5,7 @@
  *   make_places     tenants and databases
  *   restore         line by line: the collection with the id it had, its metadata, its
  *                   items in their order (import_write.c), how many there are in the end
+ *   until_apply     with --until: what the log holds behind that (until.c)
  * When it does not go well: a write that is not taken now is sent again for a while,
  * which changes nothing if it was taken before. What was cut off is gone on with by
  * --resume: as many items as are there already are left out. */
@@ -37,17 +38,21 @@ static void tell(const struct importing *x)
 	if (cli_json(x->c))
 		printf("{\"dry_run\":%s,\"position\":%lld,\"at\":\"%s\",\"collections\":%"
 		       "zu,"
-		       "\"items\":%" PRIu64 ",\"added\":%" PRIu64 "}\n",
+		       "\"items\":%" PRIu64 ",\"added\":%" PRIu64
+		       ",\"until\":%lld,\"records\":%" PRIu64 "}\n",
 		       x->dry ? "true" : "false",
 		       (long long)json_number_of(x->contents.head, "position"),
 		       json_text_of(x->contents.head, "at"), x->contents.n,
-		       x->contents.items, x->added);
+		       x->contents.items, x->added, (long long)x->until, x->records);
 	else
 		printf("%zu collections, %" PRIu64 " items, as of record %lld (%s)%s\n",
 		       x->contents.n, x->contents.items,
 		       (long long)json_number_of(x->contents.head, "position"),
 		       json_text_of(x->contents.head, "at"),
 		       x->dry ? ": nothing is in the way, nothing was done" : "");
+	if (!cli_json(x->c) && x->until > 0)
+		printf("then %" PRIu64 " records of the log, up to %lld\n", x->records,
+		       (long long)x->until);
 }
 
 /* --- what is there already --------------------------------------------------------- */
@@ -201,12 +206,16 @@ static int restore(struct importing *x)
 
 static int run(struct importing *x)
 {
-	int code = look_for_others(x);
+	int code = cli_flag(x->c, "until") ? until_check(x) : CLI_OK;
 
+	if (code == CLI_OK)
+		code = look_for_others(x);
 	if (code == CLI_OK && !x->dry)
 		code = make_places(x);
 	if (code == CLI_OK && !x->dry)
 		code = restore(x);
+	if (code == CLI_OK && !x->dry && x->until > 0)
+		code = until_apply(x);
 	if (code == CLI_OK && x->different > 0)
 		code = CLI_NOT; /* each was told */
 	if (code == CLI_OK)
@@ -241,12 +250,18 @@ int command_import(struct cli *c)
 	                      .prefix = prefix != NULL ? prefix : "",
 	                      .dry = cli_flag(c, "dry-run"),
 	                      .resume = cli_flag(c, "resume")};
-	int code = with_contents(&x);
+	int code;
+
+	if (x.resume && cli_flag(c, "until"))
+		return print_wrong(c, CLI_USAGE,
+		                   "--resume and --until do not go together");
+	code = with_contents(&x);
 
 	for (size_t k = 0; x.there != NULL && k < x.contents.n; k++)
 		free(x.there[k]);
 	free(x.there);
 	free(x.id_taken);
+	until_clear(&x);
 	text_clear(&x.path);
 	contents_clear(&x.contents);
 	return code;

@@ -24,9 +24,8 @@ static bool is_for_later(const struct answer *a)
 	       a->http == 504;
 }
 
-/* *again: it was sent more than once, so the first may have been taken. */
-static bool send_until_taken(const char *method, const char *target, struct blob *body,
-                             struct answer *a, bool *again)
+bool import_send(const char *method, const char *target, struct blob *body,
+                 struct answer *a, bool *again)
 {
 	*again = false;
 	for (unsigned n = 0; n < TRIES_MOST; n++) {
@@ -54,7 +53,7 @@ static bool send_json(const char *method, const char *target, json_t *body,
                       struct answer *a, bool *again)
 {
 	struct blob *blob = dumped(body);
-	bool good = send_until_taken(method, target, blob, a, again);
+	bool good = import_send(method, target, blob, a, again);
 
 	blob_unref(&blob);
 	return good;
@@ -76,13 +75,18 @@ int import_place(struct importing *x, const char *target, const char *name)
 
 /* --- a collection ------------------------------------------------------------------ */
 
-static void add_collections(struct text *to, const struct content *c)
+void import_add_place(struct text *to, const char *tenant, const char *database)
 {
 	text_adds(to, "/tenants/");
-	rewrite_add_segment(to, c->tenant);
+	rewrite_add_segment(to, tenant);
 	text_adds(to, "/databases/");
-	rewrite_add_segment(to, c->database);
+	rewrite_add_segment(to, database);
 	text_adds(to, "/collections");
+}
+
+static void add_collections(struct text *to, const struct content *c)
+{
+	import_add_place(to, c->tenant, c->database);
 }
 
 static void set_path(struct importing *x, const char *id)
@@ -246,6 +250,9 @@ int import_begin(struct importing *x, struct json_slice value)
 	code = x->there[x->done] != NULL ? go_on(x) : create(x, description);
 	if (code == CLI_OK)
 		code = set_metadata(x, description);
+	if (code == CLI_OK)
+		table_put(&x->known, content_of(x)->id,
+		          mem_string(text_string(&x->path)));
 	json_decref(description);
 	return code;
 }
@@ -279,7 +286,7 @@ static int post_items(struct importing *x, const char *verb, struct blob *body)
 	char *target = mem_format("%s/%s", text_string(&x->path), verb);
 	struct answer a;
 	bool again;
-	int code = send_until_taken("POST", target, body, &a, &again)
+	int code = import_send("POST", target, body, &a, &again)
 	                   ? CLI_OK
 	                   : print_failure(x->c, &a);
 

@@ -50,6 +50,10 @@ static const struct cli_option export_options[] = {
 static const struct cli_option import_options[] = {
         {"dry-run", NULL, "Only look at the file, and for what stands in the way"},
         {"rename", "PREFIX", "Put that before the name of each collection"},
+        {"until", "TIME|SEQ",
+         "Then also apply what the log holds behind the export, up to that time (UTC, "
+         "`2026-11-21T10:15:00Z`) or record"},
+        {"log", "URL", "The proxy whose log that is; by default the one of `--url`"},
         {"resume", NULL,
          "Go on with an import that was cut off: collections of these "
          "names and ids are its own"},
@@ -90,7 +94,9 @@ const struct cli_command cli_commands[] = {
          export_options, command_export},
         {"import", "FILE", 1, 1, "Restore the collections of a file of `export`",
          "With the ids they had, so that clients go on with those. Nothing is touched if "
-         "the file is not whole and unchanged, or something has one of the names or ids.",
+         "the file is not whole and unchanged, or something has one of the names or ids. "
+         "With `--until` to a later moment than that of the export, as far as the log is "
+         "kept (`WAL_RETENTION`).",
          import_options, command_import},
         {"healthcheck", "", 0, 0, "Ask the proxy of this machine whether it is alive",
          "For containers: ends with 0 or 1.", NULL, command_healthcheck},

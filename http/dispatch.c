@@ -114,6 +114,7 @@ static const struct {
         [ROUTE_METRICS] = {operator_answer, false, false},
         [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
         [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
+        [ROUTE_HISTORY] = {history_page, false, false},
         [ROUTE_RESYNC] = {resync_page, true, false},
         [ROUTE_EXPORT_BEGIN] = {export_begin_page, true, false},
         [ROUTE_EXPORT_LOOK] = {export_look_page, true, false},

@@ -168,6 +168,7 @@ void reset(struct exchange *ex);
 void quarantine_retry(struct exchange *ex); /* quarantine_page.c */
 void quarantine_skip(struct exchange *ex);
 void resync_page(struct exchange *ex);
+void history_page(struct exchange *ex);
 void export_begin_page(struct exchange *ex);
 void export_look_page(struct exchange *ex);
 void export_collection_page(struct exchange *ex);

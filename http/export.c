@@ -275,6 +275,7 @@ struct export *export_begin(const struct export_wish *wish, const char **why)
 	uuid_random(&id);
 	memcpy(x->id, id.text, sizeof(x->id));
 	x->in = in;
+	x->cluster = wish->cluster;
 	x->position = position;
 	x->holds_writes = wish->hold_writes;
 	x->begun = clock_ms();

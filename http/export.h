@@ -9,6 +9,7 @@
 struct export
 {
 	char id[UUID_LEN + 1];
+	struct uuid cluster; /* whose log it is */
 	struct instance *in; /* stands still at `position` */
 	wal_seq position;
 	int64_t at_wall_ms;
@@ -26,7 +27,8 @@ struct export
 
 struct export_wish {
 	const char *instance; /* NULL: any */
-	msec most;            /* it lasts so long at most */
+	struct uuid cluster;
+	msec most; /* it lasts so long at most */
 	bool hold_writes;
 };
 

@@ -109,6 +109,7 @@ static void reply_content(struct exchange *ex, const struct export *x)
 {
 	json_t *o = summary(x);
 
+	status_set(o, "cluster", json_string(x->cluster.text));
 	status_set(o, "tenants", list_of_tenants(x));
 	status_set(o, "databases", list_of_databases(x));
 	status_set(o, "collections", list_of_collections(x));
@@ -135,12 +136,14 @@ static void on_look(void *arg)
 	}
 }
 
-static void begin(struct exchange *ex, const char *instance)
+static void begin(struct exchange *ex, const char *instance,
+                  const struct wal_history *history)
 {
 	struct json_slice whole = write_body(ex);
 	int64_t seconds =
 	        json_int64(json_member(whole, "timeout_seconds"), SECONDS_USUAL);
 	struct export_wish wish = {.instance = instance,
+	                           .cluster = history->cluster,
 	                           .hold_writes =
 	                                   json_flag(json_member(whole, "hold_writes"))};
 	const char *why;
@@ -161,22 +164,34 @@ static void begin(struct exchange *ex, const char *instance)
 	timer_start(&ex->timer, 0, on_look, ex);
 }
 
-void export_begin_page(struct exchange *ex)
+static void on_history(void *arg, enum status s, const struct wal_history *history)
 {
+	struct exchange *ex = arg;
 	char *instance;
 
-	if (!admin_allowed(ex))
-		return;
-	if (!write_takes_part(ex)) {
-		write_no_sense(ex);
+	if (s != STATUS_OK) {
+		exchange_fail(ex, s, "none");
 		return;
 	}
 	instance = write_text(ex, "instance");
 	if (instance != NULL && admin_instance(instance) == NULL)
 		admin_no_instance(ex, instance);
 	else
-		begin(ex, instance);
+		begin(ex, instance, history);
 	free(instance);
+}
+
+/* Whose log it is, is asked first. */
+void export_begin_page(struct exchange *ex)
+{
+	static const struct wal_stretch nothing;
+
+	if (!admin_allowed(ex))
+		return;
+	if (write_takes_part(ex))
+		wal_history(&nothing, on_history, ex, &ex->pending);
+	else
+		write_no_sense(ex);
 }
 
 /* --- go on, and end ---------------------------------------------------------------- */

@@ -87,6 +87,7 @@ static const struct row {
         {"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
         {"POST", "/admin/wal/{c}/retry", ROUTE_WAL_RETRY, VERB_NONE, "wal_retry"},
         {"POST", "/admin/wal/{c}/skip", ROUTE_WAL_SKIP, VERB_NONE, "wal_skip"},
+        {"POST", "/admin/wal/records", ROUTE_HISTORY, VERB_NONE, "wal_records"},
         {"POST", "/admin/resync", ROUTE_RESYNC, VERB_NONE, "resync"},
         {"POST", "/admin/sync_collections", ROUTE_RESYNC, VERB_NONE, "sync_collections"},
         {"POST", "/admin/export", ROUTE_EXPORT_BEGIN, VERB_NONE, "export"},
@@ -126,6 +127,7 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_WAL_RETRY:
 	case ROUTE_WAL_SKIP:
 	case ROUTE_RESYNC:
+	case ROUTE_HISTORY:
 	case ROUTE_EXPORT_BEGIN:
 	case ROUTE_EXPORT_LOOK:
 	case ROUTE_EXPORT_COLLECTION:

@@ -102,11 +102,16 @@ static const char *const heal_schema[] = {
         NULL,
 };
 
-/* A collection that is deleted and imported again has the id it had. */
+/* Export and import: a collection that is deleted and imported again has its old id. */
 static const char *const import_schema[] = {
         "ALTER TABLE chromatid.collection DROP CONSTRAINT collection_public_id_key",
         "CREATE UNIQUE INDEX collection_public_id ON chromatid.collection (public_id)"
         " WHERE life < 2",
+        /* Whose log it is that an export was made of. */
+        "CREATE TABLE IF NOT EXISTS chromatid.cluster ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), id uuid NOT NULL)",
+        "INSERT INTO chromatid.cluster (id) VALUES (gen_random_uuid())"
+        " ON CONFLICT DO NOTHING",
         NULL,
 };
 

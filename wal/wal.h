@@ -180,6 +180,33 @@ bool wal_pausing(const struct instance *in); /* false: it is over */
 bool wal_paused(const struct instance *in);  /* it has come to that place, durably */
 void wal_resume(const struct instance *in);
 
+/* What the log holds of a stretch: behind `after`, up to `until`, as many as fit. */
+#define WAL_STRETCH_ALWAYS 4102444800000 /* the year 2100 */
+struct wal_stretch {
+	wal_seq after, until;
+	int64_t until_wall_ms; /* for `until` in the answer only */
+	int64_t limit;
+};
+struct wal_past {
+	wal_seq seq;
+	int64_t at_wall_ms;
+	enum record_kind kind;
+	bool decided, accepted;
+	char *collection; /* its public id; NULL: it is about none */
+	char *tenant, *database, *name;
+	struct blob *body; /* of a delete by filter: the ids */
+};
+struct wal_history {
+	struct uuid cluster;  /* whose log it is */
+	wal_seq oldest, last; /* of all that is there; oldest 0: nothing is */
+	wal_seq until;        /* the last record up to that place and time; 0: none */
+	const struct wal_past *rows;
+	size_t n;
+};
+typedef void(wal_history_fn)(void *arg, enum status s, const struct wal_history *h);
+void wal_history(const struct wal_stretch *stretch, wal_history_fn *done, void *arg,
+                 struct op **slot);
+
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */
 	uint64_t owed_bytes;

@@ -105,7 +105,8 @@ def same(content, other):
     assert not different, "\n".join(different[:20])
     for where, vector in vectors.items():
         assert vector == pytest.approx(others[where], abs=1e-6), where
-        assert where[1] == "docs" or vector == others[where], where
+        cosine = content[where[0]][where[1]]["configuration_json"]["hnsw"]["space"] == "cosine"
+        assert cosine or vector == others[where], where
 
 
 def make_content(world):
@@ -415,4 +416,101 @@ def test_the_id_of_an_import(world):
     assert world.http.delete(f"{COLLECTIONS}/docs").status_code == 200
     world.http.post(f"{place}/{id}", json={"name": "back"}).raise_for_status()
     assert world.http.get(f"{path}/count").json() == 0
+    converged(world)
+
+
+def change_everything(world):
+    """What there is of kinds of writes; returns nothing of it is left out by a restore."""
+    client = world.client()
+    docs = client.get_collection("docs", embedding_function=None)
+    docs.add(ids=["new", "item3"], embeddings=vectors(2), documents=["a", "there already"])
+    docs.upsert(ids=["item1"], embeddings=vectors(1), metadatas=[{"again": True}])
+    docs.update(ids=["item2", "nobody"], metadatas=[{"n": None, "x": 1}, {"y": 1}])
+    docs.delete(ids=["item5"])
+    docs.delete(where={"b": True}, where_document={"$contains": "item1"})
+    docs.delete(where={"n": 99999})
+    with pytest.raises(Exception):
+        docs.add(ids=["bad"], embeddings=[[1.0]])
+    docs.modify(name="renamed", metadata={"now": "changed"})
+    late = client.create_collection("late", embedding_function=None)
+    late.add(ids=["1", "2"], embeddings=vectors(2))
+    client.create_collection("docs", embedding_function=None)
+    client.delete_collection("emptied")
+    place = "/api/v2/tenants/ten%20ant%2F1/databases"
+    world.http.post(place, json={"name": "another"}).raise_for_status()
+    world.http.post(f"{place}/another/collections", json={"name": "inside"}).raise_for_status()
+    world.http.delete(f"{place}/a-base").raise_for_status()
+
+
+def last_seq(world):
+    return world.sql("SELECT seq FROM chromatid.clock")[0]["seq"]
+
+
+def test_a_restore_to_a_later_moment(make_world, tmp_path):
+    world, file = make_world(), tmp_path / "copy"
+    make_content(world)
+    world.client().get_collection("docs", embedding_function=None).modify(metadata={"owner": "us", "k": 1})
+    good(world, "export", file)
+    change_everything(world)
+    target, before = last_seq(world), converged(world)
+    ids = public_ids(world)
+    world.client().get_collection("renamed", embedding_function=None).delete(where={"b": False})
+    world.client().delete_collection("late")
+    position = lines_of(file)[0]["position"]
+    assert position < target
+
+    other = make_world()
+    at = world.sql(f"SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS') AS t FROM chromatid.log WHERE seq = {target + 1}")
+    refused = command(other, "import", file, "--until", target)
+    assert refused.returncode == NOT and "not the log of the proxy" in refused.stderr and public_ids(other) == {}
+    log = ["--log", world.proxy.url]
+    for until, says in ((position - 1, "later moment"), (10**9, "the log ends"), ("2020-01-01", "later moment")):
+        refused = command(other, "import", file, "--until", until, *log)
+        assert refused.returncode == NOT and says in refused.stderr
+    for until in ("soon", "", "2026-13-01"):
+        assert command(other, "import", file, f"--until={until}", *log).returncode == USAGE
+    assert command(other, "import", file, "--until", target, "--resume", *log).returncode == USAGE
+    assert public_ids(other) == {}
+
+    done = json.loads(good(other, "import", file, "--until", target, *log, "--json").stdout)
+    assert done["until"] == target and 0 < done["records"] <= target - position
+    same(converged(other), before)
+    assert public_ids(other) == ids
+    # by time: all there is before the first record that is left out
+    good(other, "import", file, "--until", at[0]["t"] + "Z", "--rename", "old-", *log)
+    renamed = other.client().get_collection("old-renamed", embedding_function=None)
+    assert renamed.count() == other.client().get_collection("renamed", embedding_function=None).count()
+    assert other.client().get_collection("old-late", embedding_function=None).count() in (0, 2)
+    converged(other)
+
+
+def test_the_log_was_not_kept(world, tmp_path):
+    c = world.client().create_collection("docs", embedding_function=None)
+    good(world, "export", tmp_path / "copy")
+    for n in range(3):
+        c.add(ids=[str(n)], embeddings=vectors(1))
+    converged(world)
+    target = last_seq(world)
+    world.client().delete_collection("docs")
+    good(world, "import", tmp_path / "copy", "--dry-run", "--until", target)
+    world.postgres.execute(f"DELETE FROM chromatid.log WHERE seq < {target}", world.database)
+    refused = command(world, "import", tmp_path / "copy", "--until", target)
+    assert refused.returncode == NOT and "not kept for long enough" in refused.stderr
+    assert public_ids(world) == {}
+
+
+def test_only_one_collection_to_a_later_moment(world, tmp_path):
+    client = world.client()
+    one, two = (client.create_collection(name, embedding_function=None) for name in ("one", "two"))
+    one.add(ids=["1"], embeddings=vectors(1))
+    good(world, "export", tmp_path / "copy", "--collection", "one")
+    one.add(ids=["2"], embeddings=vectors(1))
+    two.add(ids=["2"], embeddings=vectors(1))
+    client.create_collection("more", embedding_function=None).add(ids=["1"], embeddings=vectors(1))
+    one.delete(ids=["1"])
+    target = last_seq(world)
+    client.delete_collection("one")
+    good(world, "import", tmp_path / "copy", "--until", target)
+    assert client.get_collection("one", embedding_function=None).get()["ids"] == ["2"]
+    assert two.count() == 1 and len(public_ids(world)) == 3
     converged(world)
