@@ -135,14 +135,12 @@ const struct export *export_now(void)
 
 /* --- the content ------------------------------------------------------------------- */
 
-static void note_tenants(struct export *x)
+static void note_tenant(void *arg, const char *name)
 {
-	const char *name = NULL;
+	struct export *x = arg;
 
-	while ((name = catalogue_next_tenant(name)) != NULL) {
-		x->tenants = mem_resize(x->tenants, (x->n_tenants + 1) * sizeof(char *));
-		x->tenants[x->n_tenants++] = mem_string(name);
-	}
+	x->tenants = mem_resize(x->tenants, (x->n_tenants + 1) * sizeof(char *));
+	x->tenants[x->n_tenants++] = mem_string(name);
 }
 
 static void note_database(struct export *x, struct database *db)
@@ -166,7 +164,7 @@ static void note_database(struct export *x, struct database *db)
  * what was deleted is not here, what is being created is. */
 static void note_content(struct export *x)
 {
-	note_tenants(x);
+	catalogue_each_tenant(note_tenant, x);
 	for (struct database *db = catalogue_next_database(NULL); db != NULL;
 	     db = catalogue_next_database(db))
 		note_database(x, db);

@@ -113,15 +113,6 @@ void catalogue_add_tenant(const char *name, int64_t seq)
 	table_put(&catalogue.tenants, name, t);
 }
 
-const char *catalogue_next_tenant(const char *after)
-{
-	const struct tenant *t =
-	        after != NULL ? table_get(&catalogue.tenants, after) : NULL;
-
-	t = t != NULL ? TAILQ_NEXT(t, link) : TAILQ_FIRST(&catalogue.tenant_list);
-	return t != NULL ? t->name : NULL;
-}
-
 void catalogue_remove_tenant(const char *name)
 {
 	struct tenant *t = table_remove(&catalogue.tenants, name);
@@ -131,6 +122,14 @@ void catalogue_remove_tenant(const char *name)
 	TAILQ_REMOVE(&catalogue.tenant_list, t, link);
 	free(t->name);
 	free(t);
+}
+
+void catalogue_each_tenant(void (*fn)(void *arg, const char *name), void *arg)
+{
+	const struct tenant *t;
+
+	TAILQ_FOREACH (t, &catalogue.tenant_list, link)
+		fn(arg, t->name);
 }
 
 void catalogue_reset_tenants(int64_t seq)

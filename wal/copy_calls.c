@@ -5,7 +5,8 @@
  * Measured on 1.4.4: what comes out of the second collection is what came out of the
  * first - null documents, URIs and metadata, empty ones, numbers that are whole or not
  * (1.0 stays 1.0), the largest and smallest, lists, escapes - but for embeddings in a
- * cosine index, which it scales to length 1 once more: they move by up to 4e-7.
+ * cosine index. That keeps them at length 1 and gives them back by their length, rounded
+ * both times: some come out different in the last digit (up to 4e-7).
  *
  * An `update` changes what it names and leaves the rest: a metadata key goes when it is
  * null there, a document or a URI never does (and at the donor never did, so an item

@@ -54,6 +54,7 @@ static LIST_HEAD(execution_list, execution) at_work = LIST_HEAD_INITIALIZER(at_w
 #define TIMEOUT_RESOLVE 30000u /* a filter may look at everything */
 #define TIMEOUT_BYTES_A_MS 100u
 #define STALLED_MS 1500u
+#define LOOK_MS 5u /* while others read their bodies from the log */
 
 static void take_step(struct execution *e);
 
@@ -106,8 +107,10 @@ static void look_for_stalled(unsigned instance, uint64_t sent_us)
 /* A Chroma that is being reset answers with errors: no reason to cut the reset off. */
 static void pardon(const struct record *r, unsigned i, bool yes)
 {
-	if (r->kind == RECORD_RESET)
-		instance_pardon(health_instance(i), yes);
+	if (r->kind != RECORD_RESET)
+		return;
+	instance_pardon(health_instance(i), yes);
+	identity_resets(i, yes);
 }
 
 static void execution_free(struct execution *e)
@@ -175,6 +178,10 @@ static void on_started(void *arg)
 	struct execution *e = arg;
 	struct pg_unit *unit;
 
+	if (!batch_may_read(&e->batch)) {
+		timer_start(&e->rest, LOOK_MS, on_started, e);
+		return;
+	}
 	batch_gather(&e->batch);
 	for (size_t k = 1; k < e->batch.n; k++)
 		e->batch.records[k]->turns[e->instance].execution = e;
@@ -234,12 +241,26 @@ static bool overtaken(const struct record *r, enum verdict v)
 	       r->collection->life == LIFE_GONE;
 }
 
+/* This one may have lost the collection long before. And what a former process may have
+ * told a client of waits for one that is down. */
+static bool another_can_say(const struct record *r, unsigned i)
+{
+	for (unsigned j = 0; j < health_count(); j++)
+		if (j != i && r->turns[j].lost == 0 &&
+		    (r->loaded || instance_writable(health_instance(j))) &&
+		    wal_readable(health_instance(j), r->collection))
+			return true;
+	return false;
+}
+
 static void conclude_overtaken(struct execution *e, const struct reply *reply)
 {
-	bool open = record_is_open(e->record);
+	enum verdict v = VERDICT_APPLIED;
 
-	conclude(e, open ? VERDICT_REFUSED : VERDICT_APPLIED, reply->http, reply->body,
-	         reply->detail);
+	if (record_is_open(e->record))
+		v = another_can_say(e->record, e->instance) ? VERDICT_LOST
+		                                            : VERDICT_REFUSED;
+	conclude(e, v, reply->http, reply->body, reply->detail);
 }
 
 static void on_resolved(struct execution *e, const struct reply *reply, enum verdict v)

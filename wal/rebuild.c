@@ -17,8 +17,8 @@
  *   - somebody does not answer, the donor does not come to rest within FREEZE_MOST: the
  *     same step again, later; the donor is gone for good: begin anew with another
  *   - the copy is found unsound: begin anew, each time later
- *   - the collection is deleted: before the switch the copy is discarded, and the lane
- *     passed; after it everything goes to its end first, so that nothing is left over
+ *   - the collection is deleted: before the switch the copy is abandoned (leftover.c),
+ * and the lane passed; after it everything goes to its end first
  *   - we die: the row says what there was. A copy is gone on with; a switch is finished.
  * A repeated step never harms: its row is written before what it speaks of, or the
  * new collection is nobody's yet. */
@@ -53,7 +53,7 @@ enum step {
 	STEP_SWITCHING,
 	STEP_INSTALLING,
 	STEP_ENDING,
-	STEP_DISCARDING,
+	STEP_ABANDONING,
 };
 
 static const char *const step_names[] = {
@@ -62,7 +62,7 @@ static const char *const step_names[] = {
         [STEP_CATCHING_UP] = "catching up", [STEP_FREEZING] = "catching up",
         [STEP_LAST] = "catching up",        [STEP_CHECKING] = "catching up",
         [STEP_SWITCHING] = "switching",     [STEP_INSTALLING] = "switching",
-        [STEP_ENDING] = "switching",        [STEP_DISCARDING] = "discarding",
+        [STEP_ENDING] = "switching",        [STEP_ABANDONING] = "discarding",
 };
 
 struct rebuild {
@@ -74,10 +74,11 @@ struct rebuild {
 	struct copy *copy;
 	struct copy_progress found; /* of an earlier process */
 	bool was_found;
-	bool anew;      /* not with what was copied so far */
-	bool switching; /* that may be durable ... */
-	bool switched;  /* ... and is */
-	bool frozen;    /* we hold its records */
+	bool anew;       /* not with what was copied so far */
+	bool switching;  /* that may be durable ... */
+	bool switched;   /* ... and is */
+	bool lost_again; /* since; what was old then is left over */
+	bool frozen;     /* we hold its records */
 	unsigned passes;
 	unsigned failures;
 	wal_seq at;      /* the position it will have */
@@ -109,6 +110,19 @@ static const char *target_name(const struct rebuild *b)
 static struct lane *lane_of(const struct rebuild *b, unsigned i)
 {
 	return &scope_of_collection(b->collection)->lanes[i];
+}
+
+/* Everything up to there is done in its lane, whether there was anything or not. */
+static wal_seq reach_of(const struct rebuild *b, unsigned i)
+{
+	const struct lane *lane = lane_of(b, i);
+	wal_seq reach = append_last_seq();
+
+	if (lane->head != NULL)
+		reach = lane->head->record->seq - 1;
+	if (lane->first_cold > 0 && lane->first_cold <= reach)
+		reach = lane->first_cold - 1;
+	return reach;
 }
 
 static bool is_gone(const struct rebuild *b)
@@ -154,7 +168,8 @@ static const struct pg_statement note_begin = {
         "INSERT INTO chromatid.rebuild (instance, collection, donor, attempt)"
         " VALUES ($1, $2, $3, $4) ON CONFLICT (instance, collection) DO UPDATE"
         " SET donor = excluded.donor, attempt = excluded.attempt, made = NULL,"
-        " base = 0, items = 0, total = 0, complete = false, at = now()"};
+        " base = 0, items = 0, total = 0, complete = false, switched = false,"
+        " at = now()"};
 
 static const struct pg_statement note_progress = {
         "rebuild_progress",
@@ -243,62 +258,35 @@ static bool is_written(struct rebuild *b, enum status s, const struct pg_results
 	return false;
 }
 
-/* --- the collection is deleted, or was never to be rebuilt -----------------------------
+/* --- the collection is deleted, or has healed by itself -------------------------------
  */
 
-static void on_dropped(void *arg, enum status s, const struct pg_results *r)
+static void on_abandoned(void *arg, enum status s, const struct pg_results *r)
 {
 	struct rebuild *b = arg;
 
-	if (is_written(b, s, r))
-		drop(b);
+	if (!is_written(b, s, r))
+		return;
+	leftover_added(b->collection, b->target, b->attempt);
+	drop(b);
 }
 
-static void forget_row(struct rebuild *b)
+/* What stands there is nobody's, and goes in its own time. */
+static void abandon(struct rebuild *b)
 {
 	struct pg_unit *unit = unit_of_ours();
 
-	b->step = STEP_DISCARDING;
-	pg_add(unit, &note_end, 2,
-	       (struct pg_param[]){number_of_target(b), number_of_collection(b)});
-	pg_submit(wal_pg(), unit, on_dropped, b, &b->pending);
-}
-
-/* It could not be discarded: it is nobody's, and has a name that tells so. */
-static void on_discarded(void *arg, enum status s, const char *why)
-{
-	struct rebuild *b = arg;
-
-	if (s != STATUS_OK)
-		log_warn("rebuild", "a copy of collection %s is left at %s: %s",
-		         b->collection->public_id.text, target_name(b), why);
-	forget_row(b);
-}
-
-static void abandon(struct rebuild *b)
-{
-	struct copy_progress so_far = {0};
-	struct copy_spec spec = {.collection = b->collection->id,
-	                         .tenant = b->collection->db->tenant,
-	                         .database = b->collection->db->name,
-	                         .donor = b->donor,
-	                         .target = b->target,
-	                         .attempt = b->attempt};
-
 	thaw(b);
 	op_cancel(&b->pending);
+	op_cancel(&b->noting);
 	timer_stop(&b->timer);
-	quarantine_heal(b->collection, b->target, false);
-	if (b->copy != NULL)
-		so_far = *copy_progress(b->copy);
 	copy_destroy(&b->copy);
-	b->step = STEP_DISCARDING;
-	if (uuid_none(&so_far.made)) {
-		forget_row(b);
-		return;
-	}
-	b->copy = copy_create(&spec, &so_far);
-	copy_discard(b->copy, on_discarded, b);
+	quarantine_heal(b->collection, b->target, false);
+	b->step = STEP_ABANDONING;
+	pg_add(unit, &note_end, 2,
+	       (struct pg_param[]){number_of_target(b), number_of_collection(b)});
+	leftover_add(unit, b->collection, b->target, b->attempt);
+	pg_submit(wal_pg(), unit, on_abandoned, b, &b->pending);
 }
 
 /* --- the new one takes over ------------------------------------------------------------
@@ -340,10 +328,15 @@ static void on_installed(void *arg, enum status s, const char *why)
 		end(b);
 		return;
 	}
-	if (s ==
-	    STATUS_BUSY) { /* another has the name by now: then ours is a later one */
+	/* Another has the name by now: then ours is a later one. */
+	if (s == STATUS_BUSY) {
 		free(b->name);
 		b->name = mem_string(b->collection->name);
+	}
+	if (s == STATUS_CONFLICT) { /* it is lost again already */
+		b->switching = b->switched = false;
+		b->anew = b->lost_again = true;
+		quarantine_switch(b->collection, b->target, false);
 	}
 	rest(b, why[0] != '\0' ? why : status_text(s));
 }
@@ -377,7 +370,7 @@ static void switch_over(struct rebuild *b)
 
 	b->step = STEP_SWITCHING;
 	b->switching = true;
-	quarantine_switch(b->collection, b->target);
+	quarantine_switch(b->collection, b->target, true);
 	pg_add(unit, &note_switch, 4,
 	       (struct pg_param[]){number_of_target(b), number_of_collection(b),
 	                           uuid_none(&b->old) ? pg_null() : pg_text(b->old.text),
@@ -473,7 +466,7 @@ static void on_quiet_look(void *arg)
 		timer_start(&b->timer, QUIET_LOOK_MS, on_quiet_look, b);
 	} else {
 		b->step = STEP_LAST;
-		b->at = lane_of(b, b->donor)->done;
+		b->at = reach_of(b, b->donor);
 		timer_start(&b->timer, b->freeze_until - now, on_frozen_too_long, b);
 		copy_touched(b->copy, b->at, on_last, b);
 	}
@@ -532,7 +525,7 @@ static void on_caught_up(void *arg, enum status s, const char *why)
 static void catch_up(struct rebuild *b)
 {
 	b->step = STEP_CATCHING_UP;
-	copy_touched(b->copy, lane_of(b, b->donor)->done, on_caught_up, b);
+	copy_touched(b->copy, reach_of(b, b->donor), on_caught_up, b);
 }
 
 static void on_copied(void *arg, enum status s, const char *why)
@@ -626,10 +619,12 @@ static void on_begun(void *arg, enum status s, const struct pg_results *r)
 	if (!is_written(b, s, r))
 		return;
 	FAILPOINT("rebuild_begun");
-	b->anew = false;
+	if (b->lost_again)
+		leftover_added(b->collection, b->target, b->attempt - 1);
+	b->anew = b->lost_again = false;
 	create_copy(b, NULL);
 	b->step = STEP_MAKING;
-	copy_make(b->copy, lane_of(b, b->donor)->done, on_made, b);
+	copy_make(b->copy, reach_of(b, b->donor), on_made, b);
 }
 
 static void begin(struct rebuild *b, unsigned donor)
@@ -640,6 +635,8 @@ static void begin(struct rebuild *b, unsigned donor)
 	b->donor = donor;
 	b->has_donor = true;
 	b->was_found = false;
+	if (b->lost_again)
+		leftover_add(unit, b->collection, b->target, b->attempt);
 	b->attempt++;
 	log_info("rebuild", "collection %s at %s: made anew from %s, attempt %u",
 	         b->collection->public_id.text, target_name(b),
@@ -794,14 +791,21 @@ static const struct pg_statement load = {
         " FROM chromatid.rebuild"};
 
 static const struct pg_statement sweep = {
-        "sweep_rebuild", "DELETE FROM chromatid.rebuild r WHERE NOT EXISTS (SELECT 1 FROM"
-                         " chromatid.quarantine q WHERE q.instance = r.instance"
-                         " AND q.collection = r.collection)"};
+        "sweep_rebuild",
+        "WITH gone AS (DELETE FROM chromatid.rebuild r WHERE NOT EXISTS (SELECT 1 FROM"
+        "  chromatid.quarantine q WHERE q.instance = r.instance"
+        "  AND q.collection = r.collection) RETURNING instance, collection, attempt)"
+        " INSERT INTO chromatid.leftover (instance, collection, attempt, tenant, "
+        "database)"
+        " SELECT g.instance, g.collection, g.attempt, d.tenant, d.name FROM gone g"
+        " JOIN chromatid.collection c ON c.id = g.collection"
+        " JOIN chromatid.database d ON d.id = c.database ON CONFLICT DO NOTHING"};
 
 void rebuild_add_load(struct pg_unit *unit)
 {
 	pg_add(unit, &sweep, 0, NULL);
 	pg_add(unit, &load, 0, NULL);
+	leftover_add_load(unit);
 }
 
 enum {
@@ -849,7 +853,7 @@ static void load_one(struct rebuild *b, const struct pg_results *r, int at, int 
 	if (!b->switched)
 		return;
 	create_copy(b, &b->found);
-	quarantine_switch(b->collection, b->target);
+	quarantine_switch(b->collection, b->target, true);
 }
 
 void rebuild_loaded(const struct store_load *found, const struct pg_results *r, int at)
@@ -862,6 +866,7 @@ void rebuild_loaded(const struct store_load *found, const struct pg_results *r, 
 		if (i >= 0 && c != NULL)
 			load_one(create(c, (unsigned)i), r, at + 1, row);
 	}
+	leftover_loaded(r, at + 2);
 }
 
 /* --- the whole -----------------------------------------------------------------------
@@ -926,6 +931,7 @@ void rebuild_start(bool by_itself)
 	automatic = by_itself;
 	job = job_create("rebuild", run, NULL);
 	job_rest(job, EVERY_MS);
+	leftover_start();
 }
 
 void rebuild_clear(void)
@@ -937,10 +943,12 @@ void rebuild_clear(void)
 		b->frozen = false; /* nobody is kicked any more */
 		drop(b);
 	}
+	leftover_clear();
 }
 
 void rebuild_stop(void)
 {
 	rebuild_clear();
+	leftover_stop();
 	job_destroy(&job);
 }

@@ -256,6 +256,22 @@ static void create_scopes(const struct store_load *load)
 		scope_of_database(db);
 }
 
+/* An instance has it, and its outcome was lost with the process that knew it. Others are
+ * sent an item write when it is accepted, and pass a refusal when that is durable: so it
+ * was accepted, and its client may have been told. */
+static void infer_decision(struct record *r)
+{
+	for (unsigned i = 0;
+	     record_is_open(r) && record_is_item(r->kind) && i < health_count(); i++) {
+		if (r->turns[i].state != TURN_DURABLE)
+			continue;
+		r->decision = DECISION_ACCEPTED;
+		r->decision_durable = true;
+		r->decided_by = (int)i;
+		r->http = r->kind == RECORD_ADD ? 201 : 200;
+	}
+}
+
 static void load_records(struct recovery *rec, const struct pg_results *r)
 {
 	for (int row = 0; row < pg_rows(r, 1); row++) {
@@ -266,6 +282,7 @@ static void load_records(struct recovery *rec, const struct pg_results *r)
 			record_free(record);
 			continue;
 		}
+		infer_decision(record);
 		engine_add(record);
 		rec->n_records++;
 	}
@@ -324,6 +341,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
+	identity_loaded(r, 10 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -339,6 +357,7 @@ static void load_everything(struct recovery *rec)
 	quarantine_add_load(unit);
 	doubt_add_load(unit);
 	rebuild_add_load(unit);
+	identity_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

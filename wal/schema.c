@@ -86,8 +86,16 @@ static const char *const trouble_schema[] = {
         NULL,
 };
 
-/* What another instance can make good. */
+/* What it takes to find holes, and to fill them. */
 static const char *const heal_schema[] = {
+        /* Who the instances are, and what their disks must say: wal/identity.c. */
+        "CREATE TABLE chromatid.cluster ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), id uuid NOT NULL)",
+        "INSERT INTO chromatid.cluster (id) VALUES (gen_random_uuid())",
+        "ALTER TABLE chromatid.instance"
+        " ADD COLUMN marker uuid NOT NULL DEFAULT gen_random_uuid(),"
+        " ADD COLUMN beat bigint NOT NULL DEFAULT 0,"
+        " ADD COLUMN marked boolean NOT NULL DEFAULT false",
         /* Collections that are being made anew at an instance: wal/rebuild.c. */
         "CREATE TABLE chromatid.rebuild ("
         " instance smallint NOT NULL, collection bigint NOT NULL, donor smallint NOT "
@@ -99,6 +107,11 @@ static const char *const heal_schema[] = {
         " since timestamptz NOT NULL DEFAULT now(), at timestamptz NOT NULL DEFAULT "
         "now(),"
         " PRIMARY KEY (instance, collection))",
+        /* What of that nobody needs any more: wal/leftover.c. */
+        "CREATE TABLE chromatid.leftover ("
+        " instance smallint NOT NULL, collection bigint NOT NULL, attempt int NOT NULL,"
+        " tenant text NOT NULL, database text NOT NULL,"
+        " PRIMARY KEY (instance, collection, attempt))",
         NULL,
 };
 
@@ -107,11 +120,6 @@ static const char *const import_schema[] = {
         "ALTER TABLE chromatid.collection DROP CONSTRAINT collection_public_id_key",
         "CREATE UNIQUE INDEX collection_public_id ON chromatid.collection (public_id)"
         " WHERE life < 2",
-        /* Whose log it is that an export was made of. */
-        "CREATE TABLE IF NOT EXISTS chromatid.cluster ("
-        " one boolean PRIMARY KEY DEFAULT true CHECK (one), id uuid NOT NULL)",
-        "INSERT INTO chromatid.cluster (id) VALUES (gen_random_uuid())"
-        " ON CONFLICT DO NOTHING",
         NULL,
 };
 

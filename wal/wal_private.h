@@ -28,6 +28,7 @@
 
 struct execution;
 struct cold;
+struct quarantine;
 
 enum turn_state {
 	TURN_QUEUED,  /* not executed, as far as we know */
@@ -41,6 +42,7 @@ struct turn {
 	bool doubt;          /* it may have been executed before: sent, no clear answer */
 	bool late_look;      /* an answer was lost: its ids are looked at again later */
 	bool blocked;        /* too many in flight at the instance */
+	unsigned waits_for;  /* the member in whose lane it was not first: scope.c */
 	bool apart;          /* it stands in its collection's lane only: scope.c */
 	bool broken;         /* the connection broke: has it killed the instance? */
 	unsigned failures;   /* executions that ended without a verdict ... */
@@ -114,18 +116,20 @@ struct record {
 TAILQ_HEAD(record_list, record);
 
 struct lane {
-	struct member *head;  /* whose turn is next; NULL: caught up */
-	wal_seq done;         /* the last record executed (or passed) here */
-	wal_seq sent;         /* the highest one sent here; may be more than done */
-	unsigned most;        /* merged into one call there, by now; 0: as at first */
-	struct cold *cold;    /* records of it that are no objects now: cold.c ... */
-	wal_seq first_cold;   /* ... and the first of them; 0: none */
-	bool parked;          /* in quarantine: nothing is executed ... */
+	struct member *head; /* whose turn is next; NULL: caught up */
+	wal_seq done;        /* the last record executed (or passed) here */
+	wal_seq sent;        /* the highest one sent here; may be more than done */
+	unsigned most;       /* merged into one call there, by now; 0: as at first */
+	struct cold *cold;   /* records of it that are no objects now: cold.c ... */
+	wal_seq first_cold;  /* ... and the first of them; 0: none */
+	struct quarantine *quarantine; /* NULL: it is in none */
+	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not done */
 	unsigned n_left;      /* in a lane that they have left: those that are not done */
 	unsigned behind;      /* records it has not done ... */
-	uint64_t passed;      /* ... and has done, ever */
+	uint64_t passed;      /* ... and has done, ever ... */
+	uint64_t in_vain;     /* ... when a client had waited for it in vain, and one */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
@@ -176,9 +180,6 @@ bool record_is_skipped(const struct record *r); /* refused, given up: not sent a
 #define UNDURABLE_MOST 200u
 #define MERGE_MOST 200u
 #define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
-/* Bodies of records that only wait for a lagging instance are let go above this, and
- * read from the log again when their turn comes. */
-#define BODIES_MOST (48u * 1024u * 1024u)
 
 /* --- scope.c: order, pure ---------------------------------------------------------- */
 struct scope *scope_all(void);
@@ -196,7 +197,7 @@ void scope_leave(struct record *r);
 void scope_return(struct record *r, unsigned i, const struct record *older);
 /* Behind it in the lane of its position; NULL: it is the last. */
 struct record *scope_next(const struct record *r, unsigned i);
-bool scope_may_execute(const struct record *r, unsigned i);
+bool scope_may_execute(struct record *r, unsigned i);
 /* Something before it is kept cold (cold.c). */
 bool scope_is_behind_cold(const struct record *r, unsigned i);
 void scope_sent(struct record *r, unsigned i);
@@ -239,7 +240,6 @@ void engine_kick_all(void);
 /* Our lease has run out: what is under way is cut off, its outcome unknown. */
 void engine_abandon(const char *why);
 void engine_hold(bool hold); /* no new executions */
-unsigned engine_in_flight(unsigned i);
 const struct record_list *engine_records(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 /* The turn is over: its position is on its way, the lanes move on. */
@@ -260,12 +260,26 @@ void engine_take_out(struct record *r);
 void engine_put_back(struct record *r, struct record *older);
 /* The instance has everything up to there, durably, though not by executing it. */
 void engine_jump(struct collection *c, unsigned i, wal_seq upto);
-bool engine_has_room(unsigned i); /* for the turn of one more lane ... */
-void engine_woken(unsigned i);    /* ... that one has had now */
+bool engine_has_room(unsigned i); /* for the turn of one more lane that is cold */
 /* No instance has answered for so long that what waits would fill the memory. */
 bool engine_is_full(void);
 /* What was owed there need not be executed any more. */
 void engine_leave_out(unsigned i, size_t body_len);
+
+/* --- slots.c: how many calls at an instance, and whose is the next --------------------
+ */
+void slots_start(unsigned max_workers);
+void slots_clear(void);
+bool slots_has_room(const struct record *r, unsigned i); /* for its turn */
+bool slots_are_free(unsigned i);
+void slots_take(unsigned i); /* a call begins; has ended */
+void slots_give(unsigned i);
+void slots_wait(struct record *r, unsigned i);
+void slots_leave(struct record *r, unsigned i); /* if it waits */
+void slots_serve(unsigned i);                   /* those that wait, while there is room */
+unsigned slots_in_flight(unsigned i);
+bool slots_some_ended(unsigned i); /* so many that something cold has its turn ... */
+void slots_woken(unsigned i);      /* ... and has had it now */
 
 /* --- figures.c: what is owed, what was done ------------------------------------------
  */
@@ -313,6 +327,13 @@ bool suspect_died(struct record *r, unsigned i);
 /* False: the collection is deleted, there is nothing to keep apart. */
 bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error);
+/* Found out by a survey, not by a record: nothing in the lane could tell when it is
+ * healed, so it is not tried again. The caller keeps its row, with the seq returned here,
+ * and then says so. */
+wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error);
+void quarantine_kept(struct collection *c, unsigned i);
+bool quarantine_is_lost(const struct collection *c, unsigned i);
+bool quarantine_is_parked(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
 unsigned quarantine_count(unsigned i);                      /* at that instance */
@@ -333,7 +354,7 @@ bool quarantine_may_be_healed(const struct collection *c, unsigned i);
 /* It is being healed: not tried again meanwhile; or not any more. */
 void quarantine_heal(const struct collection *c, unsigned i, bool begin);
 /* The healing is about to be durable: a delete of the collection waits for its end. */
-void quarantine_switch(const struct collection *c, unsigned i);
+void quarantine_switch(const struct collection *c, unsigned i, bool begin);
 void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
 void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
 
@@ -344,6 +365,17 @@ void rebuild_stop(void);
 void rebuild_clear(void);
 void rebuild_add_load(struct pg_unit *unit);
 void rebuild_loaded(const struct store_load *load, const struct pg_results *r, int at);
+
+/* --- leftover.c: copies that nobody needs any more -----------------------------------
+ */
+void leftover_start(void);
+void leftover_stop(void);
+void leftover_clear(void);
+void leftover_add(struct pg_unit *unit, const struct collection *c, unsigned i,
+                  unsigned attempt);
+void leftover_added(const struct collection *c, unsigned i, unsigned attempt);
+void leftover_add_load(struct pg_unit *unit);
+void leftover_loaded(const struct pg_results *r, int at);
 
 /* --- doubt.c: a later look at what was in doubt --------------------------------------
  */
@@ -356,6 +388,77 @@ void doubt_clear(void);
 void doubt_stop(void);
 /* compare.c, pure: two answers to the same `get`. */
 bool compare_items(const struct blob *a, const struct blob *b);
+
+/* --- identity.c: whose server is it, on which disk? -----------------------------------
+ */
+enum identity {
+	IDENTITY_OURS,
+	IDENTITY_NEW,     /* never marked */
+	IDENTITY_BLANK,   /* its marker is gone */
+	IDENTITY_OLD,     /* its marker is an old one */
+	IDENTITY_ANOTHER, /* another instance of this cluster */
+	IDENTITY_FOREIGN, /* another cluster's */
+};
+struct identity_facts {
+	const struct marker *found;
+	const struct uuid *cluster, *instance; /* that should be there */
+	const struct uuid *adopted;            /* a cluster that is taken over; none */
+	int64_t beat;                          /* the last one known to be on its disk */
+	bool marked;                           /* one was ever written, since its reset */
+};
+enum identity identity_verdict(const struct identity_facts *f); /* pure */
+const char *identity_name(enum identity v);
+void identity_start(const struct conf *conf);
+void identity_add_load(struct pg_unit *unit);
+void identity_loaded(const struct pg_results *r, int at);
+void identity_lead(void); /* from now on each instance is judged */
+void identity_clear(void);
+/* A reset of ours begins or ends there; was applied; and what is durable with it. */
+void identity_resets(unsigned i, bool begins);
+void identity_was_reset(unsigned i);
+void identity_add_reset(struct pg_unit *unit, unsigned i);
+bool identity_is_refused(unsigned i); /* it is somebody else's */
+
+/* --- resync.c: what it should have and lacks goes into quarantine ----------------------
+ */
+#define LOST_PREFIX RESERVED_PREFIX "lost."
+typedef void(resync_fn)(void *arg, bool good); /* not good: to be begun again */
+void resync_begin(unsigned i, enum identity verdict, const char *why, resync_fn *done,
+                  void *arg);
+void resync_cancel(unsigned i);
+
+/* --- survey.c: what is there -----------------------------------------------------------
+ */
+enum survey_step { SURVEY_TENANTS, SURVEY_DATABASES, SURVEY_FIND, SURVEY_LIST };
+struct survey_place {
+	char *tenant, *name;
+};
+struct survey_stranger { /* a collection that is not bound there */
+	size_t place;
+	struct uuid id;
+};
+struct survey {
+	unsigned instance;
+	bool makes, finds;
+	resync_fn *done;
+	void *arg;
+	unsigned step; /* enum survey_step */
+	size_t at, offset;
+	char **tenants;
+	size_t n_tenants;
+	struct survey_place *places; /* databases; the first n_own are made */
+	size_t n_places, n_own;
+	struct table known; /* of places */
+	struct table there; /* ids of collections */
+	struct survey_stranger *strangers;
+	size_t n_strangers;
+	struct op *pending;
+};
+void survey_begin(struct survey *s);
+void survey_clear(struct survey *s);
+void survey_add_place(struct text *target, const struct survey_place *place);
+void survey_call(unsigned i, const char *method, const char *target, const char *json,
+                 upstream_fn *done, void *arg, struct op **slot);
 
 /* --- decision.c -------------------------------------------------------------------- */
 void decision_to_catalogue(struct record *r, bool accepted);
@@ -387,10 +490,15 @@ struct batch {
 	struct record **records; /* the head of the lane first */
 	size_t n;
 	unsigned instance;
+	size_t reads;      /* bytes from the log */
 	bool *asked;       /* whose bodies are being read from the log; NULL: nobody's */
 	struct blob *body; /* of all of them; NULL: one goes, with its own */
 };
 void batch_start(const struct conf *conf);
+/* Bodies that only wait for a lagging instance are let go then, and read from the log
+ * again when their turn comes. */
+bool batch_memory_is_short(void);
+bool batch_may_read(const struct batch *b); /* the body of its head, if it is not here */
 void batch_begin(struct batch *b, struct record *head, unsigned i);
 void batch_gather(struct batch *b);
 void batch_part(struct batch *b, size_t from); /* these do not go along */
@@ -400,7 +508,7 @@ bool batch_take_bodies(struct batch *b, const struct pg_results *results);
 void batch_merge(struct batch *b);
 void batch_clear(struct batch *b);
 /* How many may go in one call of that lane. */
-unsigned batch_most(const struct record *head, unsigned i);
+unsigned batch_most(const struct lane *lane);
 void batch_worked(const struct record *head, unsigned i, size_t n);
 void batch_failed(const struct record *head, unsigned i, size_t n);
 struct blob *batch_answer(const struct record *r);

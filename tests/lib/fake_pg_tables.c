@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "core/text.h"
+#include "core/uuid.h"
 #include "tests/lib/fake_pg.h"
 
 struct tenant_row {
@@ -39,7 +40,8 @@ struct binding_row {
 };
 
 struct instance_row {
-	int64_t id, floor;
+	int64_t id, floor, beat;
+	bool marked;
 	char *name;
 };
 
@@ -69,6 +71,11 @@ struct rebuild_row {
 	char *made, *old, *name;
 };
 
+struct leftover_row {
+	int64_t instance, collection, attempt;
+	char *tenant, *database;
+};
+
 #define rows_of(type)                                                                    \
 	struct {                                                                         \
 		struct type *at;                                                         \
@@ -81,7 +88,7 @@ struct rebuild_row {
 	for (row = (rows)->at; row != NULL && row < (rows)->at + (rows)->n; row++)
 
 static struct {
-	int64_t version, clock, epoch;
+	int64_t version, clock, epoch, cluster;
 	char *holder, *holder_name;
 	msec until;
 	rows_of(fake_log) log;
@@ -96,6 +103,7 @@ static struct {
 	rows_of(quarantine_row) quarantines;
 	rows_of(doubt_row) doubts;
 	rows_of(rebuild_row) rebuilds;
+	rows_of(leftover_row) leftovers;
 } db;
 
 /* --- results --------------------------------------------------------------------------
@@ -530,7 +538,8 @@ static void position(struct fake_set *set)
 
 	(void)set;
 	/* what changes the catalogue is not passed anywhere before it is decided */
-	assert(l != NULL && (l->decision != 0 || l->kind < 10));
+	assert(l == NULL || l->collection != number(2) || l->decision != 0 ||
+	       l->kind < 10);
 	each_row(p, &db.positions) if (p->instance == number(1) && p->scope == number(2))
 	{
 		if (p->seq < number(3))
@@ -739,6 +748,59 @@ static void register_instance(struct fake_set *set)
 	end_row(set);
 }
 
+static void load_cluster(struct fake_set *set)
+{
+	char cluster[UUID_LEN + 1];
+
+	snprintf(cluster, sizeof(cluster), "c1c1c1c1-0000-4000-8000-%012lld",
+	         (long long)db.cluster);
+	put(set, cluster);
+	end_row(set);
+}
+
+static void load_markers(struct fake_set *set)
+{
+	const struct instance_row *i;
+	char marker[UUID_LEN + 1];
+
+	each_row(i, &db.instances)
+	{
+		snprintf(marker, sizeof(marker), "a0a0a0a0-0000-4000-8000-%012lld",
+		         (long long)i->id);
+		put_number(set, i->id);
+		put(set, i->name);
+		put(set, marker);
+		put_number(set, i->beat);
+		put(set, i->marked ? "t" : "f");
+		end_row(set);
+	}
+}
+
+static void set_beat(bool marked)
+{
+	struct instance_row *i;
+
+	each_row(i, &db.instances)
+	{
+		if (i->id != number(1) || i->beat >= number(2))
+			continue;
+		i->marked = marked;
+		i->beat = number(2);
+	}
+}
+
+static void note_beat(struct fake_set *set)
+{
+	(void)set;
+	set_beat(true);
+}
+
+static void unmark(struct fake_set *set)
+{
+	(void)set;
+	set_beat(false);
+}
+
 static bool log_names(int64_t collection, int64_t database, int64_t above)
 {
 	const struct fake_log *l;
@@ -899,6 +961,31 @@ static void quarantine(struct fake_set *set)
 	q->http = number(5);
 	q->attempts = number(7);
 	replace(&q->error, text(6));
+}
+
+static void quarantine_all(struct fake_set *set)
+{
+	const char *c = text(2) + 1, *s = text(3) + 1;
+	char *end_c, *end_s;
+
+	(void)set;
+	for (;; c = end_c + 1, s = end_s + 1) {
+		int64_t collection = strtoll(c, &end_c, 10), seq = strtoll(s, &end_s, 10);
+		struct quarantine_row *q = quarantine_of(number(1), collection);
+
+		assert(end_c != c && end_s != s);
+		if (q == NULL)
+			q = add_row(&db.quarantines,
+			            (struct quarantine_row){.instance = number(1),
+			                                    .collection = collection,
+			                                    .since_ms = clock_wall_ms()});
+		q->seq = seq;
+		q->cause = number(4);
+		q->http = q->attempts = 0;
+		replace(&q->error, text(5));
+		if (*end_c == '}')
+			break;
+	}
 }
 
 static void quarantine_end(struct fake_set *set)
@@ -1063,6 +1150,64 @@ static void rebuild_end(struct fake_set *set)
 	*b = db.rebuilds.at[--db.rebuilds.n];
 }
 
+static void leftover(struct fake_set *set)
+{
+	(void)set;
+	add_row(&db.leftovers, (struct leftover_row){.instance = number(1),
+	                                             .collection = number(2),
+	                                             .attempt = number(3),
+	                                             .tenant = mem_string(text(4)),
+	                                             .database = mem_string(text(5))});
+}
+
+static void leftover_row_clear(struct leftover_row *l)
+{
+	free(l->tenant);
+	free(l->database);
+}
+
+static void leftover_end(struct fake_set *set)
+{
+	struct leftover_row *l;
+
+	(void)set;
+	for (size_t k = db.leftovers.n; k-- > 0;) {
+		l = &db.leftovers.at[k];
+		if (l->instance != number(1) || l->collection != number(2) ||
+		    l->attempt != number(3))
+			continue;
+		leftover_row_clear(l);
+		*l = db.leftovers.at[--db.leftovers.n];
+	}
+}
+
+static void load_leftover(struct fake_set *set)
+{
+	const struct leftover_row *l;
+
+	each_row(l, &db.leftovers)
+	{
+		put_number(set, l->instance);
+		put_number(set, l->collection);
+		put_number(set, l->attempt);
+		put(set, l->tenant);
+		put(set, l->database);
+		end_row(set);
+	}
+}
+
+static void becomes_leftover(const struct rebuild_row *b)
+{
+	const struct collection_row *c = collection_of(b->collection);
+	const struct database_row *d = database_of(c->database);
+
+	add_row(&db.leftovers, (struct leftover_row){.instance = b->instance,
+	                                             .collection = b->collection,
+	                                             .attempt = b->attempt,
+	                                             .tenant = mem_string(d->tenant),
+	                                             .database = mem_string(d->name)});
+}
+
 static void sweep_rebuild(struct fake_set *set)
 {
 	struct rebuild_row *b;
@@ -1072,6 +1217,7 @@ static void sweep_rebuild(struct fake_set *set)
 		b = &db.rebuilds.at[k];
 		if (quarantine_of(b->instance, b->collection) != NULL)
 			continue;
+		becomes_leftover(b);
 		rebuild_row_clear(b);
 		*b = db.rebuilds.at[--db.rebuilds.n];
 	}
@@ -1101,7 +1247,8 @@ static void load_rebuild(struct fake_set *set)
 }
 
 /* --- what was touched
- * ---------------------------------------------------------------------------- */
+ * ----------------------------------------------------------------------------
+ */
 
 static void touched_end(struct fake_set *set)
 {
@@ -1139,7 +1286,8 @@ static void touched_position(struct fake_set *set)
 }
 
 /* --- upkeep
- * ------------------------------------------------------------------------------- */
+ * -------------------------------------------------------------------------------
+ */
 
 static void set_floor(struct fake_set *set)
 {
@@ -1169,7 +1317,8 @@ static void trim(struct fake_set *set)
 	each_row(i, &db.instances) floor = i->floor < floor ? i->floor : floor;
 	while (gone < db.log.n && db.log.at[gone].seq <= floor &&
 	       db.log.at[gone].at_ms < clock_wall_ms() - number(1)) {
-		/* an undecided record below the floor would be lost here */
+		/* an undecided record below the floor would be lost here
+		 */
 		assert(db.log.at[gone].decision != 0);
 		log_row_clear(&db.log.at[gone++]);
 	}
@@ -1180,7 +1329,8 @@ static void trim(struct fake_set *set)
 }
 
 /* --- executing
- * ---------------------------------------------------------------------------- */
+ * ----------------------------------------------------------------------------
+ */
 
 static const struct {
 	const char *name;
@@ -1225,6 +1375,11 @@ static const struct {
         {"load_positions", load_positions},
         {"load_log", load_log},
         {"quarantine", quarantine},
+        {"quarantine_all", quarantine_all},
+        {"load_cluster", load_cluster},
+        {"load_markers", load_markers},
+        {"note_beat", note_beat},
+        {"unmark", unmark},
         {"quarantine_end", quarantine_end},
         {"sweep_quarantine", nothing},
         {"rebuild_begin", rebuild_begin},
@@ -1233,6 +1388,9 @@ static const struct {
         {"rebuild_end", rebuild_end},
         {"sweep_rebuild", sweep_rebuild},
         {"load_rebuild", load_rebuild},
+        {"leftover", leftover},
+        {"leftover_end", leftover_end},
+        {"load_leftover", load_leftover},
         {"load_quarantine", load_quarantine},
         {"doubt_note", doubt_note},
         {"doubt_looked", doubt_looked},
@@ -1306,6 +1464,9 @@ void fake_tables_stop(void)
 	for (size_t k = 0; k < db.rebuilds.n; k++)
 		rebuild_row_clear(&db.rebuilds.at[k]);
 	free(db.rebuilds.at);
+	for (size_t k = 0; k < db.leftovers.n; k++)
+		leftover_row_clear(&db.leftovers.at[k]);
+	free(db.leftovers.at);
 	each_row(l, &db.log) log_row_clear(l);
 	each_row(t, &db.tenants) free(t->name);
 	each_row(d, &db.databases)
@@ -1340,7 +1501,8 @@ void fake_tables_stop(void)
 }
 
 /* --- looking at it
- * ------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------
+ */
 
 unsigned fake_pg_log_count(void)
 {
@@ -1372,6 +1534,42 @@ int64_t fake_pg_position(const char *instance, int64_t scope)
 	each_row(p, &db.positions) if (p->instance == instance_id(instance) &&
 	                               p->scope == scope) return p->seq;
 	return 0;
+}
+
+int64_t fake_pg_beat(const char *instance, bool *marked)
+{
+	const struct instance_row *i;
+
+	*marked = false;
+	each_row(i, &db.instances)
+	{
+		if (strcmp(i->name, instance) != 0)
+			continue;
+		*marked = i->marked;
+		return i->beat;
+	}
+	return 0;
+}
+
+void fake_pg_another_cluster(void)
+{
+	struct instance_row *i;
+
+	db.cluster++;
+	each_row(i, &db.instances)
+	{
+		i->marked = false;
+		i->beat = 0;
+	}
+}
+
+unsigned fake_pg_quarantines(const char *instance)
+{
+	const struct quarantine_row *q;
+	unsigned n = 0;
+
+	each_row(q, &db.quarantines) n += q->instance == instance_id(instance);
+	return n;
 }
 
 const char *fake_pg_binding(int64_t collection, const char *instance)

@@ -42,15 +42,18 @@ void world_seed(uint64_t seed); /* first of all: what follows repeats with the s
 void world_start(void);
 void world_start_with(unsigned n); /* so many instances: 2 or 3 */
 void world_workers(int64_t most);  /* MAX_WORKERS from the next boot on; 4 at first */
+void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on */
+void world_repairs(void);               /* REPAIR=auto from the next boot on */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);
 void world_stop(void);
-void world_clean_up(void);  /* after a test that has failed somewhere on its way */
-void world_crash(void);     /* the proxy is gone, from one instruction to the next */
-void world_boot(void);      /* and started again; does not wait */
-void world_lead(msec most); /* until we lead and everything that can be up is up */
-void world_settle(void);    /* until nothing is owed: all must be well */
-void world_finish(void);    /* settles, has nothing in quarantine, checks, and stops */
+void world_clean_up(void);     /* after a test that has failed somewhere on its way */
+void world_crash(void);        /* the proxy is gone, from one instruction to the next */
+void world_boot(void);         /* and started again; does not wait */
+void world_lead(msec most);    /* until we lead and everything that can be up is up */
+void world_restart(msec most); /* all three */
+void world_settle(void);       /* until nothing is owed: all must be well */
+void world_finish(void);       /* settles, has nothing in quarantine, checks, and stops */
 /* A test that cleans up after itself, also if it fails. Wants cmocka.h before. */
 int world_tear_down(void **state);
 #define world_story(f) cmocka_unit_test_teardown(f, world_tear_down)

@@ -11,6 +11,37 @@
 static unsigned busy;    /* percent of the milliseconds in which something is written */
 static unsigned written; /* in this run */
 
+static struct op *forgetting;
+
+static void on_appended(void *arg, wal_seq seq)
+{
+	(void)arg;
+	(void)seq;
+}
+
+static void on_decided(void *arg, enum status s, const struct wal_outcome *outcome)
+{
+	(void)arg;
+	(void)s;
+	(void)outcome;
+}
+
+/* A metadata key goes, in its place. */
+static void forget_key(void)
+{
+	struct wal_write with = {.kind = RECORD_UPDATE, .collection = named("docs")};
+	char *body = mem_format("{\"ids\":[\"i%u\"],\"metadatas\":[{\"%c\":null}]}",
+	                        (unsigned)chance_below(IDS), chance_of(50) ? 'a' : 'b');
+
+	if (forgetting == NULL) {
+		with.body = blob_adopt(body, strlen(body));
+		wal_write(&with, on_appended, on_decided, NULL, &forgetting);
+		blob_unref(&with.body);
+	} else {
+		free(body);
+	}
+}
+
 static const char *some_ids(void)
 {
 	static char text[200];
@@ -33,7 +64,7 @@ static void write_something(void)
 
 	switch (chance_below(12)) {
 	case 0:
-		items_where(c, "{\"a\":\"x\"}");
+		items_where(c, chance_of(50) ? "{\"a\":\"x\"}" : "{\"b\":\"y\"}");
 		break;
 	case 1: /* to the end of the order */
 		take_out("docs", ids);
@@ -41,6 +72,9 @@ static void write_something(void)
 		break;
 	case 2:
 		modify("docs");
+		break;
+	case 3:
+		forget_key();
 		break;
 	default:
 		items(kinds[chance_below(6)], c, ids, 2, false);
