@@ -2,8 +2,7 @@
  *
  *	{"chromatid_export": 1, ...}       what it is, as of which place in the log
  *	{"collection": ...}                as Chroma describes it
- *	{"items": ...}                     a page of it, as Chroma gave it; any number of
- *them
+ *	{"items": ...}                     a page of it, as Chroma gave it; any number
  *	{"end": {"id", "items"}}           of that collection
  *	{"seal": {"collections", "items", "sha256"}}   of every byte before that line
  *

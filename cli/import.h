@@ -1,5 +1,5 @@
-/* cli/import.h - what the two files of an import share: import.c reads the file and
- * decides, import_write.c does it. */
+/* cli/import.h - what the files of an import share: import.c reads the file and
+ * decides, import_write.c does it; until.c and until_record.c go on with the log. */
 #ifndef CLI_IMPORT_H
 #define CLI_IMPORT_H
 
@@ -44,6 +44,7 @@ void import_add_place(struct text *to, const char *tenant, const char *database)
 /* Is everything there that it takes? Sets x->until. */
 int until_check(struct importing *x);
 int until_apply(struct importing *x);
+int until_record(struct importing *x, struct json_slice record); /* until_record.c */
 void until_clear(struct importing *x);
 
 #endif

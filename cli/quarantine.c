@@ -21,7 +21,10 @@ static void show_list(const json_t *list, const char *const *heads, row_fn *add)
 		t.per_row++;
 	for (k = 0; heads[k] != NULL; k++)
 		columns_add(&t, heads[k]);
-	json_array_foreach(list, k, row) add(&t, row);
+	json_array_foreach(list, k, row)
+	{
+		add(&t, row);
+	}
 	columns_print(&t, &out);
 	print_text(&out);
 }
@@ -102,8 +105,10 @@ static void add_mapping(struct columns *t, const json_t *m)
 	json_t *id;
 
 	json_object_foreach(json_object_get(m, "locations"), name, id)
-	        text_addf(&places, "%s%s=%s", places.len > 0 ? " " : "", name,
-	                  json_string_value(id));
+	{
+		text_addf(&places, "%s%s=%s", places.len > 0 ? " " : "", name,
+		          json_string_value(id));
+	}
 	columns_add(t, json_text_of(m, "tenant"));
 	columns_add(t, json_text_of(m, "database"));
 	columns_add(t, json_text_of(m, "collection_name"));

@@ -44,7 +44,10 @@ static void add_instances(struct text *out, const json_t *list)
 	columns_add(&t, "SUCCESS");
 	columns_add(&t, "URL");
 	columns_add(&t, "ERROR");
-	json_array_foreach(list, k, in) add_instance(&t, in);
+	json_array_foreach(list, k, in)
+	{
+		add_instance(&t, in);
+	}
 	columns_print(&t, out);
 }
 

@@ -245,8 +245,8 @@ static struct instance *choose(const struct export_wish *wish, const char **why)
 		    (wish->instance != NULL &&
 		     strcmp(instance_name(in), wish->instance) != 0))
 			continue;
-		not = why_not(in, &f, wish);
-		if (not == NULL)
+		wrong = why_not(in, &f, wish);
+		if (wrong == NULL)
 			return in;
 		*why = not ;
 	}

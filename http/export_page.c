@@ -1,19 +1,20 @@
 /* http/export_page.c - what a client of an export asks, and gets.
  *
- *	POST   /admin/export                  {"instance"?, "timeout_seconds"?,
- *	                                      "hold_writes"?}: begin; answered when the
- *	                                      instance has come to its place
- *	GET    /admin/export/{id}             is it still there?
- *	POST   /admin/export/{id}/collection  {"collection": id}: as Chroma describes it
- *	POST   /admin/export/{id}/items       {"collection": id, "limit", "offset"}: a
- *page DELETE /admin/export/{id}             the end; 404: it was over before, and what
- *was read last may not belong to it
+ *	POST /admin/export                  begin; answered when the instance has come to
+ *	                                    its place: {"instance"?, "timeout_seconds"?,
+ *	                                    "hold_writes"?}
+ *	GET /admin/export/{id}              is it still there?
+ *	POST /admin/export/{id}/collection  {"collection": id}: as Chroma describes it
+ *	POST /admin/export/{id}/items       {"collection": id, "limit", "offset"}: a page
+ *	DELETE /admin/export/{id}           the end
  *
+ * A 404 to the last one: it was over before, and what was read last may not belong to it.
  * Each request keeps it for another half minute. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/mem.h"
 #include "http/export.h"
 #include "http/status.h"
@@ -160,6 +161,7 @@ static void begin(struct exchange *ex, const char *instance,
 		exchange_error(ex, 409, "ChromaError", "No export can begin: %s", why);
 		return;
 	}
+	log_info("operator", "export %s, by %s", x->id, client_address(ex->client));
 	ex->route.item = mem_string(x->id);
 	timer_start(&ex->timer, 0, on_look, ex);
 }
