@@ -239,7 +239,7 @@ static struct instance *choose(const struct export_wish *wish, const char **why)
 	*why = "no instance takes writes now";
 	for (unsigned i = health_count(); i-- > 0;) {
 		struct instance *in = health_instance(i);
-		const char * not ;
+		const char *wrong;
 
 		if (!instance_writable(in) ||
 		    (wish->instance != NULL &&
@@ -248,7 +248,7 @@ static struct instance *choose(const struct export_wish *wish, const char **why)
 		wrong = why_not(in, &f, wish);
 		if (wrong == NULL)
 			return in;
-		*why = not ;
+		*why = wrong;
 	}
 	return NULL;
 }
