@@ -1,6 +1,8 @@
 /* cli/ask.c - one request to the proxy at a time, and its answer waited for. It is the
  * same loop and the same client as the proxy's own (core/upstream.h); between two
- * requests the loop does not run. */
+ * requests the loop does not run. A signal stops the request under way, or the next one;
+ * those behind it are sent, for who cleans up. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,15 @@ static struct {
 	struct timer timer;
 	bool interrupted;
 } state;
+
+/* Between two runs of the loop nobody else takes signals. */
+static volatile sig_atomic_t noted;
+
+static void note_signal(int signal)
+{
+	(void)signal;
+	noted = 1;
+}
 
 static const char *from_environment(const char *name)
 {
@@ -71,6 +82,8 @@ static struct upstream *create(const char *url, const char *auth)
 static void start(void)
 {
 	log_start(LOG_ERROR, LOG_FORMAT_LOGFMT, "chromatid");
+	signal(SIGINT, note_signal);
+	signal(SIGTERM, note_signal);
 	loop_start();
 	dns_start();
 }
@@ -147,6 +160,10 @@ static bool ask_one(struct upstream *up, const char *method, const char *target,
 	                          .repeatable = strcmp(method, "GET") == 0};
 
 	*out = (struct answer){.status = STATUS_STOPPED};
+	if (noted && !state.interrupted) {
+		state.interrupted = true;
+		return false;
+	}
 	headers_add(&headers, "content-type", "application/json");
 	headers_add(&headers, "user-agent", "chromatid");
 	upstream_call(up, &call, on_answer, out, &state.pending);
@@ -204,10 +221,11 @@ bool ask_sleep(msec wait)
 	timer_start(&state.timer, wait, on_time, NULL);
 	loop_run(on_stop);
 	timer_stop(&state.timer);
+	state.interrupted = state.interrupted || noted;
 	return !state.interrupted;
 }
 
 bool ask_is_interrupted(void)
 {
-	return state.interrupted;
+	return state.interrupted || noted;
 }
