@@ -97,6 +97,12 @@ static void note(struct loading *l, size_t i, bool is_file, const char *value,
 		g->value = value;
 }
 
+/* Of those that ask a running proxy, maybe in the same container: cli/ask.c */
+static bool is_for_commands(const char *name)
+{
+	return strcmp(name, "CHROMATID_TOKEN") == 0 || strcmp(name, "CHROMATID_URL") == 0;
+}
+
 static void collect_environment(struct loading *l, char **envp)
 {
 	static const char ours[] = "CHROMATID_";
@@ -110,7 +116,7 @@ static void collect_environment(struct loading *l, char **envp)
 		i = find_setting(name, &is_file);
 		if (i < conf_settings_count && (*envp)[len] == '=')
 			note(l, i, is_file, *envp + len + 1, CONF_ENVIRONMENT);
-		else if (strncmp(name, ours, prefix) == 0)
+		else if (strncmp(name, ours, prefix) == 0 && !is_for_commands(name))
 			add_unknown(l->warnings, name, name + prefix);
 		free(name);
 	}

@@ -22,4 +22,13 @@ struct digest_part {
 struct digest digest_of(const struct digest_part *parts, size_t n);
 bool digest_same(const struct digest *a, const struct digest *b);
 
+/* Of what comes piece by piece: the whole SHA-256, as hexadecimal digits. */
+#define DIGEST_HEX_BYTES 65u
+struct digest_run;
+struct digest_run *digest_begin(void);
+void digest_add(struct digest_run *run, const void *bytes, size_t len);
+/* So far; more may be added. */
+void digest_hex(const struct digest_run *run, char out[DIGEST_HEX_BYTES]);
+void digest_end(struct digest_run **run);
+
 #endif

@@ -9,9 +9,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "cli/cli.h"
 #include "core/conf.h"
 #include "core/dns.h"
-#include "core/healthcheck.h"
 #include "core/lag.h"
 #include "core/log.h"
 #include "core/loop.h"
@@ -47,7 +47,18 @@ static bool answer_word(int argc, char **argv)
 	if (has_word(argc, argv, "--version")) {
 		puts("chromatid " CHROMATID_VERSION);
 	} else if (has_word(argc, argv, "--help")) {
+		cli_help(&out);
+		text_adds(&out, "\nSettings of the proxy:\n");
 		conf_help(&out);
+		print(&out);
+	} else if (has_word(argc, argv, "--document-cli")) {
+		cli_document(&out);
+		print(&out);
+	} else if (has_word(argc, argv, "--document-man")) {
+		cli_man(&out);
+		print(&out);
+	} else if (has_word(argc, argv, "--document-completion")) {
+		cli_completion(&out);
 		print(&out);
 	} else if (has_word(argc, argv, "--document-settings")) {
 		conf_document(&out);
@@ -155,6 +166,19 @@ static int run(const struct conf *conf)
 	return error != NULL ? EX_UNAVAILABLE : EX_OK;
 }
 
+/* "check-config" is an option as well; "serve" is what is done anyway. */
+static void own_word(int *argc, char **argv)
+{
+	static char check[] = "--check-config";
+
+	if (strcmp(argv[1], "check-config") == 0) {
+		argv[1] = check;
+		return;
+	}
+	memmove(argv + 1, argv + 2, (size_t)(*argc - 1) * sizeof(*argv));
+	(*argc)--;
+}
+
 int main(int argc, char **argv)
 {
 	struct conf conf;
@@ -162,8 +186,11 @@ int main(int argc, char **argv)
 	int code = EX_OK;
 
 	mem_start();
-	if (argc > 1 && strcmp(argv[1], "healthcheck") == 0)
-		return healthcheck_run();
+	if (argc > 1 && argv[1][0] != '-') {
+		if (cli_run(argc, argv, &code))
+			return code;
+		own_word(&argc, argv);
+	}
 	if (answer_word(argc, argv))
 		return EX_OK;
 	if (load(&conf, argc, argv, &code)) {

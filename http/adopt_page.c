@@ -132,7 +132,7 @@ void adopt_page(struct exchange *ex)
 {
 	char *instance, *collection;
 
-	if (!operator_may(ex))
+	if (!admin_allowed(ex))
 		return;
 	if (!write_takes_part(ex)) {
 		write_no_sense(ex);

@@ -73,6 +73,11 @@ static void name_taken(struct exchange *ex)
 	free(name);
 }
 
+static bool is_import(const struct exchange *ex)
+{
+	return ex->route.kind == ROUTE_IMPORT_COLLECTION;
+}
+
 /* `waits`: that name is being created already. */
 static void log_create(struct exchange *ex, const char *name, struct collection *waits)
 {
@@ -80,8 +85,14 @@ static void log_create(struct exchange *ex, const char *name, struct collection 
 	                      .database = ex->database,
 	                      .name = name,
 	                      .body = create_body(ex)};
+	struct uuid id;
 
-	if (waits == NULL)
+	if (is_import(ex) && uuid_parse(ex->route.item, strlen(ex->route.item), &id))
+		w.public_id = &id;
+	if (w.public_id != NULL && catalogue_by_uuid(&id) != NULL)
+		exchange_error(ex, 409, "ChromaError",
+		               "Another collection has the id [%s]", id.text);
+	else if (waits == NULL)
 		write_log(ex, &w, create_collection);
 	else if (!write_joins(ex, &w))
 		exchange_wait_collection(ex, waits, create_collection);
@@ -116,6 +127,20 @@ void create_collection(struct exchange *ex)
 	else
 		create_named(ex, name);
 	free(name);
+}
+
+void import_collection(struct exchange *ex)
+{
+	const char *item = ex->route.item;
+	struct uuid id;
+
+	if (!admin_allowed(ex))
+		return;
+	if (uuid_parse(item, strlen(item), &id))
+		create_collection(ex);
+	else
+		exchange_error(ex, 400, "InvalidArgumentError",
+		               "The id of the collection must be a UUID");
 }
 
 static void taken_by_another(struct exchange *ex)

@@ -118,6 +118,14 @@ static const struct {
         [ROUTE_ADOPT] = {adopt_page, true, false},
         [ROUTE_VERIFY] = {verify_begin, true, false},
         [ROUTE_VERIFICATION] = {verify_page, true, false},
+        [ROUTE_HISTORY] = {history_page, false, false},
+        [ROUTE_RESYNC] = {resync_page, true, false},
+        [ROUTE_EXPORT_BEGIN] = {export_begin_page, true, false},
+        [ROUTE_EXPORT_LOOK] = {export_look_page, true, false},
+        [ROUTE_EXPORT_COLLECTION] = {export_collection_page, true, false},
+        [ROUTE_EXPORT_ITEMS] = {export_items_page, true, false},
+        [ROUTE_EXPORT_END] = {export_end_page, true, false},
+        [ROUTE_IMPORT_COLLECTION] = {import_collection, true, true},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)

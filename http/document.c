@@ -76,6 +76,41 @@ static const char answers[] =
         "not be looked through), and a `list` as in the status, with the `outcome` of "
         "each.\n";
 
+static const char admin[] =
+        "\n## Requests of operators\n\n"
+        "What changes something, and what belongs to an export, is taken from the "
+        "machine of the proxy only, and as JSON (`Content-Type: application/json`). The "
+        "commands of `CLI.md` do all of it.\n\n"
+        "| | body | answer |\n|---|---|---|\n"
+        "| `POST /admin/resync` | `instance`, `collection` (name or id), `tenant`, "
+        "`database`: one of the first two at least; without `instance` wherever it is in "
+        "quarantine | 202 with `begun`, `not_begun`, `collections` and where to `watch` "
+        "it; 404: none is meant; 409: no other instance has it as it should be |\n"
+        "| `POST /admin/sync_collections` | `target_instance` | the same |\n"
+        "| `POST /admin/export` | `instance`, `timeout_seconds` (3600), `hold_writes` | "
+        "201 when an instance stands still: `export` (its id), `position` in the log, "
+        "`at`, `tenants`, `databases`, `collections`; 409: none can, or one is under "
+        "way |\n"
+        "| `POST /admin/export/{id}/collection` | `collection` (id) | as Chroma "
+        "describes "
+        "it |\n"
+        "| `POST /admin/export/{id}/items` | `collection`, `limit`, `offset` | as "
+        "Chroma's "
+        "`get`, with everything |\n"
+        "| `GET /admin/export/{id}` | | whether it is still there |\n"
+        "| `DELETE /admin/export/{id}` | | the end; 404: it was over before, so what was "
+        "read last may be of a later place |\n"
+        "| `POST /admin/wal/records` | `after` (a record), `until`, `until_ms`, `limit` "
+        "| "
+        "what the log holds behind that record, with bodies: `cluster`, `oldest`, "
+        "`last`, "
+        "`until` (the last one up to that place and time), `records` |\n"
+        "| `POST /admin/import/tenants/{tenant}/databases/{database}/collections/{id}` | "
+        "as "
+        "Chroma's create | a collection with that id; 409 if the name or the id is taken "
+        "|\n\n"
+        "An export is over when nobody has asked for it for half a minute.\n";
+
 /* The table's short names for what stands in a path; {c} is a tenant's name where no
  * tenant comes before it. */
 static void add_path(struct text *out, const char *path)
@@ -116,4 +151,5 @@ void http_document(struct text *out)
 		text_addf(out, "` | `%s` | %s |\n", op, route_kind_text(kind));
 	}
 	text_adds(out, answers);
+	text_adds(out, admin);
 }

@@ -188,6 +188,7 @@ void get_tenant(struct exchange *ex);
 void count_collections(struct exchange *ex);
 void write_items(struct exchange *ex);
 void create_collection(struct exchange *ex);
+void import_collection(struct exchange *ex); /* the same, with a public id it says */
 void modify_collection(struct exchange *ex);
 void delete_collection(struct exchange *ex);
 void create_database(struct exchange *ex);
@@ -199,8 +200,21 @@ void quarantine_skip(struct exchange *ex);
 void adopt_page(struct exchange *ex);   /* adopt_page.c */
 void verify_begin(struct exchange *ex); /* verify_page.c */
 void verify_page(struct exchange *ex);
+void resync_page(struct exchange *ex);
+void history_page(struct exchange *ex);
+void export_begin_page(struct exchange *ex);
+void export_look_page(struct exchange *ex);
+void export_collection_page(struct exchange *ex);
+void export_items_page(struct exchange *ex);
+void export_end_page(struct exchange *ex);
 void operator_answer(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
+
+/* --- admin.c ----------------------------------------------------------------------- */
+bool admin_allowed(struct exchange *ex); /* false: it is answered */
+struct instance *admin_instance(const char *name);
+void admin_no_instance(struct exchange *ex, const char *name); /* 404 */
+void export_stop(void);                                        /* export.c */
 
 /* --- refusal.c: ask an instance to refuse, in its own words ------------------------ */
 /* Sends the request where it cannot have any effect (an id or a database that cannot

@@ -230,6 +230,7 @@ void http_drain(void (*done)(void *arg), void *arg)
 void http_stop(void)
 {
 	timer_stop(&draining.look);
+	export_stop();
 	server_stop();
 	together_stop();
 }

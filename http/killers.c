@@ -99,7 +99,8 @@ const char *killer_in(const struct exchange *ex)
 
 	if (json_kind(body) != JSON_MAP)
 		return NULL;
-	if (ex->route.kind == ROUTE_CREATE_COLLECTION)
+	if (ex->route.kind == ROUTE_CREATE_COLLECTION ||
+	    ex->route.kind == ROUTE_IMPORT_COLLECTION)
 		return in_create(body);
 	if (ex->route.kind == ROUTE_MODIFY_COLLECTION)
 		return in_modify(body);

@@ -89,23 +89,6 @@ static void ready_page(struct exchange *ex)
 	              ready ? "true" : "false", operator_state(), why_not_ready());
 }
 
-/* --- an operator's word ------------------------------------------------------------ */
-
-bool operator_may(struct exchange *ex)
-{
-	bool typed = headers_get(&ex->head->headers, "content-type") != NULL;
-
-	if (!client_is_loopback(ex->client))
-		exchange_error(ex, 403, "AuthorizationError",
-		               "Only from the machine the proxy runs on");
-	else if (!typed || !write_is_json(ex))
-		exchange_error(ex, 415, "InvalidArgumentError",
-		               "Content-Type must be application/json");
-	else
-		return true;
-	return false;
-}
-
 /* --- the status, of now or after asking the instances ------------------------------ */
 
 static bool wants_realtime(const struct exchange *ex)

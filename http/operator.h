@@ -18,9 +18,6 @@
 
 const char *operator_state(void); /* "starting", "healthy", "degraded", ... */
 bool operator_ready(void);
-/* May this request change what is executed? From this machine only, and as JSON: a page
- * in somebody's browser can send neither. False: it has been answered. */
-bool operator_may(struct exchange *ex);
 
 void status_page(struct exchange *ex);
 void wal_status_page(struct exchange *ex);

@@ -6,7 +6,7 @@
  *
  * A collection that lacks a record differs, until a retry says that it is well.
  *
- * Both change what is executed: see operator_may(). */
+ * Both change what is executed: see admin_allowed(). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +75,7 @@ static void answer(struct exchange *ex, enum status s, const char *verb, const c
 
 void quarantine_retry(struct exchange *ex)
 {
-	if (!operator_may(ex))
+	if (!admin_allowed(ex))
 		return;
 	log_info("operator", "retry of record %s, by %s", ex->route.item,
 	         client_address(ex->client));
@@ -97,7 +97,7 @@ void quarantine_skip(struct exchange *ex)
 {
 	char *reason;
 
-	if (!operator_may(ex))
+	if (!admin_allowed(ex))
 		return;
 	reason = write_text(ex, "reason");
 	if (reason == NULL || reason[0] == '\0')

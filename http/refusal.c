@@ -25,7 +25,8 @@ static struct instance *choose(struct exchange *ex)
 
 static bool makes_collection(const struct exchange *ex)
 {
-	return ex->route.kind == ROUTE_CREATE_COLLECTION;
+	return ex->route.kind == ROUTE_CREATE_COLLECTION ||
+	       ex->route.kind == ROUTE_IMPORT_COLLECTION;
 }
 
 /* Made from the exchange's own number and a random id: never the same twice. */

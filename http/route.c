@@ -90,6 +90,18 @@ static const struct row {
         {"POST", "/admin/adopt", ROUTE_ADOPT, VERB_NONE, "adopt"},
         {"POST", "/admin/verify", ROUTE_VERIFY, VERB_NONE, "verify"},
         {"GET", "/admin/verify", ROUTE_VERIFICATION, VERB_NONE, "verification"},
+        {"POST", "/admin/wal/records", ROUTE_HISTORY, VERB_NONE, "wal_records"},
+        {"POST", "/admin/resync", ROUTE_RESYNC, VERB_NONE, "resync"},
+        {"POST", "/admin/sync_collections", ROUTE_RESYNC, VERB_NONE, "sync_collections"},
+        {"POST", "/admin/export", ROUTE_EXPORT_BEGIN, VERB_NONE, "export"},
+        {"GET", "/admin/export/{c}", ROUTE_EXPORT_LOOK, VERB_NONE, "export_look"},
+        {"DELETE", "/admin/export/{c}", ROUTE_EXPORT_END, VERB_NONE, "export_end"},
+        {"POST", "/admin/export/{c}/collection", ROUTE_EXPORT_COLLECTION, VERB_NONE,
+         "export_collection"},
+        {"POST", "/admin/export/{c}/items", ROUTE_EXPORT_ITEMS, VERB_NONE,
+         "export_items"},
+        {"POST", "/admin/import/tenants/{t}/databases/{d}/collections/{c}",
+         ROUTE_IMPORT_COLLECTION, VERB_NONE, "import_collection"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
@@ -120,6 +132,14 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_ADOPT:
 	case ROUTE_VERIFY:
 	case ROUTE_VERIFICATION:
+	case ROUTE_RESYNC:
+	case ROUTE_HISTORY:
+	case ROUTE_EXPORT_BEGIN:
+	case ROUTE_EXPORT_LOOK:
+	case ROUTE_EXPORT_COLLECTION:
+	case ROUTE_EXPORT_ITEMS:
+	case ROUTE_EXPORT_END:
+	case ROUTE_IMPORT_COLLECTION:
 		return true;
 	default:
 		return false;

@@ -45,6 +45,8 @@ json_t *status_resync(int64_t now_ms);
 
 /* --- verify_page.c ----------------------------------------------------------------- */
 json_t *status_verification(void);
+/* --- export_page.c ----------------------------------------------------------------- */
+json_t *status_export(void);
 
 /* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);

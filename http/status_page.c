@@ -242,6 +242,7 @@ static void set_log(json_t *o, const struct status_facts *k)
 	status_set(o, "strangers", status_if_led(k, status_strangers()));
 	status_set(o, "verification", status_if_led(k, status_verification()));
 	status_set(o, "quarantine", status_if_led(k, status_quarantine()));
+	status_set(o, "export", status_export());
 }
 
 void status_page(struct exchange *ex)

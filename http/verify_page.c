@@ -77,7 +77,7 @@ void verify_begin(struct exchange *ex)
 	enum status s;
 	char *name;
 
-	if (!operator_may(ex))
+	if (!admin_allowed(ex))
 		return;
 	if (!makes_sense(ex)) {
 		write_no_sense(ex);

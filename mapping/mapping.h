@@ -47,7 +47,7 @@ struct database {
 struct collection {
 	int64_t id; /* seq of the record that created it */
 	struct database *db;
-	struct uuid public_id; /* none while CREATING */
+	struct uuid public_id; /* none while CREATING, unless it was given */
 	char *name;
 	char *next_name; /* NULL, or the name reserved by a rename under way */
 	enum life life;

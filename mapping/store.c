@@ -141,6 +141,7 @@ static void loaded_collection(struct store_load *load, const struct pg_results *
 		        catalogue_add_collection(id, db, name, LIFE_CREATING));
 		if (!pg_is_null(r, at, row, 4))
 			collection_reserve(c, pg_get_text(r, at, row, 4));
+		c->public_id = public_id;
 		if (life == LIFE_LIVE)
 			collection_set_live(c, &public_id);
 	}

@@ -55,6 +55,8 @@ static void add_collection(struct wal_write *w, wal_seq seq)
 {
 	w->collection = collection_hold(
 	        catalogue_add_collection(seq, w->database, w->name, LIFE_CREATING));
+	if (w->public_id != NULL)
+		w->collection->public_id = *w->public_id;
 	if (w->database->life == LIFE_GONE)
 		collection_set_gone(w->collection);
 }
@@ -155,8 +157,9 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 	} else if (is_refused(s, results, "CT001")) {
 		wal_deposed("its epoch is over");
 		fail(a, STATUS_LOG_UNAVAILABLE);
-	} else if (a->write.key != NULL && is_refused(s, results, "23505")) {
-		fail(a, STATUS_CONFLICT); /* the key was used meanwhile */
+	} else if ((a->write.key != NULL || a->write.public_id != NULL) &&
+	           is_refused(s, results, "23505")) {
+		fail(a, STATUS_CONFLICT); /* the key, or the id, was used meanwhile */
 	} else if (s == STATUS_DB_REFUSED) {
 		log_error("append", "PostgreSQL refused an append: %s",
 		          pg_message(results));
@@ -298,11 +301,12 @@ static struct append *append_create(const struct wal_write *write,
 		a->digest = *digest;
 	a->started_us = clock_us();
 	uuid_random(&a->id);
-	if (write->public_id != NULL)
+	uuid_random(&a->public_id);
+	a->write.public_id = NULL;
+	if (write->public_id != NULL) {
 		a->public_id = *write->public_id;
-	else
-		uuid_random(&a->public_id);
-	a->write.public_id = &a->public_id;
+		a->write.public_id = &a->public_id;
+	}
 	return a;
 }
 

@@ -30,8 +30,8 @@ static const struct pg_statement append_create_collection = {
         " n AS (INSERT INTO chromatid.name (database, name, collection)"
         "  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
         "  RETURNING collection),"
-        " k AS (INSERT INTO chromatid.collection (id, database, name, life)"
-        "  SELECT n.collection, $4::bigint, $5::text, 0 FROM n)" INTO_LOG
+        " k AS (INSERT INTO chromatid.collection (id, database, name, life, public_id)"
+        "  SELECT n.collection, $4::bigint, $5::text, 0, $12::uuid FROM n)" INTO_LOG
         " c.seq, $4::bigint + $3::bigint * 0," THE_REST
         " FROM c, n WHERE n.collection = c.seq RETURNING seq"};
 
@@ -81,10 +81,10 @@ static const struct pg_statement append_delete_collection = {
 static const struct pg_statement append_create_database = {
         "append_create_database",
         "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.database d"
-        "  WHERE d.tenant = $12::text AND d.name = $5::text AND d.life < 2) RETURNING "
+        "  WHERE d.tenant = $13::text AND d.name = $5::text AND d.life < 2) RETURNING "
         "seq),"
         " k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
-        "  SELECT c.seq, $13::uuid, $12::text, $5::text, 0 FROM c"
+        "  SELECT c.seq, $12::uuid, $13::text, $5::text, 0 FROM c"
         "  ON CONFLICT DO NOTHING RETURNING id)" INTO_LOG
         " nullif($3::bigint, 0), c.seq + $4::bigint * 0," THE_REST
         " FROM c, k RETURNING seq"};
@@ -137,7 +137,8 @@ void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
 	        w->collection != NULL ? w->collection->db : w->database;
 	bool rename = w->collection != NULL && w->kind == RECORD_MODIFY_COLLECTION &&
 	              w->name != NULL;
-	int n = w->kind == RECORD_CREATE_DATABASE ? 13 : 11;
+	bool database = w->kind == RECORD_CREATE_DATABASE;
+	int n = database ? 13 : w->kind == RECORD_CREATE_COLLECTION ? 12 : 11;
 	char *origin = w->origin != NULL ? record_origin_text(w->origin) : NULL;
 	struct pg_param params[] = {
 	        pg_text(op->text),
@@ -152,8 +153,8 @@ void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
 	        pg_bool(w->embeddings),
 	        pg_int8(lease_epoch()),
 	        digest != NULL ? pg_bytes(digest->bytes, DIGEST_LEN) : pg_null(),
+	        pg_text(database || w->public_id != NULL ? public_id->text : NULL),
 	        pg_text(w->tenant),
-	        pg_text(public_id->text),
 	};
 
 	pg_add(unit, statement_for(w), n, params);

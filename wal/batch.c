@@ -102,7 +102,8 @@ static bool goes_along(const struct record *head, const struct record *r, unsign
 {
 	const struct turn *t = &r->turns[i];
 
-	if (r->kind != head->kind || !is_sociable(r) || scope_is_behind_cold(r, i))
+	if (r->kind != head->kind || !is_sociable(r) || scope_is_behind_cold(r, i) ||
+	    pause_holds(r, i))
 		return false;
 	if (t->state != TURN_QUEUED || t->execution != NULL || t->blocked)
 		return false;

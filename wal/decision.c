@@ -2,13 +2,20 @@
  * same durable. Pure but for the catalogue. */
 #include "wal/wal_private.h"
 
+/* The one it was given with its create; or how the instance calls it that decided. */
+const struct uuid *decision_public_id(const struct record *r)
+{
+	return uuid_none(&r->collection->public_id) ? &r->turns[r->decided_by].local
+	                                            : &r->collection->public_id;
+}
+
 static void of_collection(struct record *r, bool accepted)
 {
 	struct collection *c = r->collection;
 
 	if (record_makes_collection(r->kind)) {
 		if (accepted)
-			collection_set_live(c, &r->turns[r->decided_by].local);
+			collection_set_live(c, decision_public_id(r));
 		else
 			collection_set_gone(c);
 	} else if (r->kind == RECORD_MODIFY_COLLECTION && r->name != NULL) {

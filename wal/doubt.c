@@ -246,7 +246,8 @@ static void on_quiet(void *arg)
 
 static bool may_come_to_rest(const struct collection *c, unsigned i)
 {
-	return may_be_asked(i) && c->scope->lanes[i].behind <= BEHIND_MOST;
+	return may_be_asked(i) && !pause_is_on(i) &&
+	       c->scope->lanes[i].behind <= BEHIND_MOST;
 }
 
 static bool is_worth_a_try(const struct doubt *d)

@@ -98,7 +98,8 @@ static bool is_obsolete(const struct record *r)
 static bool must_be_passed(const struct record *r, unsigned i)
 {
 	return r->decision_durable &&
-	       (record_is_skipped(r) || is_obsolete(r) || quarantine_passes(r, i));
+	       (record_is_skipped(r) || (is_obsolete(r) && !pause_is_on(i)) ||
+	        quarantine_passes(r, i));
 }
 
 /* A reset that was cut off half way has left a Chroma without its tables: it answers
@@ -133,6 +134,8 @@ static bool may_start(const struct record *r, unsigned i)
 		return false;
 	if (record_is_skipped(r))
 		return false; /* passed when it is durable */
+	if (pause_holds(r, i))
+		return false;
 	if (record_is_open(r) &&
 	    (r->executor >= 0 || scope_is_held(r) || !is_to_say(r, i)))
 		return false;
@@ -290,7 +293,7 @@ void engine_put_back(struct record *r, struct record *older)
 /* However busy it is there and however much is in memory, once in a while. */
 bool engine_has_room(unsigned i)
 {
-	if (engine.hold || !lease_may_send())
+	if (engine.hold || !lease_may_send() || pause_is_on(i))
 		return false;
 	return slots_some_ended(i) ||
 	       (slots_are_free(i) && engine.n_records < RECORDS_MOST);
@@ -511,6 +514,7 @@ void engine_clear(void)
 	struct record *r;
 	struct wal_op *op;
 
+	pause_clear();
 	persist_clear();
 	verify_clear();
 	rebuild_clear();

@@ -21,7 +21,8 @@
  * an instance has shown its effect to a reader already, doing the same again on top of it
  * changes nothing.
  *
- * A reset never joins: it has nothing that tells it from another. Of a collection or a
+ * A reset never joins: it has nothing that tells it from another; nor does a create with
+ * an id of its own (an import). Of a collection or a
  * database that is being deleted nothing but its name or id is left to the client; the
  * record still knows it. */
 #include <stdlib.h>
@@ -38,7 +39,7 @@ bool join_digest(const struct wal_write *w, struct digest *out)
 {
 	struct digest_part body = {blob_bytes(w->body), blob_len(w->body)};
 
-	if (w->key != NULL || w->kind == RECORD_RESET ||
+	if (w->key != NULL || w->public_id != NULL || w->kind == RECORD_RESET ||
 	    w->kind == RECORD_ADOPT_COLLECTION)
 		return false;
 	*out = digest_of(&body, 1);

@@ -59,6 +59,8 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 	engine_totals()->undecided--;
 	engine_totals()->decided++;
 	decision_to_catalogue(r, d == DECISION_ACCEPTED);
+	if (r->kind == RECORD_CREATE_COLLECTION)
+		wal_public_ids(&r->answer, &r->turns[i].local, &r->collection->public_id);
 	end_rests(r);
 	quarantine_gone(r);
 	if (!must_be_durable_first(r))

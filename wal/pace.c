@@ -38,7 +38,7 @@ bool pace_holds(struct record *r, unsigned i)
 	if (clock_ms() - r->entered > WAITED_MS)
 		return false;
 	for (unsigned j = 0; j < health_count(); j++)
-		if (instance_writable(health_instance(j)) &&
+		if (instance_writable(health_instance(j)) && !pause_is_on(j) &&
 		    scope_leaves_behind(r, i, j, BEHIND, &passed))
 			return must_wait(r, j, passed);
 	return false;

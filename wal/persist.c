@@ -73,7 +73,7 @@ static void add_catalogue(struct pg_unit *unit, const struct record *r)
 	bool accepted = r->decision == DECISION_ACCEPTED;
 
 	if (record_makes_collection(r->kind) && accepted)
-		store_add_live(unit, r->collection, &r->turns[r->decided_by].local);
+		store_add_live(unit, r->collection, decision_public_id(r));
 	if (record_makes_collection(r->kind) && !accepted)
 		store_add_refused_create(unit, r->collection);
 	if (r->kind == RECORD_MODIFY_COLLECTION && r->name != NULL)

@@ -756,7 +756,8 @@ static void give_turn(unsigned target)
 {
 	struct rebuild *b;
 
-	if (!instance_writable(health_instance(target)) || is_busy(target))
+	if (!instance_writable(health_instance(target)) || pause_is_on(target) ||
+	    is_busy(target))
 		return;
 	b = next_ready(target);
 	if (b == NULL && automatic)

@@ -129,6 +129,14 @@ static const char *const adopt_schema[] = {
         NULL,
 };
 
+/* Export and import: a collection that is deleted and imported again has its old id. */
+static const char *const import_schema[] = {
+        "ALTER TABLE chromatid.collection DROP CONSTRAINT collection_public_id_key",
+        "CREATE UNIQUE INDEX collection_public_id ON chromatid.collection (public_id)"
+        " WHERE life < 2",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
@@ -136,6 +144,7 @@ static const char *const *const migrations[][2] = {
         {trouble_schema, nothing},  /* 2 */
         {heal_schema, nothing},     /* 3 */
         {adopt_schema, nothing},    /* 4 */
+        {import_schema, nothing},   /* 5 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

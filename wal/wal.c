@@ -213,7 +213,8 @@ void wal_public_ids(struct blob **answer, const struct uuid *local,
 	size_t len = blob_len(*answer);
 	char *bytes;
 
-	if (len == 0 || uuid_none(local) || uuid_none(public_id))
+	if (len == 0 || uuid_none(local) || uuid_none(public_id) ||
+	    uuid_compare(local, public_id) == 0)
 		return;
 	bytes = mem_copy(blob_bytes(*answer), len);
 	rewrite_id(bytes, len, local, public_id);

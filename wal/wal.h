@@ -59,7 +59,9 @@ struct wal_write {
 	struct database *database;     /* create or adopt collection, delete database */
 	const char *tenant;            /* create database, create tenant */
 	const char *name; /* create *: the name; modify: the new name or NULL */
-	const struct uuid *public_id;    /* create database; NULL: any */
+	/* Create database or collection: as clients are to know it; NULL: any, or as the
+	 * instance calls it that makes it first. */
+	const struct uuid *public_id;
 	const struct wal_origin *origin; /* adopt collection */
 	struct blob *body;               /* as it is to be sent */
 	bool embeddings;                 /* an item write that carries some */
@@ -261,6 +263,41 @@ enum wal_verify_repair { VERIFY_BY_POLICY, VERIFY_REPAIR, VERIFY_REPORT };
 /* Everything of it; NULL: of all collections. STATUS_BUSY: a job is under way;
  * STATUS_NOT_FOUND: it is gone. */
 enum status wal_verify(struct collection *c, enum wal_verify_repair repair, int64_t *job);
+
+/* The instance is taken out of execution: what is in the log by now, up to *upto, is
+ * still executed there, and nothing behind it (pause.c). False: it is already, or it is
+ * far behind. */
+bool wal_pause(const struct instance *in, wal_seq *upto);
+bool wal_pausing(const struct instance *in); /* false: it is over */
+bool wal_paused(const struct instance *in);  /* it has come to that place, durably */
+void wal_resume(const struct instance *in);
+
+/* What the log holds of a stretch: behind `after`, up to `until`, as many as fit. */
+#define WAL_STRETCH_ALWAYS 4102444800000 /* the year 2100 */
+struct wal_stretch {
+	wal_seq after, until;
+	int64_t until_wall_ms; /* for `until` in the answer only */
+	int64_t limit;
+};
+struct wal_past {
+	wal_seq seq;
+	int64_t at_wall_ms;
+	enum record_kind kind;
+	bool decided, accepted;
+	char *collection; /* its public id; NULL: it is about none */
+	char *tenant, *database, *name;
+	struct blob *body; /* of a delete by filter: the ids */
+};
+struct wal_history {
+	struct uuid cluster;  /* whose log it is */
+	wal_seq oldest, last; /* of all that is there; oldest 0: nothing is */
+	wal_seq until;        /* the last record up to that place and time; 0: none */
+	const struct wal_past *rows;
+	size_t n;
+};
+typedef void(wal_history_fn)(void *arg, enum status s, const struct wal_history *h);
+void wal_history(const struct wal_stretch *stretch, wal_history_fn *done, void *arg,
+                 struct op **slot);
 
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */

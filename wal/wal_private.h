@@ -319,6 +319,10 @@ void judge_error(unsigned i, char *text, size_t room);
 bool pace_holds(struct record *r, unsigned i);
 /* Its turn may wait for others to go along. */
 bool follow_holds(const struct record *r, unsigned i);
+/* pause.c: nothing behind a place in the log is executed there for a while. */
+bool pause_is_on(unsigned i);
+bool pause_holds(const struct record *r, unsigned i);
+void pause_clear(void);
 /* It was in flight at another instance whose connection broke: is that one dead of it? */
 bool suspect_holds(const struct record *r, unsigned i);
 void suspect_broken(struct record *r, unsigned i);
@@ -481,6 +485,7 @@ void survey_call(unsigned i, const char *method, const char *target, const char 
 
 /* --- decision.c -------------------------------------------------------------------- */
 void decision_to_catalogue(struct record *r, bool accepted);
+const struct uuid *decision_public_id(const struct record *r);
 
 /* --- execute.c: one record at one instance ----------------------------------------- */
 struct execution_result {
@@ -630,8 +635,8 @@ void key_add(struct pg_unit *unit, const struct wal_key *key, const struct uuid 
 void key_look(const struct wal_key *key, struct wal_op *op);
 void key_clear(enum status s);
 
-/* --- append_sql.c: what is appended, with its own id (op), the public id of a database
- * that is created, and its digest (NULL: none); the bytes stay the caller's. */
+/* --- append_sql.c: what is appended, with its own id (op), the public id of what is
+ * created, and its digest (NULL: none); the bytes stay the caller's. */
 void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
                     const struct uuid *op, const struct uuid *public_id,
                     const struct digest *digest);

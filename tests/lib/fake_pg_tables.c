@@ -355,9 +355,11 @@ static void append_create_collection(struct fake_set *set)
 		return;
 	db.clock++;
 	add_row(&db.names, (struct name_row){number(4), db.clock, mem_string(text(5))});
-	add_row(&db.collections, (struct collection_row){.id = db.clock,
-	                                                 .database = number(4),
-	                                                 .name = mem_string(text(5))});
+	add_row(&db.collections,
+	        (struct collection_row){.id = db.clock,
+	                                .database = number(4),
+	                                .public_id = mem_string(text(12)),
+	                                .name = mem_string(text(5))});
 	append(set, db.clock, number(4));
 }
 
@@ -413,12 +415,12 @@ static void append_create_database(struct fake_set *set)
 {
 	const struct database_row *d;
 
-	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(12)) == 0 &&
+	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(13)) == 0 &&
 	                               strcmp(d->name, text(5)) == 0) return;
 	db.clock++;
 	add_row(&db.databases, (struct database_row){.id = db.clock,
-	                                             .public_id = mem_string(text(13)),
-	                                             .tenant = mem_string(text(12)),
+	                                             .public_id = mem_string(text(12)),
+	                                             .tenant = mem_string(text(13)),
 	                                             .name = mem_string(text(5))});
 	append(set, number(3), db.clock);
 }

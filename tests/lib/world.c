@@ -426,6 +426,17 @@ struct write *create_bad(const char *name)
 	                   "x");
 }
 
+struct write *create_as(const char *name, const struct uuid *public_id)
+{
+	struct wal_write with = {
+	        .kind = RECORD_CREATE_COLLECTION,
+	        .database = catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT),
+	        .name = name,
+	        .public_id = public_id};
+
+	return begin(&with, mem_format("{\"name\":\"%s\"}", name));
+}
+
 struct write *modify_of(struct collection *c, const char *next)
 {
 	struct wal_write with = {

@@ -76,6 +76,7 @@ const struct write_list *world_writes(void);
 /* Each begins a write; NULL if the catalogue has no such collection or database. */
 struct write *create(const char *name);
 struct write *create_in(struct database *db, const char *name);
+struct write *create_as(const char *name, const struct uuid *public_id);
 struct write *create_bad(const char *name); /* an instance refuses it */
 struct write *rename_to(const char *name, const char *next);
 struct write *modify(const char *name);

@@ -2,6 +2,7 @@
 """A folder is a layer: it includes only what is to its left, and by the front door.
 
     core <- health <- mapping <- wal <- http        core/main.c builds it all
+                      mapping <- cli                the commands
 
 From outside a folder only <folder>/<folder>.h may be included, in core every header but
 the private ones. Prints each line that does otherwise; exit status 1 if there is one.
@@ -11,7 +12,7 @@ import pathlib
 import re
 import sys
 
-LAYERS = ["core", "health", "mapping", "wal", "http"]
+LAYERS = ["core", "health", "mapping", "wal", "http", "cli"]
 MAIN = "core/main.c"
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
