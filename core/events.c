@@ -15,7 +15,7 @@ static struct {
 static const char *kept_word(const char *event)
 {
 	static const char *const words[] = {"health",  "lease", "postgres",
-	                                    "recover", "start", "stop"};
+	                                    "recover", "retention", "start", "stop"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(event, words[i]) == 0)

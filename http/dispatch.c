@@ -114,6 +114,7 @@ static const struct {
         [ROUTE_METRICS] = {operator_answer, false, false},
         [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
         [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
+        [ROUTE_WAL_CLEANUP] = {cleanup, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)

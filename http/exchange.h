@@ -166,6 +166,7 @@ void create_tenant(struct exchange *ex);
 void reset(struct exchange *ex);
 void quarantine_retry(struct exchange *ex); /* quarantine_page.c */
 void quarantine_skip(struct exchange *ex);
+void cleanup(struct exchange *ex); /* retention_page.c */
 void operator_answer(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 

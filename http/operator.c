@@ -26,7 +26,8 @@ static bool is_starting(void)
 static bool all_is_well(void)
 {
 	for (unsigned i = 0; i < health_count(); i++)
-		if (!instance_writable(health_instance(i)))
+		if (!instance_writable(health_instance(i)) ||
+		    wal_detached(health_instance(i)))
 			return false;
 	return wal_ready() && wal_quarantined() == 0;
 }
@@ -59,6 +60,21 @@ static const char *why_not_ready(void)
 	if (health_up_count() == 0)
 		return "no instance is up";
 	return "";
+}
+
+bool operator_may_change(struct exchange *ex)
+{
+	bool typed = headers_get(&ex->head->headers, "content-type") != NULL;
+
+	if (!client_is_loopback(ex->client))
+		exchange_error(ex, 403, "AuthorizationError",
+		               "Only from the machine the proxy runs on");
+	else if (!typed || !write_is_json(ex))
+		exchange_error(ex, 415, "InvalidArgumentError",
+		               "Content-Type must be application/json");
+	else
+		return true;
+	return false;
 }
 
 /* Only who leads knows what is owed; an unknown number is not 0. */

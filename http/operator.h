@@ -18,6 +18,9 @@
 
 const char *operator_state(void); /* "starting", "healthy", "degraded", ... */
 bool operator_ready(void);
+/* What changes something is taken from this machine only, and as JSON, which a page in
+ * somebody's browser cannot send. False: it is answered. */
+bool operator_may_change(struct exchange *ex);
 
 void status_page(struct exchange *ex);
 void wal_status_page(struct exchange *ex);

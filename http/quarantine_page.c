@@ -47,21 +47,6 @@ json_t *status_quarantine(void)
 
 /* --- an operator's word ------------------------------------------------------------ */
 
-static bool is_allowed(struct exchange *ex)
-{
-	bool typed = headers_get(&ex->head->headers, "content-type") != NULL;
-
-	if (!client_is_loopback(ex->client))
-		exchange_error(ex, 403, "AuthorizationError",
-		               "Only from the machine the proxy runs on");
-	else if (!typed || !write_is_json(ex))
-		exchange_error(ex, 415, "InvalidArgumentError",
-		               "Content-Type must be application/json");
-	else
-		return true;
-	return false;
-}
-
 static wal_seq seq_of(const struct exchange *ex)
 {
 	size_t len = strlen(ex->route.item);
@@ -84,7 +69,7 @@ static void answer(struct exchange *ex, enum status s, const char *verb, const c
 
 void quarantine_retry(struct exchange *ex)
 {
-	if (!is_allowed(ex))
+	if (!operator_may_change(ex))
 		return;
 	log_info("operator", "retry of record %s, by %s", ex->route.item,
 	         client_address(ex->client));
@@ -106,7 +91,7 @@ void quarantine_skip(struct exchange *ex)
 {
 	char *reason;
 
-	if (!is_allowed(ex))
+	if (!operator_may_change(ex))
 		return;
 	reason = write_text(ex, "reason");
 	if (reason == NULL || reason[0] == '\0')

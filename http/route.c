@@ -87,6 +87,7 @@ static const struct row {
         {"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
         {"POST", "/admin/wal/{c}/retry", ROUTE_WAL_RETRY, VERB_NONE, "wal_retry"},
         {"POST", "/admin/wal/{c}/skip", ROUTE_WAL_SKIP, VERB_NONE, "wal_skip"},
+        {"POST", "/wal/cleanup", ROUTE_WAL_CLEANUP, VERB_NONE, "wal_cleanup"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
@@ -114,6 +115,7 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_METRICS:
 	case ROUTE_WAL_RETRY:
 	case ROUTE_WAL_SKIP:
+	case ROUTE_WAL_CLEANUP:
 		return true;
 	default:
 		return false;

@@ -44,6 +44,7 @@ enum route_kind {
 	ROUTE_METRICS,
 	ROUTE_WAL_RETRY,
 	ROUTE_WAL_SKIP,
+	ROUTE_WAL_CLEANUP,
 };
 
 enum route_verb {

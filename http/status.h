@@ -37,6 +37,10 @@ json_t *status_quarantine(void);
 /* --- rebuild_page.c ---------------------------------------------------------------- */
 json_t *status_resync(int64_t now_ms);
 
+/* --- retention_page.c -------------------------------------------------------------- */
+void status_set_log(json_t *o);
+json_t *status_removed(void);
+
 /* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);
 json_t *status_performance(const struct status_facts *k);

@@ -136,7 +136,8 @@ static bool takes_it(const struct record *r, unsigned i)
 {
 	const struct instance *in = health_instance(i);
 
-	return instance_writable(in) || (is_half_reset(r, i) && instance_answers(in));
+	return !detach_is(i) &&
+	       (instance_writable(in) || (is_half_reset(r, i) && instance_answers(in)));
 }
 
 static bool may_start(const struct record *r, unsigned i)
@@ -286,6 +287,13 @@ static void forget(struct record *r)
 	engine_take_out(r);
 }
 
+void engine_leave(struct record *r, unsigned i)
+{
+	end_turn(r, i);
+	quarantine_moved(r, i);
+	engine_persisted(r, i);
+}
+
 /* The lane is parked, so nothing of it is under way. */
 void engine_jump(struct collection *c, unsigned i, wal_seq upto)
 {
@@ -294,12 +302,8 @@ void engine_jump(struct collection *c, unsigned i, wal_seq upto)
 	assert(lane->parked);
 	if (lane->cold != NULL)
 		cold_jump(lane->cold, upto);
-	while (lane->head != NULL && lane->head->record->seq <= upto) {
-		struct record *r = lane->head->record;
-
-		end_turn(r, i);
-		engine_persisted(r, i);
-	}
+	while (lane->head != NULL && lane->head->record->seq <= upto)
+		engine_leave(lane->head->record, i);
 	if (lane->done < upto)
 		lane->done = upto;
 	if (lane->sent < upto)
@@ -460,11 +464,17 @@ void engine_abandon(const char *why)
 
 /* --- the whole --------------------------------------------------------------------- */
 
-/* A turn that a former process has brought to its end. */
+/* A turn that a former process has brought to its end (or may have sent: what others
+ * show must not be less), or that is not to come: the instance is detached. */
 static void was_durable(struct record *r, unsigned i)
 {
+	struct turn *t = &r->turns[i];
+
 	r->unsettled--;
-	scope_sent(r, i);
+	if (t->state == TURN_DURABLE || t->doubt)
+		scope_sent(r, i);
+	t->state = TURN_DURABLE;
+	t->doubt = false;
 	scope_done(r, i);
 	scope_durable(r, i);
 }
@@ -489,7 +499,7 @@ void engine_add(struct record *r)
 	engine.totals.undecided += record_is_open(r);
 	scope_enter(r);
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (r->turns[i].state == TURN_DURABLE) {
+		if (r->turns[i].state == TURN_DURABLE || detach_is(i)) {
 			was_durable(r, i);
 			continue;
 		}

@@ -90,7 +90,7 @@ void wal_start(const struct conf *conf)
 	persist_start();
 	engine_start(conf);
 	lease_start();
-	upkeep_start(conf->wal_retention);
+	upkeep_start(conf);
 	doubt_start(conf->late_check);
 	rebuild_start(conf->repair == REPAIR_AUTO);
 	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
@@ -114,6 +114,7 @@ static void forget_everything(enum status s)
 	append_clear(s);
 	key_clear(s);
 	engine_clear();
+	upkeep_clear();
 	catalogue_clear();
 }
 
@@ -147,6 +148,11 @@ bool wal_leads(void)
 bool wal_connected(void)
 {
 	return pg_state(wal.log) == PG_UP;
+}
+
+bool wal_migrated(void)
+{
+	return wal.migrated;
 }
 
 bool wal_ready(void)
@@ -330,7 +336,7 @@ bool wal_readable(const struct instance *in, const struct collection *c)
 {
 	unsigned i = instance_index(in);
 
-	return !uuid_none(&c->local[i]) &&
+	return !detach_is(i) && !uuid_none(&c->local[i]) &&
 	       (c->scope == NULL || !c->scope->lanes[i].parked);
 }
 
@@ -341,7 +347,12 @@ bool wal_current(const struct instance *in, const struct collection *c)
 
 bool wal_database_current(const struct instance *in, const struct database *db)
 {
-	return scope_current(db->scope, instance_index(in));
+	return !wal_detached(in) && scope_current(db->scope, instance_index(in));
+}
+
+bool wal_detached(const struct instance *in)
+{
+	return detach_is(instance_index(in));
 }
 
 uint64_t wal_behind(const struct instance *in, const struct collection *c)
