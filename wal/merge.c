@@ -14,7 +14,6 @@
 
 #include "core/json_scan.h"
 #include "core/mem.h"
-#include "core/table.h"
 #include "wal/wal_private.h"
 
 #define ITEMS_MOST 5000u /* in one call */
@@ -97,61 +96,6 @@ static bool take_apart(struct merge_part *part, const struct blob *body)
 /* --- the ids of a call ---------------------------------------------------------------
  */
 
-/* Two ids with one hash count as one: then a record goes alone that need not. */
-static uint64_t hash_of(const char *s, size_t len)
-{
-	uint64_t hash = table_hash(s, len);
-
-	return hash != 0 ? hash : 1; /* 0: a free place */
-}
-
-static bool hash_id(struct json_slice id, uint64_t *hash)
-{
-	char *text;
-	size_t len;
-
-	if (json_kind(id) != JSON_TEXT)
-		return false;
-	if (memchr(id.at, '\\', id.len) == NULL) {
-		*hash = hash_of(id.at + 1, id.len - 2);
-		return true;
-	}
-	text = json_text(id, &len);
-	if (text != NULL)
-		*hash = hash_of(text, len);
-	free(text);
-	return text != NULL;
-}
-
-static bool insert(struct merge_ids *set, uint64_t hash)
-{
-	size_t at = hash & (set->room - 1);
-
-	for (; set->hashes[at] != 0; at = (at + 1) & (set->room - 1))
-		if (set->hashes[at] == hash)
-			return false;
-	set->hashes[at] = hash;
-	set->n++;
-	return true;
-}
-
-static void make_room(struct merge_ids *set, size_t more)
-{
-	struct merge_ids old = *set;
-
-	if ((set->n + more) * 2 <= set->room)
-		return;
-	set->room = old.room > 0 ? old.room : 64;
-	while ((set->n + more) * 2 > set->room)
-		set->room *= 2;
-	set->hashes = mem_array(set->room, sizeof(uint64_t));
-	set->n = 0;
-	for (size_t k = 0; k < old.room; k++)
-		if (old.hashes[k] != 0)
-			insert(set, old.hashes[k]);
-	free(old.hashes);
-}
-
 /* Some may be in the set when it is found that one was there: nothing is added to this
  * call any more then. */
 static bool are_new(struct merge *m, const struct merge_part *part)
@@ -159,9 +103,9 @@ static bool are_new(struct merge *m, const struct merge_part *part)
 	struct json_walk w = json_walk(part->lists[0]);
 	uint64_t hash;
 
-	make_room(&m->ids, part->items);
+	id_set_reserve(&m->ids, part->items);
 	while (json_step(&w)) {
-		bool is_new = hash_id(w.value, &hash) && insert(&m->ids, hash);
+		bool is_new = id_hash(w.value, &hash) && id_set_add(&m->ids, hash);
 
 		if (!is_new)
 			return false;
@@ -227,6 +171,6 @@ struct blob *merge_body(const struct merge *m)
 void merge_clear(struct merge *m)
 {
 	free(m->parts);
-	free(m->ids.hashes);
+	id_set_clear(&m->ids);
 	*m = (struct merge){0};
 }

@@ -23,6 +23,7 @@
 #include "core/json_scan.h"
 #include "core/pg.h"
 #include "core/timer.h"
+#include "wal/ids.h"
 #include "wal/wal.h"
 
 struct execution;
@@ -411,14 +412,10 @@ struct merge_part {
 	unsigned seen; /* keys, null or not */
 	size_t items;
 };
-struct merge_ids {
-	uint64_t *hashes; /* 0: free */
-	size_t n, room;
-};
 struct merge {
 	struct merge_part *parts; /* slices of the bodies, which must stay */
 	size_t n, items, bytes;
-	struct merge_ids ids;
+	struct id_set ids;
 };
 void merge_begin(struct merge *m);
 /* False: it does not fit behind the others (or is not understood). */

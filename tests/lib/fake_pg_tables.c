@@ -1020,6 +1020,44 @@ static void doubt_find(struct fake_set *set)
 	end_row(set);
 }
 
+/* --- what was touched
+ * ---------------------------------------------------------------------------- */
+
+static void touched_end(struct fake_set *set)
+{
+	fake_set_number(set, db.clock);
+}
+
+static void touched_records(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log)
+	{
+		if (l->collection != number(1) || l->seq <= number(2) ||
+		    l->seq > number(3) || set->rows == 500 ||
+		    ((l->kind < 1 || l->kind > 5) && l->kind != 11))
+			continue;
+		put_number(set, l->seq);
+		put_number(set, l->kind);
+		put_number(set, l->body_len);
+		if (l->ids != NULL)
+			put_number(set, (int64_t)strlen(l->ids));
+		else
+			put(set, NULL);
+		put_number_or_null(set, l->decision);
+		end_row(set);
+	}
+}
+
+static void touched_position(struct fake_set *set)
+{
+	const struct position_row *p;
+
+	each_row(p, &db.positions) if (p->instance == number(1) && p->scope == number(2))
+	        fake_set_number(set, p->seq);
+}
+
 /* --- rebuild
  * ------------------------------------------------------------------------------ */
 
@@ -1340,6 +1378,10 @@ static const struct {
         {"doubt_looked", doubt_looked},
         {"doubt_settled", doubt_settled},
         {"doubt_find", doubt_find},
+        {"touched_end", touched_end},
+        {"touched_records", touched_records},
+        {"touched_position", touched_position},
+        {"touched_body", doubt_find},
         {"sweep_doubt", nothing},
         {"load_doubt", load_doubt},
         {"set_floor", set_floor},

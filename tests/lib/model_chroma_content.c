@@ -19,7 +19,8 @@
 #define KEYS 2 /* metadata keys an item may have: "a" and "b" */
 
 struct item {
-	char *id, *document, *keys[KEYS];
+	char *id, *document, *uri, *keys[KEYS];
+	char *embedding; /* as it was sent; NULL: none */
 	size_t dimension;
 	TAILQ_ENTRY(item) link;
 };
@@ -31,7 +32,8 @@ struct holder {
 
 struct bucket { /* a collection */
 	struct uuid id;
-	char *tenant, *database, *name, *metadata;
+	char *tenant, *database, *name;
+	char *metadata, *configuration; /* as they were sent */
 	size_t dimension;
 	TAILQ_HEAD(, item) items;
 	int64_t *ops;
@@ -111,6 +113,8 @@ static void remove_item(struct bucket *b, struct item *item)
 		free(item->keys[k]);
 	free(item->id);
 	free(item->document);
+	free(item->uri);
+	free(item->embedding);
 	free(item);
 }
 
@@ -123,6 +127,7 @@ static void remove_bucket(struct content *c, struct bucket *b)
 	free(b->database);
 	free(b->name);
 	free(b->metadata);
+	free(b->configuration);
 	free(b->ops);
 	free(b);
 }
@@ -261,7 +266,15 @@ static int delete_database(struct request *r)
 
 static int describe(struct request *r, const struct bucket *b)
 {
-	text_addf(r->answer, "{\"id\":\"%s\",\"name\":\"%s\"}", b->id.text, b->name);
+	text_addf(r->answer,
+	          "{\"id\":\"%s\",\"name\":\"%s\",\"configuration_json\":%s,"
+	          "\"metadata\":%s,\"dimension\":",
+	          b->id.text, b->name, b->configuration,
+	          b->metadata[0] != '\0' ? b->metadata : "null");
+	if (b->dimension > 0)
+		text_addf(r->answer, "%zu}", b->dimension);
+	else
+		text_adds(r->answer, "null}");
 	return 200;
 }
 
@@ -269,6 +282,7 @@ static int create_collection(struct request *r)
 {
 	char *name = member_text(r, "name");
 	struct json_slice metadata = json_member(r->body, "metadata");
+	struct json_slice configuration = json_member(r->body, "configuration");
 	struct bucket *b;
 
 	if (holder_of(r->c, r->part[1], r->part[3]) == NULL) {
@@ -289,6 +303,9 @@ static int create_collection(struct request *r)
 	b->name = name;
 	b->metadata = given(metadata) ? mem_substring(metadata.at, metadata.len)
 	                              : mem_string("");
+	b->configuration = given(configuration)
+	                           ? mem_substring(configuration.at, configuration.len)
+	                           : mem_string("{\"hnsw\":{\"space\":\"l2\"}}");
 	TAILQ_INIT(&b->items);
 	TAILQ_INSERT_TAIL(&r->c->buckets, b, link);
 	traces(r, "create", name);
@@ -302,6 +319,13 @@ static int find_collection(struct request *r)
 	return b != NULL ? describe(r, b) : refuses(r, 404, "no such collection");
 }
 
+static int find_collection_id(struct request *r)
+{
+	struct bucket *b = bucket_id(r->c, r->part[6]);
+
+	return b != NULL ? describe(r, b) : refuses(r, 404, "no such collection");
+}
+
 static int delete_collection(struct request *r)
 {
 	struct bucket *b = bucket_named(r->c, r->part[1], r->part[3], r->part[5]);
@@ -311,6 +335,21 @@ static int delete_collection(struct request *r)
 	traces(r, "delete", shown(b->name));
 	remove_bucket(r->c, b);
 	return says(r, 200, "{}");
+}
+
+/* It replaces all of it; of keys that are null nothing is kept. */
+static void set_metadata(struct bucket *b, struct json_slice metadata)
+{
+	struct json_walk w = json_walk(metadata);
+	struct text out = {0};
+
+	while (json_step(&w))
+		if (given(w.value))
+			text_addf(&out, "%s%.*s:%.*s", out.len > 0 ? "," : "{",
+			          (int)w.key.len, w.key.at, (int)w.value.len, w.value.at);
+	text_adds(&out, out.len > 0 ? "}" : "");
+	free(b->metadata);
+	b->metadata = text_detach(&out);
 }
 
 static int modify_collection(struct request *r)
@@ -335,10 +374,8 @@ static int modify_collection(struct request *r)
 		b->name = name;
 	}
 	text_adds(&r->c->trace, "; ");
-	if (given(metadata)) {
-		free(b->metadata);
-		b->metadata = mem_substring(metadata.at, metadata.len);
-	}
+	if (given(metadata))
+		set_metadata(b, metadata);
 	return says(r, 200, "{}");
 }
 
@@ -396,16 +433,34 @@ static void set_text(char **to, struct json_slice v)
 	*to = json_text(v, NULL);
 }
 
+/* A key that is null goes. */
+static void set_key(char **to, struct json_slice v)
+{
+	set_text(to, v);
+	if (v.at != NULL && !given(v)) {
+		free(*to);
+		*to = NULL;
+	}
+}
+
+static void set_embedding(struct item *item, struct json_slice v)
+{
+	if (!given(v))
+		return;
+	item->dimension = json_count(v);
+	free(item->embedding);
+	item->embedding = mem_substring(v.at, v.len);
+}
+
 static void set_fields(const struct request *r, struct item *item, size_t n)
 {
 	struct json_slice metadata = nth(json_member(r->body, "metadatas"), n);
-	struct json_slice embedding = nth(json_member(r->body, "embeddings"), n);
 
 	set_text(&item->document, nth(json_member(r->body, "documents"), n));
-	set_text(&item->keys[0], json_member(metadata, "a"));
-	set_text(&item->keys[1], json_member(metadata, "b"));
-	if (given(embedding))
-		item->dimension = json_count(embedding);
+	set_text(&item->uri, nth(json_member(r->body, "uris"), n));
+	set_key(&item->keys[0], json_member(metadata, "a"));
+	set_key(&item->keys[1], json_member(metadata, "b"));
+	set_embedding(item, nth(json_member(r->body, "embeddings"), n));
 }
 
 static void put_item(const struct request *r, struct bucket *b, const char *verb,
@@ -585,25 +640,31 @@ static void say_metadata(struct text *to, const struct item *item)
 	text_addc(to, '}');
 }
 
+static void say_uri(struct text *to, const struct item *item)
+{
+	if (item->uri == NULL)
+		text_adds(to, "null");
+	else
+		text_addf(to, "\"%s\"", item->uri);
+}
+
 static void say_embedding(struct text *to, const struct item *item)
 {
-	if (item->dimension == 0)
-		text_adds(to, "null");
-	for (size_t k = 0; k < item->dimension; k++)
-		text_addf(to, "%s%zu", k == 0 ? "[" : ",", k);
-	if (item->dimension > 0)
-		text_addc(to, ']');
+	text_adds(to, item->embedding != NULL ? item->embedding : "null");
 }
 
 static void say_all(struct request *r, const struct bucket *b,
                     void (*say)(struct text *to, const struct item *item))
 {
+	int64_t skipped = json_int64(json_member(r->body, "offset"), 0);
+	int64_t most = json_int64(json_member(r->body, "limit"), INT64_MAX);
 	const struct item *item;
 	const char *between = "";
 
 	text_addc(r->answer, '[');
 	TAILQ_FOREACH (item, &b->items, link)
-		if (matches(r, item) && is_asked_for(r, item)) {
+		if (matches(r, item) && is_asked_for(r, item) && skipped-- <= 0 &&
+		    most-- > 0) {
 			text_adds(r->answer, between);
 			say(r->answer, item);
 			between = ",";
@@ -628,6 +689,7 @@ static int get_items(struct request *r, const struct bucket *b)
 		void (*say)(struct text *to, const struct item *item);
 	} fields[] = {{"documents", say_document},
 	              {"metadatas", say_metadata},
+	              {"uris", say_uri},
 	              {"embeddings", say_embedding}};
 	struct json_walk w = json_walk(json_member(r->body, "where"));
 
@@ -643,7 +705,18 @@ static int get_items(struct request *r, const struct bucket *b)
 		else
 			text_adds(r->answer, "null");
 	}
-	text_adds(r->answer, ",\"uris\":null}");
+	text_addc(r->answer, '}');
+	return 200;
+}
+
+static int count_items(struct request *r, const struct bucket *b)
+{
+	const struct item *item;
+	int n = 0;
+
+	TAILQ_FOREACH (item, &b->items, link)
+		n++;
+	text_addf(r->answer, "%d", n);
 	return 200;
 }
 
@@ -686,6 +759,8 @@ static int on_items(struct request *r)
 	       strcmp(b->database, r->part[3]) == 0);
 	if (strcmp(verb, "get") == 0)
 		return get_items(r, b);
+	if (strcmp(verb, "count") == 0)
+		return count_items(r, b);
 	if (is_refused(r->c, b))
 		return refuses(r, r->c->refused_http, "refused by the test");
 	if (strcmp(verb, "delete") == 0)
@@ -719,7 +794,8 @@ static int route(struct request *r, const char *method)
 	case 6:
 		return on_collection(r, method);
 	case 7:
-		return on_items(r);
+		return strcmp(r->part[5], "by-id") == 0 ? find_collection_id(r)
+		                                        : on_items(r);
 	default:
 		return refuses(r, 404, "no such route");
 	}
@@ -859,10 +935,12 @@ static char *dump_bucket(const struct bucket *b)
 	text_addf(&out, "%s/%s/%s %s dimension %zu\n", b->tenant, b->database, b->name,
 	          b->metadata, b->dimension);
 	TAILQ_FOREACH (item, &b->items, link)
-		text_addf(&out, "\t%s: %s a=%s b=%s %zu\n", item->id,
+		text_addf(&out, "\t%s: %s %s a=%s b=%s %s\n", item->id,
 		          item->document != NULL ? item->document : "-",
+		          item->uri != NULL ? item->uri : "-",
 		          item->keys[0] != NULL ? item->keys[0] : "-",
-		          item->keys[1] != NULL ? item->keys[1] : "-", item->dimension);
+		          item->keys[1] != NULL ? item->keys[1] : "-",
+		          item->embedding != NULL ? item->embedding : "-");
 	return text_detach(&out);
 }
 

@@ -1,0 +1,108 @@
+/* wal/copy_install.c - the new collection takes the place of an old one, or goes.
+ *
+ *   set_aside     the old one, by its id, under a name nobody else has
+ *   take_name     the new one, by its id
+ *   delete_aside  what was set aside, by that name
+ *
+ * By ids and names of our own no other collection can be meant, however late a request
+ * arrives. Each step may be repeated: what is gone is gone (404), and a name that it has
+ * already is given to it again without complaint. */
+#include <stdlib.h>
+
+#include "core/mem.h"
+#include "wal/copy_private.h"
+#include "wal/wal_private.h"
+
+static void rename_it(struct copy *c, const struct uuid *id, const char *name,
+                      unsigned expects, answer_fn *then)
+{
+	struct ask ask = {.instance = c->spec.target,
+	                  .method = "PUT",
+	                  .body = copy_named("new_name", name),
+	                  .expects = expects};
+
+	copy_path_of(&ask.target, c, id, "");
+	copy_ask(c, &ask, then);
+}
+
+static void delete_named(struct copy *c, const char *what, answer_fn *then)
+{
+	struct ask ask = {
+	        .instance = c->spec.target, .method = "DELETE", .expects = EXPECT_404};
+	char *name = copy_name(c, what, c->spec.attempt);
+
+	copy_path_named(&ask.target, c, name);
+	free(name);
+	copy_ask(c, &ask, then);
+}
+
+static void on_gone(struct copy *c, const struct reply *reply)
+{
+	(void)reply;
+	copy_end(c, STATUS_OK, "");
+}
+
+/* --- in its place
+ * ------------------------------------------------------------------------
+ */
+
+static void on_named(struct copy *c, const struct reply *reply)
+{
+	if (reply->http == 500)
+		copy_end(c, STATUS_BUSY, "another collection has the name");
+	else if (reply->http == 404)
+		copy_end(c, STATUS_CONFLICT, "the copy is not there any more");
+	else
+		delete_named(c, "old", on_gone);
+}
+
+static void take_name(struct copy *c)
+{
+	rename_it(c, &c->progress.made, c->name, EXPECT_TAKEN | EXPECT_404, on_named);
+}
+
+static void on_aside(struct copy *c, const struct reply *reply)
+{
+	(void)reply;
+	take_name(c);
+}
+
+void copy_install(struct copy *c, const struct uuid *old, const char *name, copy_fn *done,
+                  void *arg)
+{
+	char *aside;
+
+	copy_begin(c, done, arg);
+	c->name = mem_string(name);
+	if (old == NULL || uuid_none(old)) {
+		take_name(c);
+		return;
+	}
+	aside = copy_name(c, "old", c->spec.attempt);
+	rename_it(c, old, aside, EXPECT_404, on_aside);
+	free(aside);
+}
+
+/* --- away
+ * ---------------------------------------------------------------------------------
+ */
+
+static void on_set_aside(struct copy *c, const struct reply *reply)
+{
+	(void)reply;
+	delete_named(c, "gone", on_gone);
+}
+
+void copy_discard(struct copy *c, copy_fn *done, void *arg)
+{
+	char *aside;
+
+	copy_begin(c, done, arg);
+	if (uuid_none(&c->progress.made)) {
+		delete_named(c, "new", on_gone);
+		return;
+	}
+	aside = copy_name(c, "gone", c->spec.attempt);
+	rename_it(c, &c->progress.made, aside, EXPECT_404, on_set_aside);
+	free(aside);
+}
