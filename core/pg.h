@@ -90,6 +90,9 @@ struct pg_param {
 struct pg_unit *pg_unit_create(void);
 void pg_add(struct pg_unit *unit, const struct pg_statement *statement, int n,
             const struct pg_param *params);
+/* The answer to the statement added last has nothing but bytea, and comes as it is: half
+ * as long as in text, and in the place where pg_get_bytes() finds it. */
+void pg_wants_bytes(struct pg_unit *unit);
 /* For statements used once (migrations): sent unprepared, text copied. One command each
  * (DO $$...$$ for more); like all, it has 30 s (statement_timeout). */
 void pg_add_once(struct pg_unit *unit, const char *sql);

@@ -75,6 +75,7 @@ char *pg_conn_redact(const struct pg_conn *conn, const char *text);
 struct pg_part {
 	const struct pg_statement *statement; /* NULL: sent once, unprepared */
 	char *sql;                            /* of those; else NULL */
+	bool binary;                          /* its answer */
 	int n;
 	struct pg_param *params;
 	char *texts; /* what the text parameters point to */

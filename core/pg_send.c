@@ -168,7 +168,7 @@ bool pg_send_part(PGconn *pq, const struct pg_part *part, const struct pg_prepar
 	for (int i = 0; i < part->n; i++)
 		put_param(&w, i, &part->params[i], i < p->n ? p->types[i] : OID_INFERRED);
 	sent = PQsendQueryPrepared(pq, p->statement->name, part->n, w.values, w.lens,
-	                           w.formats, 0);
+	                           w.formats, part->binary);
 	free(w.values);
 	free(w.lens);
 	free(w.formats);

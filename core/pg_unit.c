@@ -77,6 +77,11 @@ void pg_add(struct pg_unit *unit, const struct pg_statement *statement, int n,
 	}
 }
 
+void pg_wants_bytes(struct pg_unit *unit)
+{
+	unit->parts[unit->n - 1].binary = true;
+}
+
 void pg_add_once(struct pg_unit *unit, const char *sql)
 {
 	struct pg_part *part = next_part(unit);
@@ -235,17 +240,21 @@ bool pg_get_bool(const struct pg_results *r, int statement, int row, int column)
 	return pg_get_text(r, statement, row, column)[0] == 't';
 }
 
-/* Decoded when first asked for, once. */
+/* Decoded when first asked for, once; those that came binary are there. */
 const void *pg_get_bytes(const struct pg_results *r, int statement, int row, int column,
                          size_t *len)
 {
 	struct pg_rowset *set = set_of(r, statement);
-	const char *hex = pg_get_text(r, statement, row, column);
+	const char *given = pg_get_text(r, statement, row, column);
 	int cell = row * PQnfields(set->rows) + column;
 
 	*len = 0;
 	if (pg_is_null(r, statement, row, column))
 		return NULL;
+	if (PQfformat(set->rows, column) == 1) {
+		*len = (size_t)PQgetlength(set->rows, row, column);
+		return given;
+	}
 	if (set->bytes == NULL) {
 		size_t cells =
 		        (size_t)PQntuples(set->rows) * (size_t)PQnfields(set->rows);
@@ -255,7 +264,7 @@ const void *pg_get_bytes(const struct pg_results *r, int statement, int row, int
 	}
 	if (set->bytes[cell] == NULL)
 		set->bytes[cell] =
-		        PQunescapeBytea((const unsigned char *)hex, &set->lens[cell]);
+		        PQunescapeBytea((const unsigned char *)given, &set->lens[cell]);
 	if (set->bytes[cell] == NULL)
 		abort(); /* libpq is out of memory */
 	*len = set->lens[cell];

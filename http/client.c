@@ -11,6 +11,7 @@
  *   - the head is refused, malformed, too slow, or its body too large: an answer, and
  *     usually the end, by way of linger(): closing with bytes unread sends a reset that
  *     can overtake the answer
+ *   - there is much in memory: its body waits with the client (pressure.c)
  *   - the client leaves: client_close(), whatever the state. A client that shuts only
  *     its sending side is taken to have left, as hyper does
  *   - the client does not read the answer: see reply.c
@@ -48,6 +49,9 @@ static void set_state(struct client *c, enum client_state state)
 	bool was = c->state == CLIENT_BODY || c->state == CLIENT_ANSWER;
 	bool is = state == CLIENT_BODY || state == CLIENT_ANSWER;
 
+	if (c->state == CLIENT_BODY && state != CLIENT_BODY)
+		pressure_leave(c);
+	server.uploading += (state == CLIENT_BODY) - (c->state == CLIENT_BODY);
 	c->state = state;
 	if (is && !was)
 		server.active++;
@@ -325,6 +329,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	ssize_t n;
 
 	(void)what;
+	if (c->state == CLIENT_BODY && pressure_holds(c))
+		return;
 	if (c->state == CLIENT_BODY)
 		place = intake_place(&c->intake, &room);
 	n = recv(fd, place != NULL ? place : scratch, room, 0);
@@ -350,6 +356,8 @@ static void on_deadline(void *arg)
 		left = intake_time_left(&c->intake);
 		if (left > 0)
 			timer_start(&c->deadline, left, on_deadline, c);
+		else if (c->in_line)
+			refuse_without_room(c);
 		else
 			refuse_malformed(c, 408);
 		return;

@@ -15,6 +15,7 @@
 #define LOOK_MS 10u
 #define CLIENTS_MOST 4096u
 #define FILES_KEPT 256u
+#define OWN_MEMORY ((size_t)16 * 1024 * 1024) /* idle, and some more */
 #define NO_TRACE "00000000000000000000000000000000"
 
 static struct {
@@ -54,18 +55,31 @@ static bool too_many(void)
 	return exchange_count() >= (uint64_t)most;
 }
 
-/* Bodies and answers, together with what this one announces, may take three quarters of
- * the limit. A single body always fits. */
-static size_t most_held(void)
+static size_t memory(void)
 {
-	return (size_t)exchange_conf->max_memory_mb * 1024 * 1024 / 4 * 3;
+	return (size_t)exchange_conf->max_memory_mb * 1024 * 1024;
 }
 
+/* The client of PostgreSQL may have a body in what it sends, in what it receives, and in
+ * a result, and there is the copy of that; so it cannot be large. */
+static size_t most_body(void)
+{
+	size_t most = (size_t)exchange_conf->max_body_size;
+
+	return most < memory() / 8 ? most : memory() / 8;
+}
+
+/* Bodies and answers may have what is left. */
+static size_t most_held(void)
+{
+	return memory() - OWN_MEMORY - 4 * most_body();
+}
+
+/* What has a body has to wait for room, but with every other request: too much is there
+ * already. A request without one needs no room. */
 static bool too_much(const struct request_head *head)
 {
-	size_t held = server_held_bytes();
-
-	return held > 0 && held + head->content_length > most_held();
+	return head->framing != FRAMING_NONE && server_held_bytes() > most_held();
 }
 
 static void refuse_for_now(struct refusal *out)
@@ -182,7 +196,6 @@ char *http_start(const struct conf *conf)
 	struct server_options options = {
 	        .listen = conf->listen,
 	        .port = conf->port,
-	        .max_body = (size_t)conf->max_body_size,
 	        .idle_timeout = conf->idle_timeout,
 	        .head_timeout = 10000,
 	        .max_clients = most_clients(),
@@ -191,6 +204,7 @@ char *http_start(const struct conf *conf)
 
 	exchange_conf = conf;
 	strangers_start();
+	options.max_body = most_body();
 	options.max_held = most_held();
 	return server_start(&options);
 }

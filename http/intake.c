@@ -9,9 +9,9 @@
  * 40 MB and sends nothing takes no place from others. The limit of a chunked body is
  * checked piece by piece.
  *
- * A byte too much for the memory of all ends its body, and what that body held is free
- * for the others at once. Nobody waits for room, so those who hold half a body each do
- * not wait for one another: some are refused, the rest complete. One alone always fits.
+ * Before there is too much in memory clients wait with their bodies (pressure.c). A byte
+ * too much for the memory of all ends its body all the same, and what that body held is
+ * free for the others at once. One alone always fits.
  */
 #include "http/server_private.h"
 

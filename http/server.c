@@ -156,6 +156,7 @@ char *server_start(const struct server_options *options)
 {
 	server = (struct server){.options = *options};
 	TAILQ_INIT(&server.clients);
+	pressure_start();
 	if (options->listen != NULL)
 		return listen_at(options->listen, options->port);
 	return cannot_listen(NULL, options->port, listen_anywhere(options->port));
@@ -288,5 +289,6 @@ void server_stop(void)
 	timer_stop(&rest);
 	while (!TAILQ_EMPTY(&server.clients))
 		client_close(TAILQ_FIRST(&server.clients));
+	pressure_stop();
 	gate_stop();
 }

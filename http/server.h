@@ -60,7 +60,8 @@ struct server_options {
 	        *listen; /* NULL: every address, IPv6 and IPv4; or host:port, [v6]:port */
 	int port;        /* 0: any free one, see server_port() */
 	size_t max_body;
-	size_t max_held;   /* by all bodies and answers together; 0: no limit */
+	size_t max_held;   /* by all bodies and answers together; 0: no limit. Clients
+	                      wait with their bodies before it is reached: pressure.c */
 	msec idle_timeout; /* between requests */
 	msec head_timeout; /* from the first byte of a head to its end */
 	unsigned max_clients;
@@ -78,6 +79,8 @@ size_t server_body_bytes(void);    /* of bodies being read: what has come so far
 size_t server_reply_bytes(void);   /* of answers in pieces that wait for their clients */
 /* Both, and all blobs. For on_head, to refuse what would be too much at a time. */
 size_t server_held_bytes(void);
+uint64_t server_pressure_events(
+        void); /* how often that became so much that clients wait */
 /* Closes everything at once, frees everything. Not from inside a handler's function. */
 void server_stop(void);
 

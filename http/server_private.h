@@ -4,6 +4,7 @@
  *	gate.c     libevhtp; the only file that knows it
  *	client.c   one connection: heads in, deadlines, closing
  *	intake.c   one body being read
+ *	pressure.c who waits with its body while there is much in memory
  *	reply.c    one answer: composing, writing, back-pressure
  *
  * Nothing that a handler calls (reply.c) frees a connection: it only notes what has to
@@ -89,6 +90,8 @@ struct client {
 	size_t scanned; /* see head_parse_request() */
 	struct request_head head;
 	struct intake intake;
+	bool in_line; /* waits with its body: pressure.c */
+	TAILQ_ENTRY(client) line;
 	size_t dropped; /* while lingering */
 
 	bool open;      /* the handler owes an answer and is told if the client leaves */
@@ -113,7 +116,8 @@ struct server {
 	struct server_options options;
 	struct client_list clients;
 	unsigned connections;
-	unsigned active;
+	unsigned active;    /* requests without their answer ... */
+	unsigned uploading; /* ... of those, whose bodies are being read */
 	size_t body_bytes, reply_bytes;
 	int port;
 	bool draining;
@@ -172,6 +176,13 @@ enum intake_result intake_add(struct intake *in, const char *bytes, size_t len,
 msec intake_time_left(const struct intake *in);
 struct blob *intake_take(struct intake *in); /* NULL if it is empty */
 void intake_clear(struct intake *in);
+
+/* pressure.c */
+void pressure_start(void);
+void pressure_stop(void);
+/* True: nothing more of its body is read for now; it is told when. */
+bool pressure_holds(struct client *c);
+void pressure_leave(struct client *c); /* its body is there, or will never be */
 
 /* reply.c */
 void reply_whole(struct client *c, int http, const struct headers *headers,

@@ -66,7 +66,7 @@ json_t *status_performance(const struct status_facts *k)
 		sum.reused += f.reused;
 		sum.connects += f.connects;
 	}
-	status_set(o, "memory_pressure_events", json_integer(0));
+	status_set(o, "memory_pressure_events", status_count(server_pressure_events()));
 	status_set(o, "adaptive_batch_reductions", status_count(k->wal.reductions));
 	status_set(o, "avg_sync_throughput", status_rounded(throughput(k)));
 	status_set(o, "connection_pool_hits", status_count(sum.reused));

@@ -18,11 +18,15 @@
 #include "wal/wal_private.h"
 
 #define BYTES_UNDER_PRESSURE (1024u * 1024u)
+#define BODIES_MOST (48u * 1024u * 1024u)
 
 static struct {
 	unsigned first, most;
 	size_t bytes_most;
+	size_t bodies_most; /* in memory, before it counts as short */
 } limits;
+
+static size_t reads; /* of all batches there are */
 
 void batch_start(const struct conf *conf)
 {
@@ -30,7 +34,12 @@ void batch_start(const struct conf *conf)
 	limits.first = (unsigned)conf->default_batch_size;
 	if (limits.first > limits.most)
 		limits.first = limits.most;
+	limits.bodies_most = (size_t)conf->max_memory_mb * 1024 * 1024 / 8;
+	if (limits.bodies_most > BODIES_MOST)
+		limits.bodies_most = BODIES_MOST;
 	limits.bytes_most = (size_t)conf->max_batch_bytes;
+	if (limits.bytes_most > limits.bodies_most)
+		limits.bytes_most = limits.bodies_most;
 }
 
 /* --- how many ------------------------------------------------------------------------
@@ -41,20 +50,15 @@ static struct lane *lane_of(const struct record *r, unsigned i)
 	return &r->members[0].scope->lanes[i];
 }
 
-static unsigned most_of(const struct lane *lane)
+unsigned batch_most(const struct lane *lane)
 {
 	return lane->most > 0 ? lane->most : limits.first;
-}
-
-unsigned batch_most(const struct record *head, unsigned i)
-{
-	return most_of(lane_of(head, i));
 }
 
 void batch_worked(const struct record *head, unsigned i, size_t n)
 {
 	struct lane *lane = lane_of(head, i);
-	unsigned most = most_of(lane);
+	unsigned most = batch_most(lane);
 
 	if (n >= most)
 		lane->most = most * 2 < limits.most ? most * 2 : limits.most;
@@ -62,12 +66,17 @@ void batch_worked(const struct record *head, unsigned i, size_t n)
 
 void batch_failed(const struct record *head, unsigned i, size_t n)
 {
-	lane_of(head, i)->most = (unsigned)n / 2;
+	lane_of(head, i)->most = n > 2 ? (unsigned)n / 2 : 1;
+}
+
+bool batch_memory_is_short(void)
+{
+	return blob_total() > limits.bodies_most;
 }
 
 static size_t bytes_most(void)
 {
-	return blob_total() > BODIES_MOST && limits.bytes_most > BYTES_UNDER_PRESSURE
+	return batch_memory_is_short() && limits.bytes_most > BYTES_UNDER_PRESSURE
 	               ? BYTES_UNDER_PRESSURE
 	               : limits.bytes_most;
 }
@@ -111,7 +120,7 @@ void batch_begin(struct batch *b, struct record *head, unsigned i)
 void batch_gather(struct batch *b)
 {
 	struct record *head = b->records[0];
-	unsigned i = b->instance, most = most_of(lane_of(head, i));
+	unsigned i = b->instance, most = batch_most(lane_of(head, i));
 	size_t bytes = head->body_len, bytes_left = bytes_most();
 	struct record *r = head;
 
@@ -127,14 +136,19 @@ void batch_gather(struct batch *b)
 	}
 }
 
+/* An open one another instance may execute at once. */
 void batch_part(struct batch *b, size_t from)
 {
-	for (size_t k = from; k < b->n; k++)
+	size_t n = b->n;
+
+	for (size_t k = from; k < n; k++)
 		engine_part(b->records[k], b->instance);
-	if (from < b->n)
+	if (from < n)
 		b->n = from;
 	if (b->n == 1)
 		blob_unref(&b->body);
+	for (size_t k = from; k < n; k++)
+		engine_kick(b->records[k]);
 }
 
 /* --- what ----------------------------------------------------------------------------
@@ -146,6 +160,15 @@ static const struct pg_statement fetch = {
 static bool lacks_body(const struct record *r)
 {
 	return r->body == NULL && r->body_len > 0;
+}
+
+/* Above that they wait for one another; a single one never does. */
+bool batch_may_read(const struct batch *b)
+{
+	const struct record *head = b->records[0];
+
+	return !lacks_body(head) || reads == 0 ||
+	       reads + head->body_len <= limits.bodies_most;
 }
 
 struct pg_unit *batch_bodies(struct batch *b)
@@ -160,8 +183,11 @@ struct pg_unit *batch_bodies(struct batch *b)
 			b->asked = mem_array(b->n, sizeof(bool));
 		}
 		b->asked[k] = true;
+		b->reads += b->records[k]->body_len;
 		pg_add(unit, &fetch, 1, (struct pg_param[]){pg_int8(b->records[k]->seq)});
+		pg_wants_bytes(unit);
 	}
+	reads += b->reads;
 	return unit;
 }
 
@@ -205,6 +231,7 @@ void batch_merge(struct batch *b)
 
 void batch_clear(struct batch *b)
 {
+	reads -= b->reads;
 	free(b->records);
 	free(b->asked);
 	blob_unref(&b->body);

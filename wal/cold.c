@@ -225,7 +225,7 @@ static void wake(struct cold *c)
 {
 	struct scope *s = scope_of_collection(c->collection);
 	struct lane *lane = lane_of(c);
-	unsigned most = lane->most > 0 ? lane->most : MERGE_MOST;
+	unsigned most = batch_most(lane);
 	struct record *last = NULL;
 
 	if (scope_is_obsolete(s, c->collection))

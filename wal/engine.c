@@ -89,7 +89,6 @@ static void start(struct record *r, unsigned i)
 {
 	engine_join(r, i);
 	engine.in_flight[i]++;
-	scope_sent(r, i);
 	execution_start(r, i);
 }
 
@@ -354,7 +353,7 @@ void engine_leave_out(unsigned i, size_t body_len)
 
 void engine_let_go(struct record *r)
 {
-	if (blob_total() > BODIES_MOST)
+	if (batch_memory_is_short())
 		blob_unref(&r->body);
 }
 
@@ -429,7 +428,8 @@ static void one_executed(struct record *r, unsigned i,
 static void not_applied(struct record *const *records, size_t n, unsigned i,
                         const struct execution_result *result)
 {
-	batch_failed(records[0], i, n);
+	/* A collection that is not there takes none of them: each is looked at. */
+	batch_failed(records[0], i, result->verdict == VERDICT_LOST ? 1 : n);
 	engine.totals.reductions++;
 	for (size_t k = 0; k < n; k++)
 		records[k]->turns[i].state = TURN_QUEUED;
@@ -508,7 +508,7 @@ void engine_add(struct record *r)
 		if (r->turns[i].doubt)
 			loaded_in_doubt(r, i);
 	}
-	if (blob_total() > BODIES_MOST && health_up_count() == 0)
+	if (batch_memory_is_short() && health_up_count() == 0)
 		blob_unref(&r->body); /* nobody takes it soon */
 	quarantine_gone(r);
 	if (!cold_takes(r))

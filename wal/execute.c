@@ -54,6 +54,7 @@ static LIST_HEAD(execution_list, execution) at_work = LIST_HEAD_INITIALIZER(at_w
 #define TIMEOUT_RESOLVE 30000u /* a filter may look at everything */
 #define TIMEOUT_BYTES_A_MS 100u
 #define STALLED_MS 1500u
+#define LOOK_MS 5u /* while others read their bodies from the log */
 
 static void take_step(struct execution *e);
 
@@ -175,6 +176,10 @@ static void on_started(void *arg)
 	struct execution *e = arg;
 	struct pg_unit *unit;
 
+	if (!batch_may_read(&e->batch)) {
+		timer_start(&e->rest, LOOK_MS, on_started, e);
+		return;
+	}
 	batch_gather(&e->batch);
 	for (size_t k = 1; k < e->batch.n; k++)
 		e->batch.records[k]->turns[e->instance].execution = e;

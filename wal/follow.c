@@ -26,5 +26,5 @@ bool follow_holds(const struct record *r, unsigned i)
 	    now - r->entered >= LONGEST_MS)
 		return false;
 	return instance_writable(health_instance((unsigned)r->decided_by)) &&
-	       s->lanes[i].behind < batch_most(r, i) && goes_on(s, now);
+	       s->lanes[i].behind < batch_most(&s->lanes[i]) && goes_on(s, now);
 }

@@ -269,8 +269,9 @@ static bool has_come_to_its_end(struct record *r, unsigned i,
 }
 
 /* Refused, it had no effect, and they are tried again in smaller calls, in the end each
- * alone. Without a clear answer each may have its effect; but all are of one kind, and
- * may be executed again in their order. Nothing is said about any one of them. */
+ * alone; at once, if the collection is not there. Without a clear answer each may have
+ * its effect; but all are of one kind, and may be executed again in their order. Nothing
+ * is said about any one of them. */
 void judge_merged(struct record *const *records, size_t n, unsigned i,
                   const struct execution_result *result)
 {
@@ -289,7 +290,7 @@ void judge_merged(struct record *const *records, size_t n, unsigned i,
 		if (unknown && result->broken)
 			suspect_broken(r, i);
 	}
-	if (result->verdict != VERDICT_REFUSED)
+	if (result->verdict != VERDICT_REFUSED && result->verdict != VERDICT_LOST)
 		rest(head, i,
 		     result->detail[0] != '\0' ? result->detail
 		                               : verdict_name(result->verdict));

@@ -441,13 +441,21 @@ static void on_frozen_too_long(void *arg)
 		rest(b, "the donor does not come to rest");
 }
 
-/* Everything it was sent is done there, and durably so: what it shows is its position. */
+static bool is_under_way(const struct rebuild *b, unsigned i)
+{
+	const struct member *head = lane_of(b, i)->head;
+
+	return head != NULL && head->record->turns[i].state == TURN_SENT;
+}
+
+/* Everything the donor was sent is done there, and durably so: what it shows is its
+ * position. And nothing is at the target that was sent before its lane was parked. */
 static bool is_at_rest(const struct rebuild *b)
 {
 	const struct lane *lane = lane_of(b, b->donor);
 	const struct record *r = lane->head != NULL ? lane->head->record : NULL;
 
-	if (lane->cold != NULL || lane->undurable > 0)
+	if (lane->cold != NULL || lane->undurable > 0 || is_under_way(b, b->target))
 		return false;
 	return r == NULL ||
 	       (record_is_open(r) && r->turns[b->donor].state == TURN_QUEUED &&
@@ -880,6 +888,25 @@ void wal_each_rebuild(wal_rebuild_fn *fn, void *arg)
 
 		fn(arg, &each);
 	}
+}
+
+enum status wal_rebuild(struct collection *c, const struct instance *in, const char *why)
+{
+	unsigned i = instance_index(in), donor;
+	struct rebuild *b = find(c, i);
+
+	if (c->life != LIFE_LIVE)
+		return STATUS_NOT_FOUND;
+	if (b != NULL)
+		return STATUS_OK;
+	b = create(c, i);
+	if (!choose_donor(b, &donor)) {
+		drop(b);
+		return STATUS_CONFLICT;
+	}
+	if (!lane_of(b, i)->parked)
+		quarantine_begin(c, i, lane_of(b, i)->done, QUARANTINE_DIFFERS, 0, why);
+	return STATUS_OK;
 }
 
 void wal_rebuilt(uint64_t *collections, uint64_t *items)

@@ -396,7 +396,8 @@ bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigne
 	const struct member *head = lanes[j].head;
 
 	*passed = lanes[j].passed;
-	return !lanes[j].parked && lanes[j].behind > lanes[i].behind + most &&
+	return !lanes[j].parked && lanes[j].in_vain != lanes[j].passed + 1 &&
+	       lanes[j].behind > lanes[i].behind + most &&
 	       (head == NULL || head->record->turns[j].failures == 0);
 }
 

@@ -163,6 +163,9 @@ struct wal_rebuild {
 };
 typedef void(wal_rebuild_fn)(void *arg, const struct wal_rebuild *rebuild);
 void wal_each_rebuild(wal_rebuild_fn *fn, void *arg);
+/* An operator wants it made anew there. STATUS_OK: it will be; STATUS_NOT_FOUND: it is
+ * not (any more); STATUS_CONFLICT: no other instance has it as it should be. */
+enum status wal_rebuild(struct collection *c, const struct instance *in, const char *why);
 /* Have been made anew since this proxy leads; items copied for that. */
 void wal_rebuilt(uint64_t *collections, uint64_t *items);
 

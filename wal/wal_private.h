@@ -125,7 +125,8 @@ struct lane {
 	unsigned n_apart;     /* records that do, and are not done */
 	unsigned n_left;      /* in a lane that they have left: those that are not done */
 	unsigned behind;      /* records it has not done ... */
-	uint64_t passed;      /* ... and has done, ever */
+	uint64_t passed;      /* ... and has done, ever ... */
+	uint64_t in_vain;     /* ... when a client had waited for it in vain, and one */
 	unsigned undurable;   /* of those, how many have no durable position yet ... */
 	enum record_kind run; /* ... and their kind, if all are the same; else NONE */
 };
@@ -176,9 +177,6 @@ bool record_is_skipped(const struct record *r); /* refused, given up: not sent a
 #define UNDURABLE_MOST 200u
 #define MERGE_MOST 200u
 #define SENT_MOST (UNDURABLE_MOST + MERGE_MOST)
-/* Bodies of records that only wait for a lagging instance are let go above this, and
- * read from the log again when their turn comes. */
-#define BODIES_MOST (48u * 1024u * 1024u)
 
 /* --- scope.c: order, pure ---------------------------------------------------------- */
 struct scope *scope_all(void);
@@ -385,10 +383,15 @@ struct batch {
 	struct record **records; /* the head of the lane first */
 	size_t n;
 	unsigned instance;
+	size_t reads;      /* bytes from the log */
 	bool *asked;       /* whose bodies are being read from the log; NULL: nobody's */
 	struct blob *body; /* of all of them; NULL: one goes, with its own */
 };
 void batch_start(const struct conf *conf);
+/* Bodies that only wait for a lagging instance are let go then, and read from the log
+ * again when their turn comes. */
+bool batch_memory_is_short(void);
+bool batch_may_read(const struct batch *b); /* the body of its head, if it is not here */
 void batch_begin(struct batch *b, struct record *head, unsigned i);
 void batch_gather(struct batch *b);
 void batch_part(struct batch *b, size_t from); /* these do not go along */
@@ -398,7 +401,7 @@ bool batch_take_bodies(struct batch *b, const struct pg_results *results);
 void batch_merge(struct batch *b);
 void batch_clear(struct batch *b);
 /* How many may go in one call of that lane. */
-unsigned batch_most(const struct record *head, unsigned i);
+unsigned batch_most(const struct lane *lane);
 void batch_worked(const struct record *head, unsigned i, size_t n);
 void batch_failed(const struct record *head, unsigned i, size_t n);
 struct blob *batch_answer(const struct record *r);

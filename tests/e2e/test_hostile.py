@@ -868,7 +868,7 @@ def test_bodies_that_are_only_announced_take_no_memory_from_others(released, mak
     before = resident(world.proxy)
     liars = [connect(world) for _ in range(50)]
     for s in liars:
-        s.sendall(f"{POST}Content-Length: 40000000\r\n\r\n{{".encode())
+        s.sendall(f"{POST}Content-Length: 8000000\r\n\r\n{{".encode())
     wait_until(lambda: connections(world) > 50, 10, "all are connected")
     assert served(world) < 5
     body = json.dumps({"name": new_mark(), "z": "x" * 5_000_000})
@@ -882,7 +882,7 @@ def test_bodies_that_are_only_announced_take_no_memory_from_others(released, mak
 def test_bodies_that_are_too_much_together_are_refused_and_the_rest_complete(make_world):
     world = make_world(MAX_MEMORY_MB="64")
     id = create(world)
-    size = 12_000_000
+    size = 7_500_000
     marks = [new_mark() for _ in range(12)]
 
     def send(mark):

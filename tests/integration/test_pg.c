@@ -548,9 +548,7 @@ static void forty_megabytes_go_in_and_come_out(void **state)
 	struct client c;
 	struct end e;
 	struct op *pending = NULL;
-	struct pg_unit *unit = pg_unit_create();
 	unsigned char *bytes = mem_alloc(LARGE);
-	bool right = false;
 
 	(void)state;
 	for (size_t i = 0; i < LARGE; i++)
@@ -559,10 +557,17 @@ static void forty_megabytes_go_in_and_come_out(void **state)
 	submit_one(&c, &e, &put, 1, (struct pg_param[]){pg_bytes(bytes, LARGE)});
 	wait_until(e.told);
 	assert_int_equal(e.status, STATUS_OK);
-	pg_add(unit, &get, 0, NULL);
-	pg_submit(c.pg, unit, on_large, &right, &pending);
-	wait_until(pending == NULL);
-	assert_true(right);
+	for (int binary = 0; binary < 2; binary++) {
+		struct pg_unit *unit = pg_unit_create();
+		bool right = false;
+
+		pg_add(unit, &get, 0, NULL);
+		if (binary)
+			pg_wants_bytes(unit);
+		pg_submit(c.pg, unit, on_large, &right, &pending);
+		wait_until(pending == NULL);
+		assert_true(right);
+	}
 	assert_int_equal(c.downs, 0);
 	close_client(&c);
 	free(bytes);

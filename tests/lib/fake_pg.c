@@ -142,6 +142,11 @@ void pg_add(struct pg_unit *u, const struct pg_statement *statement, int n,
 	}
 }
 
+void pg_wants_bytes(struct pg_unit *u)
+{
+	(void)u;
+}
+
 void pg_add_once(struct pg_unit *u, const char *sql)
 {
 	next_part(u)->sql = mem_string(sql);

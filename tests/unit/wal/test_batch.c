@@ -411,6 +411,56 @@ static void a_collection_deleted_behind_them_takes_them_all(void **state)
 	world_finish();
 }
 
+/* Merged it can never be applied; alone each is looked at. */
+static void a_lost_collection_is_noticed_at_once(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	begin();
+	world_down(B);
+	many(add);
+	pass_ms(3000);
+	model_drop_behind_our_back(REPLICA, "docs");
+	calls = model_calls(REPLICA);
+	world_up(B);
+	for (unsigned ms = 0; wal_quarantined() == 0 && ms < 60000; ms += 10)
+		pass_ms(10);
+	assert_int_equal(wal_quarantined(), 1);
+	assert_true(model_calls(REPLICA) - calls <= 3);
+	world_stop();
+}
+
+/* It was to go along where nobody waits for it, and does not fit. */
+static void who_does_not_go_along_after_all_is_executed_elsewhere(void **state)
+{
+	struct write *first, *second;
+	struct batch b;
+
+	(void)state;
+	begin();
+	model_fault(PRIMARY, FAULT_500_BEFORE, 2);
+	model_latency(PRIMARY, 3);
+	first = upsert("docs", "a");
+	pass_ms(50);
+	assert_decided(first, 200);
+	engine_hold(true);
+	second = upsert("docs", "b");
+	pass_ms(1000);
+	batch_begin(&b, engine_find(first->seq), A);
+	batch_gather(&b);
+	assert_int_equal(b.n, 2);
+	model_fault(PRIMARY, FAULT_HANG_BEFORE, 1);
+	engine_hold(false);
+	pass_ms(100);
+	assert_false(second->ended);
+	batch_part(&b, 1);
+	batch_clear(&b);
+	pass_ms(100);
+	assert_decided(second, 200);
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +482,8 @@ int main(void)
 	        world_story(it_does_not_wait_when_the_one_ahead_is_down),
 	        world_story(all_of_a_call_that_may_come_late_are_looked_at_later),
 	        world_story(a_collection_deleted_behind_them_takes_them_all),
+	        world_story(a_lost_collection_is_noticed_at_once),
+	        world_story(who_does_not_go_along_after_all_is_executed_elsewhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,7 @@
 #define STEPS 400u
 #define WAITING_MOST 10u
 #define LOOKS_OVER_MS 900000u
+#define HEALS_MOST_S 3600u
 
 static const char *const names[] = {"docs", "notes", "mail", "logs"};
 static const char *const databases[] = {"east", "west"};
@@ -37,6 +38,8 @@ static struct {
 	bool down[3];
 	msec up_at[3], reachable_at, flows_at, boot_at;
 	unsigned permille; /* of steps at which something breaks */
+	unsigned loser;    /* an instance that loses collections ... */
+	bool loses;        /* ... in this run */
 } sim;
 
 /* --- what clients do
@@ -192,6 +195,12 @@ static void instance_breaks(void)
 	sim.up_at[i] = clock_ms() + 1 + chance_below(6000);
 }
 
+/* Its disk, or somebody at it directly. The others have it still. */
+static void instance_loses(void)
+{
+	model_drop_behind_our_back(world_model(sim.loser), names[chance_below(4)]);
+}
+
 static void log_breaks(void)
 {
 	static const char *const refused[] = {"outcome", "position", "append",
@@ -225,7 +234,9 @@ static void something_breaks(void)
 {
 	uint64_t die = chance_below(100);
 
-	if (die < 40)
+	if (sim.loses && die < 15)
+		instance_loses();
+	else if (die < 40)
 		instance_breaks();
 	else if (die < 75)
 		log_breaks();
@@ -262,12 +273,20 @@ static bool leaves_a_mark(const struct write *w)
 	return record_runs(w->kind) && w->status == STATUS_OK && w->http < 300;
 }
 
+/* It was lost there; or is a copy, and what it holds says nothing about which writes. */
+static bool is_another(const struct collection *c, unsigned i)
+{
+	return sim.loses && i == sim.loser && c->life == LIFE_LIVE;
+}
+
 static void check_read(struct collection *c, unsigned i)
 {
 	const struct write *w;
 
 	if (!model_has_collection(world_model(i), c->local[i].text))
 		return; /* a reset is under way there */
+	if (is_another(c, i))
+		return; /* the end will tell */
 	TAILQ_FOREACH (w, world_writes(), link)
 		if (w->ended && w->collection == c->id && leaves_a_mark(w) &&
 		    !model_has_op(world_model(i), c->local[i].text, w->number))
@@ -301,6 +320,18 @@ static void try_again(void *arg, const struct wal_quarantine *q)
 	wal_retry(q->seq);
 }
 
+/* What is lost is found out when it is written to. */
+static void touch_all(void)
+{
+	struct database *db = NULL;
+	struct collection *c;
+
+	while ((db = catalogue_next_database(db)) != NULL)
+		TAILQ_FOREACH (c, &db->collections, link)
+			if (c->life == LIFE_LIVE)
+				items(RECORD_DELETE, c, "none", 0, false);
+}
+
 static void peace(void)
 {
 	for (unsigned i = 0; i < sim.n; i++) {
@@ -314,7 +345,13 @@ static void peace(void)
 	something_heals();
 	world_lead(20000);
 	pass_ms(6000); /* what hangs gives up */
-	wal_each_quarantine(try_again, NULL);
+	if (sim.loses)
+		touch_all();
+	else
+		wal_each_quarantine(try_again, NULL);
+	world_settle();
+	for (unsigned k = 0; wal_quarantined() > 0 && k < HEALS_MOST_S; k++)
+		pass_ms(1000);
 	world_settle();
 }
 
@@ -407,6 +444,8 @@ static void run(uint64_t seed)
 	sim.n = seed % 4 == 3 ? 3 : 2;
 	sim.trouble = (unsigned)chance_below(20);
 	sim.permille = (unsigned)chance_below(60);
+	sim.loses = chance_of(30);
+	sim.loser = (unsigned)chance_below(sim.n);
 	world_start_with(sim.n);
 	world_merges(chance_of(50));
 	world_crash();
