@@ -449,12 +449,6 @@ static void note_key(struct fake_set *set)
 	add_row(&db.keys, row);
 }
 
-bool fake_tables_violates(const struct fake_part *part)
-{
-	return part->name != NULL && strcmp(part->name, "note_key") == 0 &&
-	       key_of(part->params[0].text) != NULL;
-}
-
 static void find_key(struct fake_set *set)
 {
 	const struct key_row *k = key_of(text(1));
@@ -1208,9 +1202,6 @@ static void log_row_clear(struct fake_log *l)
 	free(l->answer);
 }
 
-/* As if a record took much room, so that there are many partitions. */
-#define RECORD_BYTES (4 << 20)
-
 static bool is_in(const struct partition_row *p, int64_t seq)
 {
 	return seq >= p->lo && seq < p->hi;
@@ -1240,7 +1231,7 @@ static void look_partitions(struct fake_set *set)
 		}
 		put_number(set, p->lo);
 		put_number(set, p->hi);
-		put_number(set, n * RECORD_BYTES);
+		put_number(set, n * FAKE_RECORD_BYTES);
 		put_number(set, oldest);
 		put_number(set, newest);
 		end_row(set);
@@ -1409,6 +1400,17 @@ static void once(const char *sql, struct fake_set *set)
 		db.version = atoi(sql + strlen(mark));
 }
 
+const char *fake_tables_violates(const struct fake_part *part)
+{
+	if (part->name == NULL)
+		return "";
+	if (strncmp(part->name, "append", 6) == 0 && !has_partition(db.clock + 1))
+		return "23514";
+	if (strcmp(part->name, "note_key") == 0 && key_of(part->params[0].text) != NULL)
+		return "23505";
+	return "";
+}
+
 const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set)
 {
 	now = *part;
@@ -1418,8 +1420,6 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 	}
 	if (strcmp(part->name, "fence") == 0)
 		return number(1) == db.epoch ? "" : "CT001";
-	if (strncmp(part->name, "append", 6) == 0 && !has_partition(db.clock + 1))
-		return "23514";
 	for (size_t k = 0; k < sizeof(statements) / sizeof(statements[0]); k++)
 		if (strcmp(statements[k].name, part->name) == 0) {
 			statements[k].run(set);
@@ -1498,9 +1498,40 @@ void fake_tables_stop(void)
 /* --- looking at it
  * ------------------------------------------------------------------------ */
 
+static int64_t instance_id(const char *name)
+{
+	const struct instance_row *i;
+
+	each_row(i, &db.instances) if (strcmp(i->name, name) == 0) return i->id;
+	return 0;
+}
+
 unsigned fake_pg_log_count(void)
 {
 	return (unsigned)db.log.n;
+}
+
+unsigned fake_pg_partitions(void)
+{
+	return (unsigned)db.partitions.n;
+}
+
+void fake_pg_add_instance(const char *name, int64_t floor)
+{
+	add_row(&db.instances, (struct instance_row){.id = ++db.last_instance,
+	                                             .floor = floor,
+	                                             .seen_ms = clock_wall_ms(),
+	                                             .name = mem_string(name)});
+}
+
+bool fake_pg_detached(const char *instance)
+{
+	return instance_of(instance_id(instance))->detached;
+}
+
+void fake_pg_lose_partitions(void)
+{
+	db.clock = db.partitions.at[db.partitions.n - 1].hi - 1;
 }
 
 const struct fake_log *fake_pg_log(unsigned k)
@@ -1511,14 +1542,6 @@ const struct fake_log *fake_pg_log(unsigned k)
 const struct fake_log *fake_pg_log_seq(int64_t seq)
 {
 	return log_of(seq);
-}
-
-static int64_t instance_id(const char *name)
-{
-	const struct instance_row *i;
-
-	each_row(i, &db.instances) if (strcmp(i->name, name) == 0) return i->id;
-	return 0;
 }
 
 int64_t fake_pg_position(const char *instance, int64_t scope)

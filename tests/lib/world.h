@@ -42,6 +42,8 @@ void world_seed(uint64_t seed); /* first of all: what follows repeats with the s
 void world_start(void);
 void world_start_with(unsigned n); /* so many instances: 2 or 3 */
 void world_workers(int64_t most);  /* MAX_WORKERS from the next boot on; 4 at first */
+/* LOG_MAX_BYTES of the next world_start(), else none. A record takes FAKE_RECORD_BYTES. */
+void world_log_limit(int64_t bytes);
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);
 void world_stop(void);
