@@ -148,7 +148,7 @@ static const char *const partition_schema[] = {
         " substring(b.bound FROM 'TO \\(''?([0-9]+)''?\\)')::bigint AS hi"
         " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,"
         " LATERAL pg_get_expr(c.relpartbound, c.oid) AS b(bound)"
-        " WHERE i.inhparent = 'chromatid.log'::regclass",
+        " WHERE i.inhparent = 'chromatid.log'::regclass AND b.bound IS NOT NULL",
         /* ATTACH lets appends go on, which PARTITION OF does not. */
         "CREATE FUNCTION chromatid.log_add(lo bigint, hi bigint) RETURNS void" DDL
         " BEGIN EXECUTE format('CREATE TABLE chromatid.log_%1$s (LIKE chromatid.log"

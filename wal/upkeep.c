@@ -26,7 +26,7 @@
 #include "wal/wal_private.h"
 
 #define EVERY_MS 5000u
-#define AT_LIMIT_MS 1000u
+#define NEAR_LIMIT_MS 1000u
 #define BUSY_MS 20u
 #define BLOCKED_TOLD 12u /* tries */
 
@@ -110,7 +110,7 @@ bool wal_cleanup(int64_t max_age_ms, wal_cleaned_fn *done, void *arg, struct op 
 
 static void rest(void)
 {
-	msec wait = upkeep.level >= 90 ? AT_LIMIT_MS : EVERY_MS;
+	msec wait = upkeep.level > 0 ? NEAR_LIMIT_MS : EVERY_MS;
 
 	end_cleanup(STATUS_OK);
 	job_rest(upkeep.job, upkeep.untidy ? BUSY_MS : wait);

@@ -193,7 +193,7 @@ def test_at_the_limit_one_that_is_dead_is_given_up(make_world):
     filler = Filler(world)
     dead_replica(world, filler)
     assert said(world, "70 % of LOG_MAX_BYTES")
-    assert said(world, "90 % of LOG_MAX_BYTES")
+    assert said(world, "90 % of LOG_MAX_BYTES") or said(world, "100 % of LOG_MAX_BYTES")
     assert said(world, "instance replica is detached")
     wait_until(lambda: log_bytes(world) < 16 * MB, 20, "room is won")
     assert world.metric("chromatid_wal_log_limit_bytes") == 16 * MB
@@ -235,7 +235,11 @@ def test_an_instance_that_was_removed_does_not_hold_the_log(make_world):
     world.proxy.terminate()
     world.proxy.settings["WAL_RETENTION"] = "1s"
     world.proxy.start()
-    wait_until(lambda: world.proxy.status()["removed_instances"][0]["detached"], 20, "it is given up")
+
+    def given_up():
+        return any(r["detached"] for r in world.proxy.status()["removed_instances"])
+
+    wait_until(given_up, 20, "it is given up")
     assert said(world, "instance replica is detached")
     assert cleanup(world, max_age_hours=0).json()["deleted_entries"] > 0
     world.primary.kill()  # nothing to compare it with
@@ -313,12 +317,12 @@ def test_without_a_partition_a_write_is_refused_and_one_is_added(world):
     world.postgres.execute(f"UPDATE chromatid.clock SET seq = {last} - 1", world.database)
     path = f"{COLLECTIONS}/{c.id}/upsert"
     answer = world.http.post(path, json={"ids": ["1"], "embeddings": [[1, 2]]})
-    if answer.status_code != 201:  # else the job was quicker
+    if answer.status_code != 200:  # else the job was quicker
         assert answer.status_code == 503
         assert answer.headers["x-chromatid-outcome"] == "none"
 
     def written():
-        return world.http.post(path, json={"ids": ["2"], "embeddings": [[1, 2]]}).status_code == 201
+        return world.http.post(path, json={"ids": ["2"], "embeddings": [[1, 2]]}).status_code == 200
 
     wait_until(written, 3, "there is a partition again")
     assert clock(world) > last
