@@ -51,6 +51,7 @@ struct conf {
 	int64_t max_memory_mb;
 	msec wal_retention;
 	int64_t log_max_bytes;
+	bool merge_reads;
 	bool allow_reset;
 	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */

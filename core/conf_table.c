@@ -52,6 +52,8 @@ const struct conf_setting conf_settings[] = {
 	 .least = 0, .most = 1},
 	{"LOAD_BALANCE_STRATEGY", CONF_CHOICE, AT(strategy), "optimized_read_replica",
 	 .what = "how the instance for a read is chosen", .choices = strategies},
+	{"MERGE_READS", CONF_SWITCH, AT(merge_reads), "on",
+	 .what = "whether reads of a collection that would queue at an instance go to it in one call"},
 	{"STALE_READS", CONF_CHOICE, AT(stale_reads), "allow",
 	 .what = "when no instance that is up has caught up: allow a stale answer, or refuse",
 	 .choices = stale_reads},

@@ -64,6 +64,7 @@ static void access_line(const struct exchange *ex)
 void exchange_finish(struct exchange *ex)
 {
 	relay_stop(ex);
+	together_leave(ex);
 	op_cancel(&ex->pending);
 	timer_stop(&ex->timer);
 	repeat_end(ex);

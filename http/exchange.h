@@ -12,14 +12,29 @@
 #include "core/blob.h"
 #include "core/json_scan.h"
 #include "core/timer.h"
+#include "http/alike.h"
 #include "http/route.h"
 #include "http/server.h"
 #include "wal/wal.h"
 
 struct relay;
 struct repeat;
+struct line;
+struct trip;
 
-#define RETRY_AFTER "1" /* seconds, in our own errors */
+#define RETRY_AFTER "1"        /* seconds, in our own errors */
+#define READ_PATIENCE_MS 3000u /* with an instance, if another may be asked */
+
+/* Of a read that may share a call with others (together.c). */
+struct company {
+	enum { COMPANY_NONE, COMPANY_UNDER_WAY, COMPANY_WAITING, COMPANY_RIDING } state;
+	bool refused;      /* it has shared one that came to nothing */
+	struct line *line; /* it has a place in; NULL: none */
+	struct trip *trip; /* RIDING: the call it shares */
+	msec since;        /* when it first had to wait; 0: never */
+	struct alike alike;
+	TAILQ_ENTRY(exchange) next;
+};
 
 struct exchange {
 	struct client *client; /* NULL once it has been answered, or has left */
@@ -35,9 +50,11 @@ struct exchange {
 	struct database *database;     /* held */
 	struct relay *relay;
 	struct repeat *repeat; /* NULL: no Idempotency-Key */
-	unsigned tried;        /* instances, by bit */
-	unsigned rounds;       /* of instances tried for a read */
-	unsigned conflicts;    /* appends refused because a name was taken meanwhile */
+	struct company company;
+	struct instance *chosen; /* for a read: whom to ask next; NULL: not chosen */
+	unsigned tried;          /* instances, by bit */
+	unsigned rounds;         /* of instances tried for a read */
+	unsigned conflicts;      /* appends refused because a name was taken meanwhile */
 	wal_seq seq;
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
@@ -126,6 +143,8 @@ struct relay_plan {
 	bool (*wait)(struct exchange *ex);
 	/* No instance to try (any more). */
 	void (*none)(struct exchange *ex);
+	/* NULL, or: a call is over, with so many bytes of answer; 0: it was given up. */
+	void (*over)(struct exchange *ex, size_t bytes);
 };
 /* `plan` must be static const. `body` may be NULL. */
 void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob *body);
@@ -147,8 +166,23 @@ bool rounds_another_comes(struct exchange *ex);
 /* Ask again (ex->again) when one may be current; in the end by this plan, or nobody. */
 void rounds_wait(struct exchange *ex, const struct relay_plan *stale, struct blob *body);
 
+/* --- together.c: reads that share a call ------------------------------------------- */
+/* A read of items that is about to ask this instance. True: it waits for its turn there,
+ * and then hears its answer, or does ex->again. False: it is to be asked alone. */
+bool together_waits(struct exchange *ex, struct instance *in);
+void together_over(struct exchange *ex, size_t bytes); /* its own call is */
+void together_leave(struct exchange *ex);              /* it ends, or goes another way */
+void together_stop(void);
+
+struct together_figures {
+	uint64_t calls, reads; /* that carried more than one read; those */
+};
+extern struct together_figures together_totals;
+
 /* --- who answers ------------------------------------------------------------------- */
 void read_items(struct exchange *ex);
+/* Where it is asked at that instance. */
+void read_aim(const struct exchange *ex, struct instance *in, struct text *target);
 void read_collection(struct exchange *ex); /* by name or id */
 void read_any_instance(struct exchange *ex);
 void list_collections(struct exchange *ex);

@@ -233,4 +233,5 @@ void http_stop(void)
 	timer_stop(&draining.look);
 	strangers_stop();
 	server_stop();
+	together_stop();
 }

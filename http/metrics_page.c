@@ -73,6 +73,11 @@ static void add_clients(struct sheet *s)
 	labelled(s, name, "reason", "limit", (double)f->rejected);
 	labelled(s, name, "reason", "too_large", (double)f->too_large);
 	labelled(s, name, "reason", "malformed", (double)f->malformed);
+	one(s, "chromatid_read_merged_calls_total", "counter",
+	    "Calls to instances that carried more than one read.",
+	    (double)together_totals.calls);
+	one(s, "chromatid_read_merged_reads_total", "counter", "The reads they carried.",
+	    (double)together_totals.reads);
 	one(s, "chromatid_http_requests_timed_out_total", "counter",
 	    "Requests that ended 504, their outcome not known in time.",
 	    (double)f->timeouts);

@@ -4,7 +4,7 @@
  *   read_items    whom does the path mean?
  *   ask           an instance that has executed everything sent so far
  *   aim           the same request, with that instance's id in the path; relay.c does the
- *                 rest
+ *                 rest, or together.c where several wait for that instance
  * When it does not go well:
  *   - nobody is current: hold it (rounds.c), for catching up takes milliseconds; after
  * two seconds take the one least behind and say how far (STALE_READS), or refuse
@@ -24,9 +24,15 @@ static bool may_serve(const struct instance *in, void *arg)
 	return relay_untried(ex, in) && wal_current(in, ex->collection);
 }
 
+/* Until it was asked, or may not be any more, the choice stands: it may have a place in a
+ * line there. */
 static struct instance *choose_current(struct exchange *ex)
 {
-	return health_choose_read(may_serve, ex);
+	struct instance *in = ex->chosen;
+
+	if (in == NULL || !instance_up(in) || !may_serve(in, ex))
+		ex->chosen = health_choose_read(may_serve, ex);
+	return ex->chosen;
 }
 
 static bool somebody_is_current(struct exchange *ex)
@@ -39,7 +45,7 @@ static bool somebody_is_current(struct exchange *ex)
 
 /* --- where it goes ----------------------------------------------------------------- */
 
-static void aim(struct exchange *ex, struct instance *in, struct text *target)
+void read_aim(const struct exchange *ex, struct instance *in, struct text *target)
 {
 	const struct collection *c = ex->collection;
 
@@ -51,6 +57,11 @@ static void aim(struct exchange *ex, struct instance *in, struct text *target)
 	          ex->route.kind == ROUTE_READ_ITEMS ? "" : "by-id/",
 	          c->local[instance_index(in)].text);
 	text_adds(target, ex->route.tail);
+}
+
+static void aim(struct exchange *ex, struct instance *in, struct text *target)
+{
+	read_aim(ex, in, target);
 }
 
 /* Answers about a collection carry its id, and so do refusals; documents may hold the
@@ -102,7 +113,8 @@ static const struct relay_plan items_plan = {.read = true,
                                              .edit = edit,
                                              .choose = choose_current,
                                              .wait = rounds_another_comes,
-                                             .none = rounds_next};
+                                             .none = rounds_next,
+                                             .over = together_over};
 
 static const struct relay_plan collection_plan = {.method = "GET",
                                                   .read = true,
@@ -126,10 +138,10 @@ static void ask(struct exchange *ex)
 		return;
 	}
 	ex->again = ask;
-	if (somebody_is_current(ex))
-		relay_start(ex, item ? &items_plan : &collection_plan, ex->body);
-	else
+	if (!somebody_is_current(ex))
 		rounds_wait(ex, &stale_plan, ex->body);
+	else if (!item || !together_waits(ex, choose_current(ex)))
+		relay_start(ex, item ? &items_plan : &collection_plan, ex->body);
 }
 
 /* --- doors ------------------------------------------------------------------------- */

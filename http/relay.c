@@ -23,7 +23,6 @@
 #include "http/exchange.h"
 
 #define GATHER_MOST (1024u * 1024u)
-#define PATIENCE_MS 3000u
 
 /* As far as it has come. */
 struct answer {
@@ -42,6 +41,7 @@ struct relay {
 	int64_t length;        /* -1: not known */
 	bool begun;            /* the client has had the first bytes */
 	bool full;             /* enough waits for the client */
+	size_t received;       /* of this call */
 	uint64_t sent_us;
 	struct timer patience; /* with a read that does not get on */
 };
@@ -54,7 +54,7 @@ static void be_patient(struct exchange *ex)
 	struct relay *rl = ex->relay;
 
 	if (rl->plan->read)
-		timer_start(&rl->patience, PATIENCE_MS, on_no_patience, ex);
+		timer_start(&rl->patience, READ_PATIENCE_MS, on_no_patience, ex);
 }
 
 static void answer_clear(struct answer *a)
@@ -65,12 +65,19 @@ static void answer_clear(struct answer *a)
 	*a = (struct answer){0};
 }
 
+static void over(struct exchange *ex, size_t bytes)
+{
+	if (ex->relay->plan->over != NULL)
+		ex->relay->plan->over(ex, bytes);
+}
+
 void relay_stop(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
 
 	if (rl == NULL)
 		return;
+	over(ex, 0);
 	ex->relay = NULL;
 	timer_stop(&rl->patience);
 	op_cancel(&ex->pending);
@@ -216,9 +223,12 @@ static void on_data(void *arg, struct evbuffer *data)
 			send_on(ex, data);
 		return;
 	}
+	rl->received += evbuffer_get_length(data);
 	evbuffer_add_buffer(rl->answer.data, data);
 	if (rl->plan->whole || evbuffer_get_length(rl->answer.data) <= GATHER_MOST)
 		return;
+	ex->upstream_us = clock_us() - rl->sent_us;
+	over(ex, rl->received); /* how fast the rest comes is the client's affair */
 	begin(ex, &rl->answer, rl->length);
 	send_on(ex, rl->answer.data);
 }
@@ -250,6 +260,7 @@ static void on_end(void *arg, const struct reply *reply)
 	ex->upstream_us = clock_us() - rl->sent_us;
 	health_report(rl->in, health_signal_of(&judged), reply->detail);
 	instance_count(rl->in, rl->plan->read, ok && rl->answer.http < 500);
+	over(ex, ok ? rl->received : 0);
 	if (rl->begun) {
 		if (ok)
 			end(ex);
@@ -309,6 +320,7 @@ static void issue(struct exchange *ex)
 	text_reset(&rl->target);
 	rl->plan->aim(ex, rl->in, &rl->target);
 	call.target = text_string(&rl->target);
+	rl->received = 0;
 	rl->sent_us = clock_us();
 	ex->instance = instance_name(rl->in);
 	be_patient(ex);
@@ -337,6 +349,7 @@ static void on_no_patience(void *arg)
 	}
 	health_report(rl->in, SIGNAL_TIMED_OUT, "no answer to a read");
 	op_cancel(&ex->pending);
+	over(ex, 0);
 	forget(rl);
 	go_to(ex, in);
 }

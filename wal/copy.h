@@ -65,7 +65,4 @@ void copy_check(struct copy *copy, copy_fn *done, void *arg);
  * May be repeated after a crash. STATUS_BUSY: somebody else has the name. */
 void copy_install(struct copy *copy, const struct uuid *old, const char *name,
                   copy_fn *done, void *arg);
-/* The new collection goes, for nobody needs it any more. */
-void copy_discard(struct copy *copy, copy_fn *done, void *arg);
-
 #endif

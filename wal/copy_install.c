@@ -1,4 +1,4 @@
-/* wal/copy_install.c - the new collection takes the place of an old one, or goes.
+/* wal/copy_install.c - the new collection takes the place of an old one.
  *
  *   set_aside     the old one, by its id, under a name nobody else has
  *   take_name     the new one, by its id
@@ -80,29 +80,5 @@ void copy_install(struct copy *c, const struct uuid *old, const char *name, copy
 	}
 	aside = copy_name(c, "old", c->spec.attempt);
 	rename_it(c, old, aside, EXPECT_404, on_aside);
-	free(aside);
-}
-
-/* --- away
- * ---------------------------------------------------------------------------------
- */
-
-static void on_set_aside(struct copy *c, const struct reply *reply)
-{
-	(void)reply;
-	delete_named(c, "gone", on_gone);
-}
-
-void copy_discard(struct copy *c, copy_fn *done, void *arg)
-{
-	char *aside;
-
-	copy_begin(c, done, arg);
-	if (uuid_none(&c->progress.made)) {
-		delete_named(c, "new", on_gone);
-		return;
-	}
-	aside = copy_name(c, "gone", c->spec.attempt);
-	rename_it(c, &c->progress.made, aside, EXPECT_404, on_set_aside);
 	free(aside);
 }

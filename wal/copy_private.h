@@ -86,7 +86,7 @@ struct ask {
 
 struct walk {
 	copy_step *then;
-	bool rests;        /* as long as clients need the donor */
+	bool rests;        /* as long as clients need the instances */
 	uint64_t offset;   /* the window begins there, in the donor's order */
 	size_t room;       /* ids in a window, at most */
 	struct id_set had; /* of those before it, some that the target has ... */
@@ -100,7 +100,7 @@ struct walk {
 	size_t in_page, at_once; /* items */
 	wal_seq executed;        /* by the donor, before the window was read */
 	uint64_t at;             /* position of the next */
-	uint64_t calls, began_us;
+	uint64_t donor_calls, target_calls, began_us, got_us; /* of the page */
 };
 
 struct copy {

@@ -31,7 +31,10 @@
 #define PAGE_BYTES (2u * 1024u * 1024u)
 #define PAGE_BYTES_MOST (8u * 1024u * 1024u)
 #define ALONE_BYTES_MOST (64u * 1024u * 1024u)
-#define REST_TIMES 3u /* as long as it took: a quarter of the donor's time */
+/* So many times as long as they work for us, as long as others need them: a quarter of
+ * the donor's time is ours, and half of the target's. */
+#define DONOR_RESTS 3u
+#define TARGET_RESTS 1u
 #define REST_MOST_MS 3000u
 #define RETREATS_MOST 100u /* without coming any further */
 
@@ -48,16 +51,41 @@ void walk_clear(struct walk *w)
 /* --- items ---------------------------------------------------------------------------
  */
 
+/* Has anybody but us asked it for something since the page began? */
+static bool serves_others(unsigned instance, uint64_t calls)
+{
+	struct upstream_figures f =
+	        upstream_figures(instance_upstream(health_instance(instance)));
+
+	return f.calls > calls + 1 || f.open > f.idle;
+}
+
+static uint64_t calls_of(unsigned instance)
+{
+	return upstream_figures(instance_upstream(health_instance(instance))).calls;
+}
+
+static uint64_t more_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* The donor rests while the target works, and the other way round. */
 static msec rest_after(const struct copy *c)
 {
-	const struct upstream *up = instance_upstream(health_instance(c->spec.donor));
-	struct upstream_figures f = upstream_figures(up);
-	uint64_t others = f.calls - c->walk.calls - 1;
-	msec took = (clock_us() - c->walk.began_us) / 1000;
+	const struct walk *w = &c->walk;
+	uint64_t asked = w->got_us - w->began_us, added = clock_us() - w->got_us;
+	uint64_t rest = 0, other;
 
-	if (!c->walk.rests || (others == 0 && f.open <= f.idle))
+	if (!w->rests)
 		return 0;
-	return took * REST_TIMES < REST_MOST_MS ? took * REST_TIMES : REST_MOST_MS;
+	if (serves_others(c->spec.donor, w->donor_calls))
+		rest = more_of(asked * DONOR_RESTS, added);
+	if (serves_others(c->spec.target, w->target_calls)) {
+		other = more_of(added * TARGET_RESTS, asked);
+		rest = other > rest ? other : rest;
+	}
+	return rest / 1000 < REST_MOST_MS ? rest / 1000 : REST_MOST_MS;
 }
 
 static void page_over(struct copy *c)
@@ -115,6 +143,7 @@ static void on_items(struct copy *c, const struct reply *reply)
 		on_too_large(c);
 		return;
 	}
+	c->walk.got_us = clock_us();
 	ids = copy_ids_of(reply->body);
 	c->walk.at_once = next_at_once(&c->walk, blob_len(reply->body));
 	if (ids.at == NULL) {
@@ -135,8 +164,8 @@ static void ask_page(struct copy *c)
 	        .instance = c->spec.donor, .method = "POST", .expects = EXPECT_TOO_LARGE};
 
 	w->page_began = w->ids;
-	w->calls =
-	        upstream_figures(instance_upstream(health_instance(c->spec.donor))).calls;
+	w->donor_calls = calls_of(c->spec.donor);
+	w->target_calls = calls_of(c->spec.target);
 	w->began_us = clock_us();
 	ask.body = copy_page(&w->ids, w->at_once, &w->in_page);
 	ask.most = w->in_page > 1 ? PAGE_BYTES_MOST : ALONE_BYTES_MOST;

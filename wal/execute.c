@@ -239,12 +239,25 @@ static bool overtaken(const struct record *r, enum verdict v)
 	       r->collection->life == LIFE_GONE;
 }
 
+/* This one may have lost the collection long before. */
+static bool another_can_say(const struct record *r, unsigned i)
+{
+	for (unsigned j = 0; j < health_count(); j++)
+		if (j != i && r->turns[j].lost == 0 &&
+		    instance_writable(health_instance(j)) &&
+		    wal_readable(health_instance(j), r->collection))
+			return true;
+	return false;
+}
+
 static void conclude_overtaken(struct execution *e, const struct reply *reply)
 {
-	bool open = record_is_open(e->record);
+	enum verdict v = VERDICT_APPLIED;
 
-	conclude(e, open ? VERDICT_REFUSED : VERDICT_APPLIED, reply->http, reply->body,
-	         reply->detail);
+	if (record_is_open(e->record))
+		v = another_can_say(e->record, e->instance) ? VERDICT_LOST
+		                                            : VERDICT_REFUSED;
+	conclude(e, v, reply->http, reply->body, reply->detail);
 }
 
 static void on_resolved(struct execution *e, const struct reply *reply, enum verdict v)

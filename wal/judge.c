@@ -183,6 +183,16 @@ static bool lost_here(const struct record *r, unsigned i)
 	return r->turns[i].lost >= LOST_MOST;
 }
 
+/* Where the lane is parked it must be for that reason: else it may be there. */
+static bool lost_everywhere(const struct record *r)
+{
+	for (unsigned i = 0; i < health_count(); i++)
+		if (is_parked(r, i) ? !quarantine_is_lost(r->collection, i)
+		                    : !lost_here(r, i))
+			return false;
+	return true;
+}
+
 /* Lanes that are parked have no say: they do not try. */
 static bool everywhere(const struct record *r,
                        bool (*is_so)(const struct record *r, unsigned i))
@@ -245,12 +255,25 @@ static bool set_aside(struct record *r, unsigned i, enum quarantine_cause cause,
 	return true;
 }
 
+/* Another may have the collection still, and say what becomes of the record. */
+static bool is_set_aside_as_lost(struct record *r, unsigned i, int http)
+{
+	bool open = record_is_open(r);
+
+	if (!set_aside(r, i, QUARANTINE_LOST, http,
+	               "the collection is not there any more"))
+		return false;
+	if (open)
+		engine_kick(r);
+	return true;
+}
+
 /* What can be said of it by now; false: nothing yet, try again. What changes the
  * catalogue is not given up: it would say otherwise than the instances for good. */
 static bool has_come_to_its_end(struct record *r, unsigned i,
                                 const struct execution_result *result)
 {
-	if (record_is_open(r) && everywhere(r, lost_here)) {
+	if (record_is_open(r) && lost_everywhere(r)) {
 		decide(r, i, DECISION_REJECTED, result->http, result->body);
 		engine_done(r, i);
 		return true;
@@ -259,11 +282,10 @@ static bool has_come_to_its_end(struct record *r, unsigned i,
 		give_up(r, i, 500, result->body, "no instance gives a clear answer");
 		return true;
 	}
+	if (lost_here(r, i))
+		return is_set_aside_as_lost(r, i, result->http);
 	if (record_is_open(r))
 		return false;
-	if (lost_here(r, i))
-		return set_aside(r, i, QUARANTINE_LOST, result->http,
-		                 "the collection is not there any more");
 	return fails_here(r, i) && set_aside(r, i, QUARANTINE_FAILING, result->http,
 	                                     "no clear answer, again and again");
 }

@@ -242,6 +242,13 @@ void quarantine_moved(struct record *r, unsigned i)
 		end_if_nothing_is_apart(q);
 }
 
+bool quarantine_is_lost(const struct collection *c, unsigned i)
+{
+	const struct quarantine *q = find(c, i);
+
+	return q != NULL && q->cause == QUARANTINE_LOST;
+}
+
 bool quarantine_passes(const struct record *r, unsigned i)
 {
 	const struct quarantine *q;

@@ -17,8 +17,8 @@
  *   - somebody does not answer, the donor does not come to rest within FREEZE_MOST: the
  *     same step again, later; the donor is gone for good: begin anew with another
  *   - the copy is found unsound: begin anew, each time later
- *   - the collection is deleted: before the switch the copy is discarded, and the lane
- *     passed; after it everything goes to its end first, so that nothing is left over
+ *   - the collection is deleted: before the switch the copy is abandoned (leftover.c),
+ * and the lane passed; after it everything goes to its end first
  *   - we die: the row says what there was. A copy is gone on with; a switch is finished.
  * A repeated step never harms: its row is written before what it speaks of, or the
  * new collection is nobody's yet. */
@@ -53,7 +53,7 @@ enum step {
 	STEP_SWITCHING,
 	STEP_INSTALLING,
 	STEP_ENDING,
-	STEP_DISCARDING,
+	STEP_ABANDONING,
 };
 
 static const char *const step_names[] = {
@@ -62,7 +62,7 @@ static const char *const step_names[] = {
         [STEP_CATCHING_UP] = "catching up", [STEP_FREEZING] = "catching up",
         [STEP_LAST] = "catching up",        [STEP_CHECKING] = "catching up",
         [STEP_SWITCHING] = "switching",     [STEP_INSTALLING] = "switching",
-        [STEP_ENDING] = "switching",        [STEP_DISCARDING] = "discarding",
+        [STEP_ENDING] = "switching",        [STEP_ABANDONING] = "discarding",
 };
 
 struct rebuild {
@@ -243,62 +243,35 @@ static bool is_written(struct rebuild *b, enum status s, const struct pg_results
 	return false;
 }
 
-/* --- the collection is deleted, or was never to be rebuilt -----------------------------
+/* --- the collection is deleted, or has healed by itself -------------------------------
  */
 
-static void on_dropped(void *arg, enum status s, const struct pg_results *r)
+static void on_abandoned(void *arg, enum status s, const struct pg_results *r)
 {
 	struct rebuild *b = arg;
 
-	if (is_written(b, s, r))
-		drop(b);
+	if (!is_written(b, s, r))
+		return;
+	leftover_added(b->collection, b->target, b->attempt);
+	drop(b);
 }
 
-static void forget_row(struct rebuild *b)
+/* What stands there is nobody's, and goes in its own time. */
+static void abandon(struct rebuild *b)
 {
 	struct pg_unit *unit = unit_of_ours();
 
-	b->step = STEP_DISCARDING;
-	pg_add(unit, &note_end, 2,
-	       (struct pg_param[]){number_of_target(b), number_of_collection(b)});
-	pg_submit(wal_pg(), unit, on_dropped, b, &b->pending);
-}
-
-/* It could not be discarded: it is nobody's, and has a name that tells so. */
-static void on_discarded(void *arg, enum status s, const char *why)
-{
-	struct rebuild *b = arg;
-
-	if (s != STATUS_OK)
-		log_warn("rebuild", "a copy of collection %s is left at %s: %s",
-		         b->collection->public_id.text, target_name(b), why);
-	forget_row(b);
-}
-
-static void abandon(struct rebuild *b)
-{
-	struct copy_progress so_far = {0};
-	struct copy_spec spec = {.collection = b->collection->id,
-	                         .tenant = b->collection->db->tenant,
-	                         .database = b->collection->db->name,
-	                         .donor = b->donor,
-	                         .target = b->target,
-	                         .attempt = b->attempt};
-
 	thaw(b);
 	op_cancel(&b->pending);
+	op_cancel(&b->noting);
 	timer_stop(&b->timer);
-	quarantine_heal(b->collection, b->target, false);
-	if (b->copy != NULL)
-		so_far = *copy_progress(b->copy);
 	copy_destroy(&b->copy);
-	b->step = STEP_DISCARDING;
-	if (uuid_none(&so_far.made)) {
-		forget_row(b);
-		return;
-	}
-	b->copy = copy_create(&spec, &so_far);
-	copy_discard(b->copy, on_discarded, b);
+	quarantine_heal(b->collection, b->target, false);
+	b->step = STEP_ABANDONING;
+	pg_add(unit, &note_end, 2,
+	       (struct pg_param[]){number_of_target(b), number_of_collection(b)});
+	leftover_add(unit, b->collection, b->target, b->attempt);
+	pg_submit(wal_pg(), unit, on_abandoned, b, &b->pending);
 }
 
 /* --- the new one takes over ------------------------------------------------------------
@@ -793,14 +766,21 @@ static const struct pg_statement load = {
         " FROM chromatid.rebuild"};
 
 static const struct pg_statement sweep = {
-        "sweep_rebuild", "DELETE FROM chromatid.rebuild r WHERE NOT EXISTS (SELECT 1 FROM"
-                         " chromatid.quarantine q WHERE q.instance = r.instance"
-                         " AND q.collection = r.collection)"};
+        "sweep_rebuild",
+        "WITH gone AS (DELETE FROM chromatid.rebuild r WHERE NOT EXISTS (SELECT 1 FROM"
+        "  chromatid.quarantine q WHERE q.instance = r.instance"
+        "  AND q.collection = r.collection) RETURNING instance, collection, attempt)"
+        " INSERT INTO chromatid.leftover (instance, collection, attempt, tenant, "
+        "database)"
+        " SELECT g.instance, g.collection, g.attempt, d.tenant, d.name FROM gone g"
+        " JOIN chromatid.collection c ON c.id = g.collection"
+        " JOIN chromatid.database d ON d.id = c.database ON CONFLICT DO NOTHING"};
 
 void rebuild_add_load(struct pg_unit *unit)
 {
 	pg_add(unit, &sweep, 0, NULL);
 	pg_add(unit, &load, 0, NULL);
+	leftover_add_load(unit);
 }
 
 enum {
@@ -861,6 +841,7 @@ void rebuild_loaded(const struct store_load *found, const struct pg_results *r, 
 		if (i >= 0 && c != NULL)
 			load_one(create(c, (unsigned)i), r, at + 1, row);
 	}
+	leftover_loaded(r, at + 2);
 }
 
 /* --- the whole -----------------------------------------------------------------------
@@ -925,6 +906,7 @@ void rebuild_start(bool by_itself)
 	automatic = by_itself;
 	job = job_create("rebuild", run, NULL);
 	job_rest(job, EVERY_MS);
+	leftover_start();
 }
 
 void rebuild_clear(void)
@@ -936,10 +918,12 @@ void rebuild_clear(void)
 		b->frozen = false; /* nobody is kicked any more */
 		drop(b);
 	}
+	leftover_clear();
 }
 
 void rebuild_stop(void)
 {
 	rebuild_clear();
+	leftover_stop();
 	job_destroy(&job);
 }

@@ -257,6 +257,22 @@ static void create_scopes(const struct store_load *load)
 		scope_of_database(db);
 }
 
+/* An instance has it, and its outcome was lost with the process that knew it. Others are
+ * sent an item write when it is accepted, and pass a refusal when that is durable: so it
+ * was accepted, and its client may have been told. */
+static void infer_decision(struct record *r)
+{
+	for (unsigned i = 0;
+	     record_is_open(r) && record_is_item(r->kind) && i < health_count(); i++) {
+		if (r->turns[i].state != TURN_DURABLE)
+			continue;
+		r->decision = DECISION_ACCEPTED;
+		r->decision_durable = true;
+		r->decided_by = (int)i;
+		r->http = r->kind == RECORD_ADD ? 201 : 200;
+	}
+}
+
 static void load_records(struct recovery *rec, const struct pg_results *r)
 {
 	for (int row = 0; row < pg_rows(r, 1); row++) {
@@ -267,6 +283,7 @@ static void load_records(struct recovery *rec, const struct pg_results *r)
 			record_free(record);
 			continue;
 		}
+		infer_decision(record);
 		engine_add(record);
 		rec->n_records++;
 	}

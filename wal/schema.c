@@ -99,6 +99,11 @@ static const char *const heal_schema[] = {
         " since timestamptz NOT NULL DEFAULT now(), at timestamptz NOT NULL DEFAULT "
         "now(),"
         " PRIMARY KEY (instance, collection))",
+        /* What of that nobody needs any more: wal/leftover.c. */
+        "CREATE TABLE chromatid.leftover ("
+        " instance smallint NOT NULL, collection bigint NOT NULL, attempt int NOT NULL,"
+        " tenant text NOT NULL, database text NOT NULL,"
+        " PRIMARY KEY (instance, collection, attempt))",
         NULL,
 };
 

@@ -315,6 +315,7 @@ void quarantine_moved(struct record *r, unsigned i);
 unsigned quarantine_count(unsigned i);                      /* at that instance */
 void quarantine_error(unsigned i, char *text, size_t room); /* the oldest there; or "" */
 bool quarantine_passes(const struct record *r, unsigned i);
+bool quarantine_is_lost(const struct collection *c, unsigned i);
 void quarantine_gone(const struct record *r); /* it deletes: nothing is left to heal */
 void quarantine_resume(void);                 /* PostgreSQL is back */
 void quarantine_clear(void);
@@ -341,6 +342,17 @@ void rebuild_stop(void);
 void rebuild_clear(void);
 void rebuild_add_load(struct pg_unit *unit);
 void rebuild_loaded(const struct store_load *load, const struct pg_results *r, int at);
+
+/* --- leftover.c: copies that nobody needs any more -----------------------------------
+ */
+void leftover_start(void);
+void leftover_stop(void);
+void leftover_clear(void);
+void leftover_add(struct pg_unit *unit, const struct collection *c, unsigned i,
+                  unsigned attempt);
+void leftover_added(const struct collection *c, unsigned i, unsigned attempt);
+void leftover_add_load(struct pg_unit *unit);
+void leftover_loaded(const struct pg_results *r, int at);
 
 /* --- doubt.c: a later look at what was in doubt --------------------------------------
  */

@@ -74,6 +74,11 @@ struct rebuild_row {
 	char *made, *old, *name;
 };
 
+struct leftover_row {
+	int64_t instance, collection, attempt;
+	char *tenant, *database;
+};
+
 #define rows_of(type)                                                                    \
 	struct {                                                                         \
 		struct type *at;                                                         \
@@ -103,6 +108,7 @@ static struct {
 	rows_of(quarantine_row) quarantines;
 	rows_of(doubt_row) doubts;
 	rows_of(rebuild_row) rebuilds;
+	rows_of(leftover_row) leftovers;
 } db;
 
 /* --- results --------------------------------------------------------------------------
@@ -1123,6 +1129,64 @@ static void rebuild_end(struct fake_set *set)
 	*b = db.rebuilds.at[--db.rebuilds.n];
 }
 
+static void leftover(struct fake_set *set)
+{
+	(void)set;
+	add_row(&db.leftovers, (struct leftover_row){.instance = number(1),
+	                                             .collection = number(2),
+	                                             .attempt = number(3),
+	                                             .tenant = mem_string(text(4)),
+	                                             .database = mem_string(text(5))});
+}
+
+static void leftover_row_clear(struct leftover_row *l)
+{
+	free(l->tenant);
+	free(l->database);
+}
+
+static void leftover_end(struct fake_set *set)
+{
+	struct leftover_row *l;
+
+	(void)set;
+	for (size_t k = db.leftovers.n; k-- > 0;) {
+		l = &db.leftovers.at[k];
+		if (l->instance != number(1) || l->collection != number(2) ||
+		    l->attempt != number(3))
+			continue;
+		leftover_row_clear(l);
+		*l = db.leftovers.at[--db.leftovers.n];
+	}
+}
+
+static void load_leftover(struct fake_set *set)
+{
+	const struct leftover_row *l;
+
+	each_row(l, &db.leftovers)
+	{
+		put_number(set, l->instance);
+		put_number(set, l->collection);
+		put_number(set, l->attempt);
+		put(set, l->tenant);
+		put(set, l->database);
+		end_row(set);
+	}
+}
+
+static void becomes_leftover(const struct rebuild_row *b)
+{
+	const struct collection_row *c = collection_of(b->collection);
+	const struct database_row *d = database_of(c->database);
+
+	add_row(&db.leftovers, (struct leftover_row){.instance = b->instance,
+	                                             .collection = b->collection,
+	                                             .attempt = b->attempt,
+	                                             .tenant = mem_string(d->tenant),
+	                                             .database = mem_string(d->name)});
+}
+
 static void sweep_rebuild(struct fake_set *set)
 {
 	struct rebuild_row *b;
@@ -1132,6 +1196,7 @@ static void sweep_rebuild(struct fake_set *set)
 		b = &db.rebuilds.at[k];
 		if (quarantine_of(b->instance, b->collection) != NULL)
 			continue;
+		becomes_leftover(b);
 		rebuild_row_clear(b);
 		*b = db.rebuilds.at[--db.rebuilds.n];
 	}
@@ -1364,6 +1429,9 @@ static const struct {
         {"rebuild_end", rebuild_end},
         {"sweep_rebuild", sweep_rebuild},
         {"load_rebuild", load_rebuild},
+        {"leftover", leftover},
+        {"leftover_end", leftover_end},
+        {"load_leftover", load_leftover},
         {"load_quarantine", load_quarantine},
         {"doubt_note", doubt_note},
         {"doubt_looked", doubt_looked},
@@ -1461,6 +1529,9 @@ void fake_tables_stop(void)
 	for (size_t k = 0; k < db.rebuilds.n; k++)
 		rebuild_row_clear(&db.rebuilds.at[k]);
 	free(db.rebuilds.at);
+	for (size_t k = 0; k < db.leftovers.n; k++)
+		leftover_row_clear(&db.leftovers.at[k]);
+	free(db.leftovers.at);
 	each_row(l, &db.log) log_row_clear(l);
 	each_row(t, &db.tenants) free(t->name);
 	each_row(d, &db.databases)

@@ -9,6 +9,7 @@ def mutant(name, rule, *edits):
 
 
 WAL = "wal/*.c"
+HTTP = "http/*.c"
 
 # --- one order ---------------------------------------------------------------------------
 
@@ -249,4 +250,55 @@ mutant(
     "cold_is_below_the_floor",
     "the log keeps what is kept cold",
     (WAL, "\t\treturn cold;", "\t\treturn r != NULL ? r->seq : 0;"),
+)
+
+# --- reads that share a call -------------------------------------------------------------
+
+mutant(
+    "alike_whatever_is_asked",
+    "reads share a call only if all else that they ask is the same",
+    (HTTP, "same_text(a->before, b->before) && same_text(a->after, b->after);",
+     "same_text(a->before, b->before);"),
+)
+mutant(
+    "any_length_goes_along",
+    "an embedding of another length does not spoil the call of others",
+    (HTTP, "a->verb == b->verb && a->width == b->width &&", "a->verb == b->verb &&"),
+)
+mutant(
+    "rows_that_nobody_asked_for",
+    "an answer that is not exactly to what was asked is given to nobody",
+    (HTTP, "return row->whose != 0;", "return true;"),
+)
+mutant(
+    "a_limit_for_all",
+    "what speaks about the answer as a whole is asked alone",
+    (HTTP, "return json_kind(w->value) == JSON_NULL_VALUE;", "return true;"),
+)
+mutant(
+    "behind_what_was_written",
+    "a call sets out only for an instance that has executed everything sent",
+    (HTTP, "instance_up(l->in) && wal_current(l->in, first->collection);",
+     "instance_up(l->in);"),
+)
+mutant(
+    "a_failure_for_all",
+    "a call that came to nothing is nobody's answer",
+    (HTTP, "if (reply->status == STATUS_OK && reply->http == 200 &&",
+     "if (reply->status == STATUS_OK &&"),
+)
+mutant(
+    "together_for_ever",
+    "a call that came to nothing is not tried again and again",
+    (HTTP, "\tline_apart(trip->line);\n", ""),
+)
+mutant(
+    "wait_for_the_turn",
+    "nobody waits in a line for long",
+    (HTTP, "if (l->under_way >= SEATS && now < until)", "if (l->under_way >= SEATS)"),
+)
+mutant(
+    "gone_with_one",
+    "of those who share a call each may leave",
+    (HTTP, "\tif (--trip->left == 0)\n", "\tif (--trip->left > 0)\n"),
 )

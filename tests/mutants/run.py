@@ -24,12 +24,15 @@ from list import MUTANTS
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"
 TREE, OUT = WORK / "tree", WORK / "out"
-FOLDERS = ["core", "health", "mapping", "wal", "http", "tests/lib", "tests/unit/wal"]
+FOLDERS = ["core", "health", "mapping", "wal", "http", "tests/lib", "tests/unit/wal",
+           "tests/unit/http"]
 SEEDS = "400"
 LONGEST = 120  # seconds; a test that takes longer has noticed, too
 
-# From the quick ones to the thorough ones.
+# From the quick ones to the thorough ones; of wal, where nothing else is said.
 TESTS = [
+    "http/alike",
+    "http/together",
     "scope",
     "calls",
     "verdict",
@@ -87,12 +90,26 @@ def configure():
         fail(f"cmake:\n{done.stdout}")
 
 
+def layer_and_name(test):
+    return test.split("/") if "/" in test else ("wal", test)
+
+
+def program(test):
+    layer, name = layer_and_name(test)
+    return f"unit_{layer}_test_{name}"
+
+
+def is_here(test):
+    layer, name = layer_and_name(test)
+    return (TREE / f"tests/unit/{layer}/test_{name}.c").exists()
+
+
 def tests_here():
-    return [t for t in TESTS if (TREE / f"tests/unit/wal/test_{t}.c").exists()]
+    return [t for t in TESTS if is_here(t)]
 
 
 def build(tests):
-    done = run(["ninja", "-C", OUT, *(f"unit_wal_test_{t}" for t in tests)])
+    done = run(["ninja", "-C", OUT, *map(program, tests)])
     return None if done.returncode == 0 else done.stdout
 
 
@@ -100,7 +117,7 @@ def notices(test):
     """What the test says when it fails, or None."""
     environment = dict(os.environ, CHROMATID_SEEDS=SEEDS)
     try:
-        done = run([OUT / "tests" / f"unit_wal_test_{test}"], env=environment,
+        done = run([OUT / "tests" / program(test)], env=environment,
                    timeout=LONGEST)
     except subprocess.TimeoutExpired:
         return f"still running after {LONGEST} s"

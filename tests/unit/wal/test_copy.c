@@ -393,6 +393,96 @@ static void a_read_that_fails_for_a_moment_is_repeated(void **state)
 	end_story();
 }
 
+static msec time_to_copy(void)
+{
+	msec began = clock_ms();
+
+	assert_int_equal(make(), STATUS_OK);
+	assert_int_equal(copy_all(), STATUS_OK);
+	return clock_ms() - began;
+}
+
+static void clients_leave_it_less_time(void **state)
+{
+	msec alone;
+
+	(void)state;
+	copy_sizes.page = 1;
+	with_items("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z");
+	model_latency(DONOR, 40);
+	alone = time_to_copy();
+	fake_load(world_upstream(A), 1);
+	assert_in_range(time_to_copy(), alone * 2, alone * 5);
+	fake_load(world_upstream(A), 0);
+	end_story();
+}
+
+/* At whatever moment it is broken off, another goes on. */
+static void it_may_be_broken_off_at_any_moment(void **state)
+{
+	(void)state;
+	copy_sizes = (struct copy_sizes){2, 1, 2, 2};
+	with_items("a,b,c,d");
+	for (unsigned k = 0; k < 40; k++) {
+		copying.running = true;
+		copy_make(copying.copy, done_at_donor(), on_step, NULL);
+		pass_ms(k % 8);
+		another_goes_on();
+		assert_int_equal(make(), STATUS_OK);
+		copying.running = true;
+		copy_items(copying.copy, on_step, NULL);
+		pass_ms(k);
+		another_goes_on();
+		assert_int_equal(copy_all(), STATUS_OK);
+		take_out("docs", "b");
+		items(RECORD_ADD, named("docs"), "x,b", 3, false);
+		update("docs", "a");
+		world_settle();
+		copying.running = true;
+		copy_touched(copying.copy, done_at_donor(), on_step, NULL);
+		pass_ms(k);
+		another_goes_on();
+		assert_int_equal(copy_what_was_touched(), STATUS_OK);
+		assert_int_equal(check(), STATUS_OK);
+		assert_copied();
+	}
+	end_story();
+}
+
+/* Nothing is taken for deleted, or not, before a filter has its ids; whenever it comes.
+ */
+static void a_delete_by_filter_comes_in_between(void **state)
+{
+	static const char *const ids[] = {"a", "b", "c", "d", "e"};
+
+	(void)state;
+	for (unsigned k = 0; k < 100; k++) {
+		copy_sizes = (struct copy_sizes){3, 1, 3, 3};
+		world_start();
+		made("docs");
+		for (unsigned n = 0; n < 4; n++) /* so that the filter means b and e */
+			modify("docs");
+		for (unsigned n = 0; n < 5; n++)
+			items(RECORD_ADD, named("docs"), ids[n], 3, false);
+		world_settle();
+		begin_copy();
+		assert_int_equal(make(), STATUS_OK);
+		model_latency(TARGET, 30);
+		copying.running = true;
+		copy_items(copying.copy, on_step, NULL);
+		pass_ms(k % 30);
+		take_out_where("docs", "{\"a\":\"x\"}");
+		items(RECORD_ADD, named("docs"), "b,e", 3, false);
+		assert_int_equal(wait_for_step(), STATUS_OK);
+		world_settle();
+		assert_string_equal(model_items(DONOR, "docs"), "a,c,d,b,e");
+		assert_int_equal(copy_what_was_touched(), STATUS_OK);
+		assert_int_equal(check(), STATUS_OK);
+		assert_copied();
+		end_story();
+	}
+}
+
 static void a_target_that_goes_down_ends_the_step(void **state)
 {
 	(void)state;
@@ -481,20 +571,6 @@ static void where_there_is_no_old_one_the_name_is_taken(void **state)
 	end_story();
 }
 
-static void what_nobody_needs_goes(void **state)
-{
-	(void)state;
-	with_items("a");
-	assert_int_equal(make(), STATUS_OK);
-	for (unsigned k = 0; k < 2; k++) {
-		copying.running = true;
-		copy_discard(copying.copy, on_step, NULL);
-		assert_int_equal(wait_for_step(), STATUS_OK);
-		assert_int_equal(model_aside(TARGET), 0);
-	}
-	end_story();
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -517,6 +593,9 @@ int main(void)
 	        copy_story(leftovers_of_earlier_attempts_go),
 	        copy_story(a_target_that_is_blank_gets_tenant_and_database),
 	        copy_story(a_read_that_fails_for_a_moment_is_repeated),
+	        copy_story(clients_leave_it_less_time),
+	        copy_story(it_may_be_broken_off_at_any_moment),
+	        copy_story(a_delete_by_filter_comes_in_between),
 	        copy_story(a_target_that_goes_down_ends_the_step),
 	        copy_story(a_donor_that_lost_it_is_a_conflict),
 	        copy_story(what_is_missing_is_found_by_the_check),

@@ -64,7 +64,7 @@ static void write_something(void)
 
 	switch (chance_below(12)) {
 	case 0:
-		items_where(c, "{\"a\":\"x\"}");
+		items_where(c, chance_of(50) ? "{\"a\":\"x\"}" : "{\"b\":\"y\"}");
 		break;
 	case 1: /* to the end of the order */
 		take_out("docs", ids);

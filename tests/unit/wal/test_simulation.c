@@ -27,6 +27,7 @@
 #define WAITING_MOST 10u
 #define LOOKS_OVER_MS 900000u
 #define HEALS_MOST_S 3600u
+#define LEFTOVERS_GO_MS 70000u
 
 static const char *const names[] = {"docs", "notes", "mail", "logs"};
 static const char *const databases[] = {"east", "west"};
@@ -198,7 +199,10 @@ static void instance_breaks(void)
 /* Its disk, or somebody at it directly. The others have it still. */
 static void instance_loses(void)
 {
-	model_drop_behind_our_back(world_model(sim.loser), names[chance_below(4)]);
+	const char *name = names[chance_below(4)];
+
+	if (model_collection_id(world_model(sim.loser), name) != NULL)
+		model_drop_behind_our_back(world_model(sim.loser), name);
 }
 
 static void log_breaks(void)
@@ -352,6 +356,8 @@ static void peace(void)
 	world_settle();
 	for (unsigned k = 0; wal_quarantined() > 0 && k < HEALS_MOST_S; k++)
 		pass_ms(1000);
+	if (sim.loses)
+		pass_ms(LEFTOVERS_GO_MS);
 	world_settle();
 }
 
