@@ -66,8 +66,10 @@ static const char answers[] =
         "starts. `/ready` is 200 only while a write can be taken. `/status` (with "
         "`?realtime=true` the instances are asked first) and `/wal/status` are described "
         "by `status.schema.json`. `/metrics` is Prometheus text, or with `Accept: "
-        "application/json` five numbers for older scripts. What they mean, and what to "
-        "do: `OPERATIONS.md`.\n";
+        "application/json` five numbers for older scripts. `POST /wal/cleanup` with "
+        "`{\"max_age_hours\": 24}` (from the proxy's own machine) shortens the log: what "
+        "is older and every instance has goes, in whole partitions, and is counted as "
+        "`deleted_entries`. What they mean, and what to do: `OPERATIONS.md`.\n";
 
 /* The table's short names for what stands in a path; {c} is a tenant's name where no
  * tenant comes before it. */
