@@ -28,7 +28,5 @@ CREATE TABLE chromatid.doubt ( seq bigint NOT NULL, instance smallint NOT NULL, 
 ALTER TABLE chromatid.log ADD COLUMN digest bytea;
 CREATE TABLE chromatid.idempotency ( key text PRIMARY KEY, fingerprint bytea NOT NULL, seq bigint NOT NULL, at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX idempotency_at ON chromatid.idempotency (at);
-CREATE TABLE chromatid.rebuild ( instance smallint NOT NULL, collection bigint NOT NULL, donor smallint NOT NULL, attempt int NOT NULL, made uuid, base bigint NOT NULL DEFAULT 0, items bigint NOT NULL DEFAULT 0, total bigint NOT NULL DEFAULT 0, complete boolean NOT NULL DEFAULT false, switched boolean NOT NULL DEFAULT false, old uuid, name text, since timestamptz NOT NULL DEFAULT now(), at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (instance, collection));
 INSERT INTO chromatid.migration (version) VALUES (1);
 INSERT INTO chromatid.migration (version) VALUES (2);
-INSERT INTO chromatid.migration (version) VALUES (3);
