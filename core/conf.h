@@ -52,6 +52,7 @@ struct conf {
 	msec wal_retention;
 	int64_t log_max_bytes;
 	bool merge_reads;
+	char *adopt_cluster;
 	bool allow_reset;
 	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */

@@ -5,15 +5,20 @@
  * under names that clients cannot use (they begin with "ctd-" and are in no catalogue),
  * where one item is written again and again.
  *
+ * The leading proxy writes the instance's marker with it (marker.c); others an item of
+ * no meaning.
+ *
  * The happy path:
  *   canary_up    the instance has come up: the first one, at once
  *   begin        the collection is not known yet: create tenant, database, collection
- *   ask          upsert the item
+ *   ask          look whether the marker is as it was left, then upsert the next
  *   judge        201: it takes writes
  *   job_rest     for PERIOD
  *
  * When it does not go well:
- *   - 404: somebody has reset or wiped the instance: create everything anew, then upsert
+ *   - the marker is not as it was left: the instance has another disk than a moment ago.
+ *     It is down, until its marker has been judged
+ *   - 404: we have reset it: create everything anew, then upsert
  *   - 5xx, or the connection breaks: bad. Two in a row and it FAILS: nothing is sent
  * there to be executed; reads go on. It is asked on, and one good answer is enough for it
  * to take writes again: it has been through the one queue that all writes go through, and
@@ -49,14 +54,13 @@
 #define PATIENCE_IN_DOUBT_MS 3000u
 #define SMALL_WRITE_MS 5000u /* a write with a time limit up to that is no big one */
 #define BAD_MOST 2u
+#define LOOK_LEAST_MS 2000u
 #define REPLY_MOST 65536u
 
 #define TENANT "ctd-chromatid"
 #define DATABASE "ctd-canary"
 #define COLLECTION "ctd-canary"
 #define TENANTS "/api/v2/tenants"
-#define DATABASES TENANTS "/" TENANT "/databases"
-#define COLLECTIONS DATABASES "/" DATABASE "/collections"
 
 static void on_reply(void *arg, const struct reply *reply);
 
@@ -104,12 +108,47 @@ static void post(struct instance *in, const char *target, const char *json)
 	blob_unref(&body);
 }
 
+static void post_to_collection(struct instance *in, const char *verb, const char *json)
+{
+	char *target =
+	        mem_format(MARKER_COLLECTIONS "/%s/%s", in->canary.collection.text, verb);
+
+	post(in, target, json);
+	free(target);
+}
+
+static void write_marker(struct instance *in)
+{
+	struct canary *c = &in->canary;
+	struct text body = {0};
+
+	if (c->series == 0)
+		c->series = c->marker.beat;
+	marker_add_body(&body, &c->marker, c->series);
+	post_to_collection(in, "upsert", text_string(&body));
+	text_clear(&body);
+}
+
 static void write_item(struct instance *in)
 {
-	char *target = mem_format(COLLECTIONS "/%s/upsert", in->canary.collection.text);
+	struct canary *c = &in->canary;
 
-	post(in, target, "{\"ids\":[\"canary\"],\"embeddings\":[[1]]}");
-	free(target);
+	c->marker.there = marker_is_judged() && marker_registrar->next(in, &c->marker);
+	if (c->marker.there)
+		write_marker(in);
+	else
+		post_to_collection(in, "upsert",
+		                   "{\"ids\":[\"canary\"],\"embeddings\":[[1]]}");
+}
+
+static void sweep(struct instance *in)
+{
+	char *body = mem_format("{\"ids\":%s}", in->canary.old);
+
+	free(in->canary.old);
+	in->canary.old = NULL;
+	post_to_collection(in, "delete", body);
+	free(body);
 }
 
 static void ask(struct instance *in)
@@ -119,28 +158,54 @@ static void ask(struct instance *in)
 		post(in, TENANTS, "{\"name\":\"" TENANT "\"}");
 		break;
 	case CANARY_DATABASE:
-		post(in, DATABASES, "{\"name\":\"" DATABASE "\"}");
+		post(in, MARKER_DATABASES, "{\"name\":\"" DATABASE "\"}");
 		break;
 	case CANARY_COLLECTION:
-		post(in, COLLECTIONS,
+		post(in, MARKER_COLLECTIONS,
 		     "{\"name\":\"" COLLECTION "\",\"get_or_create\":true}");
+		break;
+	case CANARY_LOOK:
+		post_to_collection(in, "get", MARKER_QUESTION);
 		break;
 	case CANARY_ITEM:
 		write_item(in);
 		break;
+	case CANARY_SWEEP:
+		sweep(in);
+		break;
 	}
+}
+
+/* While it is in doubt whether it takes writes, only that is asked. */
+static bool is_to_be_looked_at(const struct instance *in)
+{
+	const struct canary *c = &in->canary;
+
+	return marker_is_judged() && instance_up(in) && c->bad == 0 && !c->suspect &&
+	       in->writing == WRITING_WELL;
 }
 
 static void begin(struct instance *in)
 {
 	struct canary *c = &in->canary;
 
+	op_cancel(&c->call);
 	c->started = clock_ms();
 	if (c->silent_since == 0)
 		c->silent_since = c->started;
 	c->created = false;
-	c->step = uuid_none(&c->collection) ? CANARY_TENANT : CANARY_ITEM;
+	if (uuid_none(&c->collection))
+		c->step = CANARY_TENANT;
+	else
+		c->step = is_to_be_looked_at(in) ? CANARY_LOOK : CANARY_ITEM;
 	ask(in);
+}
+
+/* Another run than this one decides what is written next. */
+static void cut_off(struct canary *c)
+{
+	op_cancel(&c->call);
+	c->series = 0;
 }
 
 static void run(struct job *job, void *arg)
@@ -176,6 +241,8 @@ static void bad(struct instance *in, const char *why)
 
 static void good(struct instance *in, const char *why)
 {
+	if (in->canary.marker.there)
+		marker_registrar->written(in, &in->canary.marker, true);
 	in->canary.bad = 0;
 	in->canary.suspect = false;
 	in->figures.canaries_good++;
@@ -209,6 +276,8 @@ static void judge(struct instance *in, const struct reply *reply)
 	describe_end("canary", reply, why, sizeof(why));
 	if (reply->status == STATUS_OK)
 		c->silent_since = 0;
+	if (v != CANARY_GOOD) /* it may yet arrive there */
+		c->series = 0;
 	if (v == CANARY_GOOD && c->step == CANARY_ITEM)
 		good(in, why);
 	else if (v == CANARY_BAD && !in->pardoned)
@@ -239,6 +308,7 @@ static bool is_to_be_made(struct canary *c, const struct reply *reply)
 		return false;
 	c->collection = (struct uuid){{0}};
 	c->created = true;
+	c->step = CANARY_TENANT;
 	return true;
 }
 
@@ -246,24 +316,78 @@ static bool is_to_be_made(struct canary *c, const struct reply *reply)
 static bool goes_on(struct canary *c, const struct reply *reply)
 {
 	static const enum canary_step next[] = {CANARY_DATABASE, CANARY_COLLECTION,
-	                                        CANARY_ITEM, CANARY_TENANT};
-	bool more = c->step == CANARY_ITEM ? is_to_be_made(c, reply) : is_there(reply);
+	                                        CANARY_ITEM};
 
-	if (more && c->step == CANARY_COLLECTION)
-		more = learn_id(c, reply->body);
-	if (more)
-		c->step = next[c->step];
-	return more;
+	if (reply->status == STATUS_STOPPED)
+		return false;
+	if (c->step == CANARY_LOOK || c->step == CANARY_ITEM) {
+		if (is_to_be_made(c, reply))
+			return true;
+		if (c->step == CANARY_ITEM)
+			return false;
+		c->step = CANARY_ITEM;
+		return true;
+	}
+	if (!is_there(reply) ||
+	    (c->step == CANARY_COLLECTION && !learn_id(c, reply->body)))
+		return false;
+	c->step = next[c->step];
+	return true;
+}
+
+/* What it bears is not what was left there. */
+static bool is_another(struct instance *in, const struct reply *reply)
+{
+	struct canary *c = &in->canary;
+	struct marker m = {0};
+	size_t items;
+
+	if (!marker_is_judged() || c->marking || reply->status != STATUS_OK ||
+	    (c->step != CANARY_LOOK && c->step != CANARY_ITEM))
+		return false;
+	if (reply->http == 404)
+		return !marker_registrar->trusts(in, &m);
+	return c->step == CANARY_LOOK && reply->http == 200 &&
+	       marker_parse(reply->body, &m, &items) && !marker_registrar->trusts(in, &m);
+}
+
+static void end_marking(struct instance *in, const struct reply *reply)
+{
+	struct canary *c = &in->canary;
+
+	c->marking = false;
+	c->silent_since = 0;
+	marker_marked(in, c->step == CANARY_ITEM && reply->status == STATUS_OK &&
+	                          reply->http >= 200 && reply->http < 300);
+}
+
+static bool is_to_be_swept(const struct canary *c, const struct reply *reply)
+{
+	return c->old != NULL && c->step == CANARY_ITEM && c->marker.there &&
+	       reply->status == STATUS_OK && reply->http < 300;
 }
 
 static void on_reply(void *arg, const struct reply *reply)
 {
 	struct instance *in = arg;
+	struct canary *c = &in->canary;
 
-	if (goes_on(&in->canary, reply))
+	if (is_another(in, reply)) {
+		set_health(in, HEALTH_DOWN, "its marker is not the one that was left");
+		job_rest(c->job, PERIOD_MS);
+	} else if (c->step == CANARY_SWEEP) {
+		return;
+	} else if (goes_on(c, reply)) {
 		ask(in);
-	else
+	} else if (c->marking) {
+		end_marking(in, reply);
+	} else {
 		judge(in, reply);
+		if (is_to_be_swept(c, reply)) {
+			c->step = CANARY_SWEEP;
+			ask(in);
+		}
+	}
 }
 
 /* --- its life ---------------------------------------------------------------------- */
@@ -279,18 +403,48 @@ void canary_stop(struct instance *in)
 	op_cancel(&in->canary.call);
 	job_destroy(&in->canary.job);
 	free(in->canary.name);
-	in->canary.name = NULL;
+	free(in->canary.old);
+	in->canary.name = in->canary.old = NULL;
+}
+
+void canary_learn(struct instance *in, const struct uuid *collection)
+{
+	in->canary.collection = *collection;
+}
+
+void canary_outdate(struct instance *in, struct json_slice ids)
+{
+	free(in->canary.old);
+	in->canary.old = mem_substring(ids.at, ids.len);
+}
+
+/* Whatever its state: the registrar has decided. */
+void canary_mark(struct instance *in)
+{
+	struct canary *c = &in->canary;
+
+	cut_off(c);
+	c->marking = true;
+	c->suspect = false;
+	begin(in);
 }
 
 void canary_up(struct instance *in, enum health was)
 {
 	struct canary *c = &in->canary;
 
-	c->suspect = false;
+	c->suspect = c->marking = false;
 	c->silent_since = c->started = 0;
+	c->series = 0;
 	set_writing(in, was == HEALTH_UNKNOWN ? WRITING_WELL : WRITING_UNPROVEN,
 	            "no canary yet");
 	job_kick(c->job);
+}
+
+void instance_look(struct instance *in)
+{
+	if (instance_up(in) && clock_ms() - in->canary.started > LOOK_LEAST_MS)
+		job_kick(in->canary.job);
 }
 
 /* One that is under way was asked with more patience than there is now. */
@@ -305,6 +459,6 @@ void canary_doubt(struct instance *in)
 		job_kick(c->job);
 		return;
 	}
-	op_cancel(&c->call);
+	cut_off(c);
 	begin(in);
 }

@@ -8,7 +8,11 @@
  * hangs on it can be tried elsewhere; it comes up again through probes only.
  *
  * One that is up may still fail every write: a write of our own (canary.c) tells. Reads
- * go on there, and what is under way is not ended. */
+ * go on there, and what is under way is not ended.
+ *
+ * One that answers may be another than it was: another server, or the same one with
+ * another disk. Each bears a marker (marker.c), and is not up before the registrar, who
+ * knows what it must say, has let it in. */
 #ifndef HEALTH_HEALTH_H
 #define HEALTH_HEALTH_H
 
@@ -17,6 +21,7 @@
 
 #include "core/conf.h"
 #include "core/upstream.h"
+#include "core/uuid.h"
 
 enum health { HEALTH_UNKNOWN, HEALTH_DOWN, HEALTH_UP }; /* later is better */
 
@@ -77,7 +82,46 @@ void health_probe_now(health_probed_fn *done, void *arg, struct op **slot);
 typedef bool(health_pick_fn)(const struct instance *in, void *arg);
 struct instance *health_choose_read(health_pick_fn *may_serve, void *arg);
 
+/* What an instance bears, in an item of our own: which one of which cluster it is, and a
+ * number that grows with each writing. A copy of its disk has a lower one. */
+struct marker {
+	bool there;
+	struct uuid cluster, instance;
+	int64_t beat;
+};
+
+/* Who knows what the markers must say (wal/). Told from the loop. */
+struct registrar {
+	bool (*judges)(void); /* not yet, or not any more: every instance is let in */
+	/* What is to become of an instance that bears this and is not up? To be answered
+	 * with one of the words below, at once or later. */
+	void (*judge)(struct instance *in, const struct marker *found);
+	/* It does not answer any more; the question is void. */
+	void (*forget)(struct instance *in);
+	/* It is up and bears this now: is that as it should be? */
+	bool (*trusts)(struct instance *in, const struct marker *found);
+	/* What is to be written next; false: another proxy writes it. */
+	bool (*next)(struct instance *in, struct marker *next);
+	/* That was written, or not (only after instance_mark()). */
+	void (*written)(struct instance *in, const struct marker *marker, bool good);
+};
+void health_identified_by(const struct registrar *registrar);
+/* Its knowledge has changed: each instance must be let in anew. */
+void health_identify_all(void);
+/* The answers to judge(): `as` is a word for the status. */
+void instance_let_in(struct instance *in, const char *as);
+/* It stays down; asked again some seconds later. */
+void instance_refuse(struct instance *in, const char *as, const char *why);
+void instance_ask_again(struct instance *in); /* soon: it cannot be said now */
+/* Write the next marker, then judge goes on: written(). */
+void instance_mark(struct instance *in);
+/* Something that is there was not found there: its marker is looked at, at once. */
+void instance_look(struct instance *in);
+/* How long it was not up. */
+msec instance_away(const struct instance *in);
+
 struct instance_figures {
+	const char *identity; /* a word: what its marker says */
 	uint64_t requests, successes, reads, writes, failures;
 	uint64_t write_failures;                /* of the failures */
 	uint64_t signals[SIGNAL_TIMED_OUT + 1]; /* what calls have shown, by enum */

@@ -3,6 +3,7 @@
 #define HEALTH_HEALTH_PRIVATE_H
 
 #include "core/job.h"
+#include "core/text.h"
 #include "core/timer.h"
 #include "core/uuid.h"
 #include "health/health.h"
@@ -21,7 +22,32 @@ struct probe {
 	bool stale;   /* the doubt came up while a probe was under way */
 };
 
-enum canary_step { CANARY_TENANT, CANARY_DATABASE, CANARY_COLLECTION, CANARY_ITEM };
+/* What is known of its marker. */
+enum question {
+	ASKING_NOT,
+	ASKING_COLLECTION,
+	ASKING_ITEMS,
+	ASKING_RESTS,  /* no, or not now; asked again */
+	ASKING_JUDGED, /* the registrar has it */
+	ASKING_DONE,   /* let in */
+};
+
+struct asked {
+	enum question state;
+	struct op *call;
+	struct timer again;
+	const char *as; /* the last word about it that was logged */
+	char why[160];
+};
+
+enum canary_step {
+	CANARY_TENANT,
+	CANARY_DATABASE,
+	CANARY_COLLECTION,
+	CANARY_LOOK,
+	CANARY_ITEM,
+	CANARY_SWEEP
+};
 
 /* What the writes of our own to one instance have shown. */
 struct canary {
@@ -34,8 +60,12 @@ struct canary {
 	msec started;           /* the last run; 0: none since it came up */
 	msec silent_since;      /* the first run in a row without an answer; 0: none */
 	msec failing_since;
-	unsigned bad; /* in a row */
-	bool suspect; /* in doubt until a good one, or FAILS */
+	unsigned bad;         /* in a row */
+	bool suspect;         /* in doubt until a good one, or FAILS */
+	struct marker marker; /* as it is being written; not there: no marker is */
+	int64_t series;       /* names its item; 0: a new one is to be begun */
+	bool marking;         /* only for the marker: the instance is not up */
+	char *old;            /* items of former series, as JSON; NULL: few */
 };
 
 /* How an instance that is up takes writes. */
@@ -58,6 +88,7 @@ struct instance {
 	bool answers;  /* its last probe, with whatever */
 	msec down_since;
 	struct probe probe;
+	struct asked asked;
 	struct canary canary;
 	struct instance_figures figures;
 };
@@ -89,7 +120,31 @@ enum health probe_verdict(enum health now, unsigned good, unsigned bad,
  * `took`: since the last probe began. */
 msec probe_wait(enum health now, bool settled, msec down_for, msec took, msec interval);
 
+/* marker.c */
+#define MARKER_DATABASES "/api/v2/tenants/ctd-chromatid/databases"
+#define MARKER_COLLECTIONS MARKER_DATABASES "/ctd-canary/collections"
+#define MARKER_REPLY_MOST 262144u
+#define MARKER_QUESTION "{\"include\":[\"metadatas\"]}"
+
+extern const struct registrar *marker_registrar;           /* NULL: nobody judges */
+void marker_answers(struct instance *in, const char *why); /* it could be up now */
+void marker_forget(struct instance *in, const char *why);  /* it is down, or going */
+void marker_stop(struct instance *in);
+bool marker_rests(const struct instance *in);
+/* The marking that was asked for has ended. */
+void marker_marked(struct instance *in, bool good);
+bool marker_is_judged(void);
+/* Pure: the youngest marker among the items of the collection. False: not understood.
+ * `items`: how many there are. */
+bool marker_parse(const struct blob *answer, struct marker *out, size_t *items);
+/* Pure: the body that writes it. */
+void marker_add_body(struct text *body, const struct marker *m, int64_t series);
+
 /* canary.c */
+void canary_mark(struct instance *in);
+void canary_learn(struct instance *in, const struct uuid *collection);
+/* The items of its collection, to be removed when the next one is written. */
+void canary_outdate(struct instance *in, struct json_slice ids);
 void canary_start(struct instance *in);
 void canary_stop(struct instance *in);
 void canary_up(struct instance *in, enum health was);

@@ -3,7 +3,7 @@
  *
  * The happy path:
  *   health_start     an upstream, a probe and a canary for each instance of conf
- *   set_health       the first verdict: up
+ *   set_health       the first verdict: up (when its marker is right: marker.c)
  *   health_choose_read  one of those that are up
  *
  * When it does not go well:
@@ -88,6 +88,7 @@ void health_start(const struct conf *conf)
 		in->name = mem_string(conf->instances[i].name);
 		in->up = create_upstream(conf, conf->instances[i].url);
 		in->figures.since_wall_ms = clock_wall_ms();
+		in->figures.identity = "unknown";
 		snprintf(in->figures.reason, sizeof(in->figures.reason),
 		         "not probed yet");
 		probe_start(in, &rules);
@@ -102,12 +103,14 @@ void health_stop(void)
 		struct instance *in = &all.list[i];
 
 		probe_stop(in);
+		marker_stop(in);
 		canary_stop(in);
 		timer_stop(&in->tell);
 		upstream_destroy(&in->up);
 		free(in->name);
 	}
 	memset(&all, 0, sizeof(all));
+	marker_registrar = NULL;
 }
 
 void health_on_change(health_change_fn *fn, void *arg)
@@ -151,6 +154,7 @@ void set_health(struct instance *in, enum health now, const char *why)
 		return;
 	in->down_since = clock_ms();
 	probe_forget(in);
+	marker_forget(in, why);
 	upstream_abort(in->up, why);
 }
 
@@ -218,6 +222,11 @@ bool instance_up(const struct instance *in)
 bool instance_writable(const struct instance *in)
 {
 	return instance_up(in) && in->writing == WRITING_WELL;
+}
+
+msec instance_away(const struct instance *in)
+{
+	return in->health == HEALTH_DOWN ? clock_ms() - in->down_since : INT64_MAX;
 }
 
 bool instance_doubted(const struct instance *in)

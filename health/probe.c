@@ -3,7 +3,8 @@
  * The happy path:
  *   run          ask for the default tenant: that reads SQLite, as a heartbeat does not
  *   on_probed    200 or 404: it answers
- *   judge        count good and bad in a row, and say so if its health follows
+ *   judge        count good and bad in a row, and say so if its health follows; up it is
+ *                when its marker has been judged, too (marker.c)
  *   job_rest     for CHECK_INTERVAL
  *
  * When it does not go well:
@@ -168,7 +169,12 @@ static void judge(struct instance *in, const struct reply *reply)
 	if (p->bad > 0)
 		log_debug("health", "instance %s: %s, %u in a row", in->name, why,
 		          p->bad);
-	set_health(in, now, why);
+	if (now == HEALTH_UP && in->health != HEALTH_UP)
+		marker_answers(in, why);
+	else
+		set_health(in, now, why);
+	if (p->bad > 0 && in->health != HEALTH_UP)
+		marker_forget(in, why);
 }
 
 static void on_probed(void *arg, const struct reply *reply)
@@ -181,7 +187,8 @@ static void on_probed(void *arg, const struct reply *reply)
 	if (reply->status != STATUS_STOPPED)
 		judge(in, reply);
 	p->ended = now;
-	settled = in->health == HEALTH_DOWN ? p->good == 0 : !p->suspect;
+	settled = in->health == HEALTH_DOWN ? p->good == 0 || marker_rests(in)
+	                                    : !p->suspect;
 	job_rest(p->job, probe_wait(in->health, settled, now - in->down_since,
 	                            now - p->started, rules.interval));
 	now_probed(in);

@@ -210,18 +210,30 @@ static bool current_throughout(const struct instance *in, const struct database 
 	return true;
 }
 
+static size_t count_lost(const struct instance *in, const struct database *db)
+{
+	const struct collection *c;
+	size_t n = 0;
+
+	TAILQ_FOREACH (c, &db->collections, link)
+		n += c->life == LIFE_LIVE && !wal_holds(in, c);
+	return n;
+}
+
 static bool may_list(const struct instance *in, void *arg)
 {
 	const struct exchange *ex = arg;
 
-	return relay_untried(ex, in) && wal_database_current(in, ex->database);
+	return relay_untried(ex, in) && wal_database_current(in, ex->database) &&
+	       count_lost(in, ex->database) == 0;
 }
 
 static bool may_list_exactly(const struct instance *in, void *arg)
 {
 	const struct exchange *ex = arg;
 
-	return may_list(in, arg) && current_throughout(in, ex->database);
+	return relay_untried(ex, in) && wal_database_current(in, ex->database) &&
+	       current_throughout(in, ex->database);
 }
 
 /* Under steady writes no instance may be current in every collection at this moment; then
@@ -295,6 +307,30 @@ static void not_composed(struct exchange *ex, int http, const struct headers *he
 	}
 }
 
+static size_t count_current(const struct instance *in, const struct database *db)
+{
+	const struct collection *c;
+	size_t n = 0;
+
+	TAILQ_FOREACH (c, &db->collections, link)
+		n += c->life == LIFE_LIVE && wal_current(in, c);
+	return n;
+}
+
+static void ask_list(struct exchange *ex);
+
+/* One that has everything has listed less: it may have lost it since. (Or something has
+ * been created since.) */
+static bool another_is_asked(struct exchange *ex, struct instance *in)
+{
+	instance_look(in);
+	if (health_choose_read(may_list_exactly, ex) == NULL)
+		return false;
+	relay_stop(ex);
+	ask_list(ex);
+	return true;
+}
+
 static void compose(struct exchange *ex, struct instance *in, int http,
                     const struct headers *headers, struct blob *body)
 {
@@ -305,7 +341,6 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 	struct text json = {0};
 	size_t n = 0;
 
-	(void)in;
 	if (http != 200 || json_kind(whole) != JSON_LIST ||
 	    ex->database->life == LIFE_GONE) {
 		free(list);
@@ -314,6 +349,10 @@ static void compose(struct exchange *ex, struct instance *in, int http,
 	}
 	while (json_step(&w))
 		n += identify(ex, w.value, &list[n]);
+	if (n < count_current(in, ex->database) && another_is_asked(ex, in)) {
+		free(list);
+		return;
+	}
 	qsort(list, n, sizeof(struct listed), by_public_id);
 	for (size_t k = 0; k < n; k++)
 		if (in_page(&page, k))
@@ -332,13 +371,26 @@ static const struct relay_plan list_plan = {.method = "GET",
                                             .wait = rounds_another_comes,
                                             .none = rounds_next};
 
-/* None has every change: one that is down has, or each has a collection in quarantine. */
+/* None has every change: one that is down has, or each has a collection in quarantine.
+ * The one that lacks the fewest. */
 static struct instance *choose_stale(struct exchange *ex)
 {
-	struct instance *in = relay_choose_any(ex);
+	struct instance *best = NULL;
+	size_t lost, least = SIZE_MAX;
 
-	ex->stale = in != NULL ? 1 : 0;
-	return in;
+	for (unsigned i = 0; i < health_count(); i++) {
+		struct instance *in = health_instance(i);
+
+		if (!instance_up(in) || !relay_untried(ex, in))
+			continue;
+		lost = count_lost(in, ex->database);
+		if (lost < least)
+			best = in;
+		if (lost < least)
+			least = lost;
+	}
+	ex->stale = best != NULL ? 1 : 0;
+	return best;
 }
 
 static const struct relay_plan stale_plan = {.method = "GET",

@@ -17,10 +17,17 @@
 
 /* --- the list ---------------------------------------------------------------------- */
 
+/* An instance that has lost its disk has all its collections there. How many there are is
+ * told elsewhere. */
+#define LISTED_MOST 500u
+
 static void add_entry(void *arg, const struct wal_quarantine *q)
 {
-	json_t *list = arg, *o = json_object();
+	json_t *list = arg, *o;
 
+	if (json_array_size(list) == LISTED_MOST)
+		return;
+	o = json_object();
 	status_set(o, "instance", json_string(instance_name(q->in)));
 	status_set(o, "collection", status_text_value(q->collection->name));
 	status_set(o, "collection_id", json_string(q->collection->public_id.text));

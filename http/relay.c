@@ -261,6 +261,8 @@ static void on_end(void *arg, const struct reply *reply)
 	health_report(rl->in, health_signal_of(&judged), reply->detail);
 	instance_count(rl->in, rl->plan->read, ok && rl->answer.http < 500);
 	over(ex, ok ? rl->received : 0);
+	if (ok && rl->plan->exists && rl->answer.http == 404)
+		instance_look(rl->in);
 	if (rl->begun) {
 		if (ok)
 			end(ex);

@@ -42,6 +42,7 @@ static void set_health(json_t *o, const struct instance *in,
 	status_set(o, "state", json_string(reads_only ? "read_only" : state));
 	status_set(o, "reason",
 	           status_text_value(reads_only ? f->write_reason : f->reason));
+	status_set(o, "identity", json_string(f->identity));
 	status_set(o, "since", status_time(f->since_wall_ms));
 	status_set(o, "consecutive_failures", status_count(f->consecutive_failures));
 	status_set(o, "last_health_check", status_time(f->last_check_wall_ms));

@@ -109,7 +109,8 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 
 static bool is_rejected(void)
 {
-	return exchange_conf->both_down == BOTH_DOWN_REJECT && health_up_count() == 0;
+	return exchange_conf->both_down == BOTH_DOWN_REJECT && health_known() &&
+	       health_up_count() == 0;
 }
 
 void write_log(struct exchange *ex, const struct wal_write *w,

@@ -124,6 +124,14 @@ void catalogue_remove_tenant(const char *name)
 	free(t);
 }
 
+void catalogue_each_tenant(void (*fn)(void *arg, const char *name), void *arg)
+{
+	const struct tenant *t;
+
+	TAILQ_FOREACH (t, &catalogue.tenant_list, link)
+		fn(arg, t->name);
+}
+
 void catalogue_reset_tenants(int64_t seq)
 {
 	struct tenant *t, *next;

@@ -79,6 +79,7 @@ void catalogue_clear(void); /* forget everything (before a load) */
 bool catalogue_tenant(const char *name); /* known? */
 void catalogue_add_tenant(const char *name, int64_t seq);
 void catalogue_remove_tenant(const char *name);
+void catalogue_each_tenant(void (*fn)(void *arg, const char *name), void *arg);
 /* The default one is left, and those created behind the reset. */
 void catalogue_reset_tenants(int64_t seq);
 

@@ -254,7 +254,7 @@ void cold_wake(unsigned i)
 		if (c->aside)
 			continue;
 		wake(c);
-		engine_woken(i);
+		slots_woken(i);
 		n++;
 	}
 	waking = false;

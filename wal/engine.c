@@ -35,13 +35,7 @@ static struct {
 	struct record_list records; /* in seq order; some instance still lacks each */
 	size_t n_records;
 	bool hold;
-	unsigned max_in_flight;
 	uint64_t undecided_most;
-	unsigned in_flight[CONF_MAX_INSTANCES];
-	unsigned ended[CONF_MAX_INSTANCES]; /* since something cold was woken there */
-	const struct record *first;         /* of those blocked: its turn has come */
-	TAILQ_HEAD(turn_list, turn)
-	blocked[CONF_MAX_INSTANCES]; /* wait for one in flight to end */
 	struct wal_instance_figures figures[CONF_MAX_INSTANCES];
 	struct engine_totals totals;
 } engine;
@@ -88,25 +82,8 @@ void engine_part(struct record *r, unsigned i)
 static void start(struct record *r, unsigned i)
 {
 	engine_join(r, i);
-	engine.in_flight[i]++;
+	slots_take(i);
 	execution_start(r, i);
-}
-
-static void block(struct record *r, unsigned i)
-{
-	struct turn *t = &r->turns[i];
-
-	if (t->blocked)
-		return;
-	t->blocked = true;
-	TAILQ_INSERT_TAIL(&engine.blocked[i], t, blocked_link);
-}
-
-static void unqueue(struct turn *t, unsigned i)
-{
-	if (t->blocked)
-		TAILQ_REMOVE(&engine.blocked[i], t, blocked_link);
-	t->blocked = false;
 }
 
 /* While it is loaded, something may follow that is not. */
@@ -136,7 +113,8 @@ static bool takes_it(const struct record *r, unsigned i)
 	const struct instance *in = health_instance(i);
 
 	return !detach_is(i) &&
-	       (instance_writable(in) || (is_half_reset(r, i) && instance_answers(in)));
+	       (instance_writable(in) ||
+	        (is_half_reset(r, i) && instance_answers(in) && !identity_is_refused(i)));
 }
 
 static bool may_start(const struct record *r, unsigned i)
@@ -159,13 +137,6 @@ static bool is_to_wait(struct record *r, unsigned i)
 	return follow_holds(r, i);
 }
 
-/* A lane that goes on without a pause leaves room for those that wait. */
-static bool has_room(const struct record *r, unsigned i)
-{
-	return engine.in_flight[i] < engine.max_in_flight &&
-	       (engine.first == r || TAILQ_EMPTY(&engine.blocked[i]));
-}
-
 static void try_turn(struct record *r, unsigned i)
 {
 	if (rests(&r->turns[i]) || !scope_may_execute(r, i))
@@ -181,10 +152,10 @@ static void try_turn(struct record *r, unsigned i)
 	}
 	if (is_to_wait(r, i))
 		execution_rest(r, i, LOOK_MS);
-	else if (has_room(r, i))
+	else if (slots_has_room(r, i))
 		start(r, i);
 	else
-		block(r, i);
+		slots_wait(r, i);
 }
 
 void engine_kick(struct record *r)
@@ -226,20 +197,6 @@ void engine_kick_all(void)
 		cold_wake(i);
 }
 
-static void unblock(unsigned i)
-{
-	struct turn *t;
-
-	while (engine.in_flight[i] < engine.max_in_flight &&
-	       (t = TAILQ_FIRST(&engine.blocked[i])) != NULL) {
-		unqueue(t, i);
-		engine.first = t->record;
-		engine_kick(t->record);
-		engine.first = NULL;
-	}
-	cold_wake(i);
-}
-
 /* --- a turn is over ---------------------------------------------------------------- */
 
 static void lane_moves(struct record *r)
@@ -251,7 +208,7 @@ static void lane_moves(struct record *r)
 static void end_turn(struct record *r, unsigned i)
 {
 	execution_cancel(r, i); /* it may rest */
-	unqueue(&r->turns[i], i);
+	slots_leave(r, i);
 	r->turns[i].state = TURN_DONE;
 	r->turns[i].doubt = false;
 	scope_done(r, i);
@@ -329,14 +286,8 @@ bool engine_has_room(unsigned i)
 {
 	if (engine.hold || !lease_may_send())
 		return false;
-	return engine.in_flight[i] == 0 || engine.ended[i] >= engine.max_in_flight ||
-	       (engine.in_flight[i] < engine.max_in_flight &&
-	        engine.n_records < RECORDS_MOST);
-}
-
-void engine_woken(unsigned i)
-{
-	engine.ended[i] = 0;
+	return slots_some_ended(i) ||
+	       (slots_are_free(i) && engine.n_records < RECORDS_MOST);
 }
 
 bool engine_is_full(void)
@@ -439,15 +390,15 @@ static void not_applied(struct record *const *records, size_t n, unsigned i,
 void engine_executed(struct record *const *records, size_t n, unsigned i,
                      const struct execution_result *result)
 {
-	engine.in_flight[i]--;
-	engine.ended[i]++;
+	slots_give(i);
 	if (n == 1)
 		one_executed(records[0], i, result);
 	else if (result->verdict == VERDICT_APPLIED)
 		all_applied(records, n, i, result);
 	else
 		not_applied(records, n, i, result);
-	unblock(i);
+	slots_serve(i);
+	cold_wake(i);
 }
 
 /* --- the lease has run out ---------------------------------------------------------- */
@@ -532,11 +483,6 @@ void engine_hold(bool hold)
 		engine_kick_all();
 }
 
-unsigned engine_in_flight(unsigned i)
-{
-	return engine.in_flight[i];
-}
-
 static void on_health(struct instance *in, enum health was, void *arg)
 {
 	struct record *r;
@@ -552,10 +498,8 @@ static void on_health(struct instance *in, enum health was, void *arg)
 void engine_start(const struct conf *conf)
 {
 	TAILQ_INIT(&engine.records);
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		TAILQ_INIT(&engine.blocked[i]);
 	engine.hold = true; /* until everything is loaded */
-	engine.max_in_flight = (unsigned)conf->max_workers;
+	slots_start((unsigned)conf->max_workers);
 	engine.undecided_most = (uint64_t)conf->max_memory_mb * UNDECIDED_MOST_A_MB;
 	batch_start(conf);
 	cold_start();
@@ -582,10 +526,8 @@ void engine_clear(void)
 		forget(r);
 	}
 	scope_free(scope_all()); /* its lanes wait for positions that nobody writes now */
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		TAILQ_INIT(&engine.blocked[i]);
+	slots_clear();
 	engine.hold = true;
-	memset(engine.in_flight, 0, sizeof(engine.in_flight));
 	memset(engine.figures, 0, sizeof(engine.figures));
 	engine.totals.owed = engine.totals.undecided = 0;
 }

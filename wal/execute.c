@@ -107,8 +107,10 @@ static void look_for_stalled(unsigned instance, uint64_t sent_us)
 /* A Chroma that is being reset answers with errors: no reason to cut the reset off. */
 static void pardon(const struct record *r, unsigned i, bool yes)
 {
-	if (r->kind == RECORD_RESET)
-		instance_pardon(health_instance(i), yes);
+	if (r->kind != RECORD_RESET)
+		return;
+	instance_pardon(health_instance(i), yes);
+	identity_resets(i, yes);
 }
 
 static void execution_free(struct execution *e)
@@ -239,12 +241,13 @@ static bool overtaken(const struct record *r, enum verdict v)
 	       r->collection->life == LIFE_GONE;
 }
 
-/* This one may have lost the collection long before. */
+/* This one may have lost the collection long before. And what a former process may have
+ * told a client of waits for one that is down. */
 static bool another_can_say(const struct record *r, unsigned i)
 {
 	for (unsigned j = 0; j < health_count(); j++)
 		if (j != i && r->turns[j].lost == 0 &&
-		    instance_writable(health_instance(j)) &&
+		    (r->loaded || instance_writable(health_instance(j))) &&
 		    wal_readable(health_instance(j), r->collection))
 			return true;
 	return false;

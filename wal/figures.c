@@ -42,7 +42,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static void of_instance(unsigned i, struct wal_instance_figures *out)
 {
 	*out = *engine_counts(i);
-	out->in_flight = engine_in_flight(i);
+	out->in_flight = slots_in_flight(i);
 	out->quarantined = quarantine_count(i);
 	out->oldest_wall_ms = oldest_owed_by(i);
 	out->replaying = out->owed > 0 && instance_up(health_instance(i));

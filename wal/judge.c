@@ -78,6 +78,8 @@ static void applied(struct record *r, unsigned i, const struct execution_result 
 	engine_counts(i)->executed++;
 	if (r->kind == RECORD_CREATE_COLLECTION)
 		collection_bind(r->collection, i, &r->turns[i].local);
+	if (r->kind == RECORD_RESET)
+		identity_was_reset(i);
 	if (record_is_open(r))
 		decide(r, i, DECISION_ACCEPTED, result->http, result->body);
 	else

@@ -22,8 +22,10 @@
 #define ANSWER_MS 60000u
 #define ANSWER_MOST 65536u
 
+/* Of each attempt; the last few may all have left something. */
 static const char *const names[] = {"new", "old"};
 #define NAMES (sizeof(names) / sizeof(names[0]))
+#define ATTEMPTS_MOST 8u
 
 struct leftover {
 	unsigned instance, attempt;
@@ -38,7 +40,8 @@ static TAILQ_HEAD(leftover_list, leftover) all = TAILQ_HEAD_INITIALIZER(all);
 static struct {
 	struct job *job;
 	struct leftover *now; /* NULL: none */
-	size_t name;          /* of it */
+	unsigned attempt;     /* of it, and before: the one that is looked at ... */
+	size_t name;          /* ... by that name */
 	struct op *pending;
 } work;
 
@@ -148,12 +151,21 @@ static void forget_it(void)
 	pg_submit(wal_pg(), unit, on_forgotten, NULL, &work.pending);
 }
 
+static bool is_another_name(void)
+{
+	if (++work.name < NAMES)
+		return true;
+	work.name = 0;
+	work.attempt--;
+	return work.attempt > 0 && work.attempt + ATTEMPTS_MOST > work.now->attempt;
+}
+
 static void on_deleted(void *arg, const struct reply *reply)
 {
 	(void)arg;
 	if (reply->status != STATUS_OK || (reply->http != 404 && reply->http >= 300))
 		over(false);
-	else if (++work.name < NAMES)
+	else if (is_another_name())
 		ask();
 	else
 		forget_it();
@@ -173,7 +185,7 @@ static void ask(void)
 	text_adds(&target, "/databases/");
 	rewrite_add_segment(&target, l->database);
 	text_addf(&target, "/collections/" RESERVED_PREFIX "%s.%lld.%u", names[work.name],
-	          (long long)l->collection, l->attempt);
+	          (long long)l->collection, work.attempt);
 	call.target = target.s;
 	upstream_call(instance_upstream(health_instance(l->instance)), &call, on_deleted,
 	              NULL, &work.pending);
@@ -196,9 +208,11 @@ static void run(struct job *job, void *arg)
 	(void)arg;
 	work.now = wal_ready() ? next_due() : NULL;
 	work.name = 0;
-	if (work.now != NULL)
+	if (work.now != NULL) {
+		work.attempt = work.now->attempt;
 		ask();
-	else
+	}
+	if (work.now == NULL)
 		job_rest(job, EVERY_MS);
 }
 

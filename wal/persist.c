@@ -150,6 +150,8 @@ static void submit(struct persist *p)
 		store_add_binding(unit, r->collection, p->instance, &t->local);
 	persist_add_position(unit, p->instance, scope_of_position(r, p->instance),
 	                     r->seq);
+	if (r->kind == RECORD_RESET && r->decision == DECISION_ACCEPTED)
+		identity_add_reset(unit, p->instance);
 	if (t->late_look)
 		doubt_add(unit, r, p->instance);
 	p->sent = true;

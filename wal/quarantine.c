@@ -5,6 +5,7 @@
  * (scope.c), everything else goes on.
  *
  *   quarantine_begin    found out: park, say so
+ *   quarantine_lost     found out for many at once (resync.c), who keeps their rows
  *   on_written          its row is durable: from now on what changes the collection may
  *                       be passed by in the lanes of its database
  *   on_retry            try again: the lane moves, and its row goes when nothing of it
@@ -31,17 +32,13 @@ struct quarantine_list quarantines = TAILQ_HEAD_INITIALIZER(quarantines);
 
 static struct quarantine *find(const struct collection *c, unsigned i)
 {
-	struct quarantine *q;
-
-	TAILQ_FOREACH (q, &quarantines, link)
-		if (q->collection == c && q->instance == i)
-			return q;
-	return NULL;
+	return c->scope != NULL ? c->scope->lanes[i].quarantine : NULL;
 }
 
 static void drop(struct quarantine *q)
 {
 	TAILQ_REMOVE(&quarantines, q, link);
+	q->collection->scope->lanes[q->instance].quarantine = NULL;
 	timer_stop(&q->retry);
 	timer_stop(&q->again);
 	op_cancel(&q->pending);
@@ -64,7 +61,7 @@ static const struct pg_statement discard = {
         "quarantine_end",
         "DELETE FROM chromatid.quarantine WHERE instance = $1 AND collection = $2"};
 
-bool quarantine_is_parked(const struct quarantine *q)
+bool quarantine_stands(const struct quarantine *q)
 {
 	return q->state == STATE_PARKED || q->state == STATE_HEALING ||
 	       q->state == STATE_SWITCHING;
@@ -86,7 +83,7 @@ static void on_written(void *arg, enum status s, const struct pg_results *r)
 	if (s == STATUS_OK && q->state == STATE_ENDED) {
 		drop(q);
 	} else if (s == STATUS_OK) {
-		if (quarantine_is_parked(q))
+		if (quarantine_stands(q))
 			leave_database(q);
 	} else if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0) {
 		wal_deposed("its epoch is over");
@@ -165,8 +162,7 @@ void quarantine_try_again(struct quarantine *q)
 	         q->collection->public_id.text,
 	         instance_name(health_instance(q->instance)), (long long)q->seq);
 	set_free(q, STATE_TRYING);
-	if (quarantine_is_about_content(
-	            q)) /* nothing in the lane tells whether it is healed */
+	if (quarantine_is_about_content(q)) /* nothing in the lane tells */
 		end_if_nothing_is_apart(q);
 	engine_kick_scope(q->collection->scope);
 }
@@ -176,12 +172,20 @@ static void on_retry(void *arg)
 	quarantine_try_again(arg);
 }
 
+/* Not by a record that was tried: quarantine_lost(). */
+bool quarantine_is_surveyed(const struct quarantine *q)
+{
+	return q->attempts == 0;
+}
+
 /* What differs does not become equal by waiting. */
 static void plan_retry(struct quarantine *q)
 {
 	msec wait = q->attempts <= 1 ? RETRY_FIRST_MS : RETRY_LATER_MS;
 
-	if (quarantine_is_about_content(q))
+	timer_stop(&q->retry);
+	q->retry_at = 0;
+	if (quarantine_is_about_content(q) || quarantine_is_surveyed(q))
 		return;
 	q->retry_at = clock_ms() + wait;
 	timer_start(&q->retry, wait, on_retry, q);
@@ -196,6 +200,7 @@ static struct quarantine *create(struct collection *c, unsigned i)
 	q->collection = collection_hold(c);
 	q->instance = i;
 	q->since_wall_ms = clock_wall_ms();
+	scope_of_collection(c)->lanes[i].quarantine = q;
 	TAILQ_INSERT_TAIL(&quarantines, q, link);
 	return q;
 }
@@ -232,6 +237,56 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 	return true;
 }
 
+/* The first record that is not done there stands apart from now on, if it can, and all
+ * behind it; what was done is counted by the positions of the database. */
+static wal_seq stands_before(const struct lane *lane)
+{
+	wal_seq head = lane->head != NULL ? lane->head->record->seq : 0;
+
+	if (lane->first_cold > 0 && (head == 0 || lane->first_cold < head))
+		return lane->first_cold;
+	return head > 0 ? head : append_last_seq() + 1;
+}
+
+wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error)
+{
+	struct quarantine *q = find(c, i);
+
+	if (q == NULL)
+		q = create(c, i);
+	if (q->error == NULL || q->state == STATE_ENDED)
+		q->seq = stands_before(&c->scope->lanes[i]);
+	q->cause = QUARANTINE_LOST;
+	q->http = 0;
+	q->attempts = 0;
+	free(q->error);
+	q->error = mem_string(error);
+	op_cancel(&q->pending); /* a row that is written now would be the last */
+	timer_stop(&q->again);
+	park(q);
+	return q->seq;
+}
+
+void quarantine_kept(struct collection *c, unsigned i)
+{
+	struct quarantine *q = find(c, i);
+
+	if (q != NULL && quarantine_stands(q))
+		leave_database(q);
+}
+
+bool quarantine_is_lost(const struct collection *c, unsigned i)
+{
+	const struct quarantine *q = find(c, i);
+
+	return q != NULL && quarantine_stands(q) && q->cause == QUARANTINE_LOST;
+}
+
+bool quarantine_is_parked(const struct collection *c, unsigned i)
+{
+	return c->scope != NULL && c->scope->lanes[i].parked;
+}
+
 /* --- the end ----------------------------------------------------------------------- */
 
 void quarantine_moved(struct record *r, unsigned i)
@@ -240,13 +295,6 @@ void quarantine_moved(struct record *r, unsigned i)
 
 	if (q != NULL && (q->state == STATE_TRYING || q->state == STATE_LEAVING))
 		end_if_nothing_is_apart(q);
-}
-
-bool quarantine_is_lost(const struct collection *c, unsigned i)
-{
-	const struct quarantine *q = find(c, i);
-
-	return q != NULL && q->cause == QUARANTINE_LOST;
 }
 
 bool quarantine_passes(const struct record *r, unsigned i)
@@ -323,7 +371,7 @@ void quarantine_heal(const struct collection *c, unsigned i, bool begin)
 	struct quarantine *q = find(c, i);
 	msec now = clock_ms();
 
-	if (q == NULL || q->state == STATE_SWITCHING || !quarantine_is_parked(q))
+	if (q == NULL || q->state == STATE_SWITCHING || !quarantine_stands(q))
 		return;
 	if (begin) {
 		q->state = STATE_HEALING;
@@ -338,12 +386,15 @@ void quarantine_heal(const struct collection *c, unsigned i, bool begin)
 	}
 }
 
-void quarantine_switch(const struct collection *c, unsigned i)
+void quarantine_switch(const struct collection *c, unsigned i, bool begin)
 {
 	struct quarantine *q = find(c, i);
 
-	if (q != NULL && quarantine_is_parked(q))
-		q->state = STATE_SWITCHING;
+	if (q == NULL || !quarantine_stands(q))
+		return;
+	q->state = begin ? STATE_SWITCHING : STATE_HEALING;
+	q->retry_at = 0;
+	timer_stop(&q->retry);
 }
 
 void quarantine_healed(struct collection *c, unsigned i)

@@ -33,7 +33,8 @@ struct quarantine {
 TAILQ_HEAD(quarantine_list, quarantine);
 extern struct quarantine_list quarantines;
 
-bool quarantine_is_parked(const struct quarantine *q);
+bool quarantine_stands(const struct quarantine *q);
+bool quarantine_is_surveyed(const struct quarantine *q); /* found out by resync.c */
 bool quarantine_is_about_content(const struct quarantine *q);
 void quarantine_try_again(struct quarantine *q);
 void quarantine_write_row(void *arg);

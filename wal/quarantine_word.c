@@ -21,7 +21,7 @@ const char *quarantine_cause_name(enum quarantine_cause cause)
 
 static bool is_active(const struct quarantine *q)
 {
-	return quarantine_is_parked(q) || q->state == STATE_TRYING;
+	return quarantine_stands(q) || q->state == STATE_TRYING;
 }
 
 void wal_each_quarantine(wal_quarantine_fn *fn, void *arg)
@@ -85,7 +85,7 @@ unsigned wal_quarantined(void)
 
 static bool stands_at(const struct quarantine *q, wal_seq seq)
 {
-	return q->state == STATE_PARKED && q->seq == seq;
+	return q->state == STATE_PARKED && q->seq == seq && !quarantine_is_surveyed(q);
 }
 
 enum status wal_retry(wal_seq seq)

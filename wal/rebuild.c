@@ -74,10 +74,11 @@ struct rebuild {
 	struct copy *copy;
 	struct copy_progress found; /* of an earlier process */
 	bool was_found;
-	bool anew;      /* not with what was copied so far */
-	bool switching; /* that may be durable ... */
-	bool switched;  /* ... and is */
-	bool frozen;    /* we hold its records */
+	bool anew;       /* not with what was copied so far */
+	bool switching;  /* that may be durable ... */
+	bool switched;   /* ... and is */
+	bool lost_again; /* since; what was old then is left over */
+	bool frozen;     /* we hold its records */
 	unsigned passes;
 	unsigned failures;
 	wal_seq at;      /* the position it will have */
@@ -154,7 +155,8 @@ static const struct pg_statement note_begin = {
         "INSERT INTO chromatid.rebuild (instance, collection, donor, attempt)"
         " VALUES ($1, $2, $3, $4) ON CONFLICT (instance, collection) DO UPDATE"
         " SET donor = excluded.donor, attempt = excluded.attempt, made = NULL,"
-        " base = 0, items = 0, total = 0, complete = false, at = now()"};
+        " base = 0, items = 0, total = 0, complete = false, switched = false,"
+        " at = now()"};
 
 static const struct pg_statement note_progress = {
         "rebuild_progress",
@@ -313,10 +315,15 @@ static void on_installed(void *arg, enum status s, const char *why)
 		end(b);
 		return;
 	}
-	if (s ==
-	    STATUS_BUSY) { /* another has the name by now: then ours is a later one */
+	/* Another has the name by now: then ours is a later one. */
+	if (s == STATUS_BUSY) {
 		free(b->name);
 		b->name = mem_string(b->collection->name);
+	}
+	if (s == STATUS_CONFLICT) { /* it is lost again already */
+		b->switching = b->switched = false;
+		b->anew = b->lost_again = true;
+		quarantine_switch(b->collection, b->target, false);
 	}
 	rest(b, why[0] != '\0' ? why : status_text(s));
 }
@@ -350,7 +357,7 @@ static void switch_over(struct rebuild *b)
 
 	b->step = STEP_SWITCHING;
 	b->switching = true;
-	quarantine_switch(b->collection, b->target);
+	quarantine_switch(b->collection, b->target, true);
 	pg_add(unit, &note_switch, 4,
 	       (struct pg_param[]){number_of_target(b), number_of_collection(b),
 	                           uuid_none(&b->old) ? pg_null() : pg_text(b->old.text),
@@ -599,7 +606,9 @@ static void on_begun(void *arg, enum status s, const struct pg_results *r)
 	if (!is_written(b, s, r))
 		return;
 	FAILPOINT("rebuild_begun");
-	b->anew = false;
+	if (b->lost_again)
+		leftover_added(b->collection, b->target, b->attempt - 1);
+	b->anew = b->lost_again = false;
 	create_copy(b, NULL);
 	b->step = STEP_MAKING;
 	copy_make(b->copy, lane_of(b, b->donor)->done, on_made, b);
@@ -613,6 +622,8 @@ static void begin(struct rebuild *b, unsigned donor)
 	b->donor = donor;
 	b->has_donor = true;
 	b->was_found = false;
+	if (b->lost_again)
+		leftover_add(unit, b->collection, b->target, b->attempt);
 	b->attempt++;
 	log_info("rebuild", "collection %s at %s: made anew from %s, attempt %u",
 	         b->collection->public_id.text, target_name(b),
@@ -828,7 +839,7 @@ static void load_one(struct rebuild *b, const struct pg_results *r, int at, int 
 	if (!b->switched)
 		return;
 	create_copy(b, &b->found);
-	quarantine_switch(b->collection, b->target);
+	quarantine_switch(b->collection, b->target, true);
 }
 
 void rebuild_loaded(const struct store_load *found, const struct pg_results *r, int at)

@@ -342,6 +342,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
+	identity_loaded(r, 10 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -357,6 +358,7 @@ static void load_everything(struct recovery *rec)
 	quarantine_add_load(unit);
 	doubt_add_load(unit);
 	rebuild_add_load(unit);
+	identity_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

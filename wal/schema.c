@@ -86,8 +86,16 @@ static const char *const trouble_schema[] = {
         NULL,
 };
 
-/* What another instance can make good. */
+/* What it takes to find holes, and to fill them. */
 static const char *const heal_schema[] = {
+        /* Who the instances are, and what their disks must say: wal/identity.c. */
+        "CREATE TABLE chromatid.cluster ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), id uuid NOT NULL)",
+        "INSERT INTO chromatid.cluster (id) VALUES (gen_random_uuid())",
+        "ALTER TABLE chromatid.instance"
+        " ADD COLUMN marker uuid NOT NULL DEFAULT gen_random_uuid(),"
+        " ADD COLUMN beat bigint NOT NULL DEFAULT 0,"
+        " ADD COLUMN marked boolean NOT NULL DEFAULT false",
         /* Collections that are being made anew at an instance: wal/rebuild.c. */
         "CREATE TABLE chromatid.rebuild ("
         " instance smallint NOT NULL, collection bigint NOT NULL, donor smallint NOT "

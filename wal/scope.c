@@ -314,29 +314,43 @@ static bool position_allows(const struct record *r, const struct lane *lane)
 	                                lane->undurable < UNDURABLE_MOST);
 }
 
+static bool is_behind_cold(const struct member *m, unsigned i)
+{
+	wal_seq first = m->scope->lanes[i].first_cold;
+
+	return first > 0 && first < m->record->seq;
+}
+
 bool scope_is_behind_cold(const struct record *r, unsigned i)
 {
-	for (unsigned k = 0; k < r->n_members; k++) {
-		wal_seq first = r->members[k].scope->lanes[i].first_cold;
-
-		if (first > 0 && first < r->seq)
+	for (unsigned k = 0; k < r->n_members; k++)
+		if (is_behind_cold(&r->members[k], i))
 			return true;
-	}
 	return false;
 }
 
-bool scope_may_execute(const struct record *r, unsigned i)
+static bool has_its_turn(const struct member *m, unsigned i)
 {
-	if (scope_is_behind_cold(r, i))
-		return false;
-	for (unsigned k = 0; k < r->n_members; k++) {
-		const struct lane *lane = &r->members[k].scope->lanes[i];
+	const struct lane *lane = &m->scope->lanes[i];
 
-		if (!waits_in(&r->members[k], i))
-			continue;
-		if (lane->head != &r->members[k] || lane->parked ||
-		    !position_allows(r, lane))
+	if (is_behind_cold(m, i))
+		return false;
+	return !waits_in(m, i) ||
+	       (lane->head == m && !lane->parked && position_allows(m->record, lane));
+}
+
+/* A wide record is asked about each time one of its lanes moves, and there may be a
+ * hundred thousand: it begins with the one it waited for last. */
+bool scope_may_execute(struct record *r, unsigned i)
+{
+	unsigned *at = &r->turns[i].waits_for;
+
+	for (unsigned n = 0; n < r->n_members; n++) {
+		if (*at >= r->n_members)
+			*at = 0;
+		if (!has_its_turn(&r->members[*at], i))
 			return false;
+		++*at;
 	}
 	return true;
 }

@@ -331,7 +331,7 @@ static struct retain_instance fact_of(const struct partition_instance *p)
 	f.configured = true;
 	f.detached = detach_is(i);
 	f.up = instance_up(health_instance(i));
-	f.busy = engine_in_flight(i) > 0;
+	f.busy = slots_in_flight(i) > 0;
 	f.whole = quarantine_count(i) == 0;
 	return f;
 }

@@ -89,6 +89,7 @@ void wal_start(const struct conf *conf)
 	append_start();
 	persist_start();
 	engine_start(conf);
+	identity_start(conf);
 	lease_start();
 	upkeep_start(conf);
 	doubt_start(conf->late_check);
@@ -104,6 +105,7 @@ void wal_start(const struct conf *conf)
 void wal_recovered(void)
 {
 	wal.leads = true;
+	identity_lead(); /* before anything is executed */
 	engine_hold(false);
 }
 
@@ -111,6 +113,7 @@ static void forget_everything(enum status s)
 {
 	wal.leads = false;
 	lease_lost();
+	identity_clear();
 	append_clear(s);
 	key_clear(s);
 	engine_clear();
@@ -168,7 +171,7 @@ static void on_drain_look(void *arg)
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)
-		quiet = quiet && engine_in_flight(i) == 0;
+		quiet = quiet && slots_in_flight(i) == 0;
 	if (!quiet && clock_ms() < wal.drain_until) {
 		timer_start(&wal.drain, DRAIN_LOOK_MS, on_drain_look, NULL);
 		return;
@@ -343,6 +346,13 @@ bool wal_readable(const struct instance *in, const struct collection *c)
 bool wal_current(const struct instance *in, const struct collection *c)
 {
 	return wal_readable(in, c) && scope_current(c->scope, instance_index(in));
+}
+
+bool wal_holds(const struct instance *in, const struct collection *c)
+{
+	unsigned i = instance_index(in);
+
+	return !uuid_none(&c->local[i]) && !quarantine_is_lost(c, i);
 }
 
 bool wal_database_current(const struct instance *in, const struct database *db)

@@ -111,6 +111,8 @@ bool wal_executing(wal_seq seq);
 bool wal_current(const struct instance *in, const struct collection *c);
 /* May it at all, if it is behind: does it have the collection, out of quarantine? */
 bool wal_readable(const struct instance *in, const struct collection *c);
+/* Is it there, in whatever state? Not one that the instance has lost. */
+bool wal_holds(const struct instance *in, const struct collection *c);
 bool wal_database_current(const struct instance *in, const struct database *db);
 /* Records this instance still lacks of the collection. */
 uint64_t wal_behind(const struct instance *in, const struct collection *c);

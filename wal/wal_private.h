@@ -28,6 +28,7 @@
 
 struct execution;
 struct cold;
+struct quarantine;
 
 enum turn_state {
 	TURN_QUEUED,  /* not executed, as far as we know */
@@ -41,6 +42,7 @@ struct turn {
 	bool doubt;          /* it may have been executed before: sent, no clear answer */
 	bool late_look;      /* an answer was lost: its ids are looked at again later */
 	bool blocked;        /* too many in flight at the instance */
+	unsigned waits_for;  /* the member in whose lane it was not first: scope.c */
 	bool apart;          /* it stands in its collection's lane only: scope.c */
 	bool broken;         /* the connection broke: has it killed the instance? */
 	unsigned failures;   /* executions that ended without a verdict ... */
@@ -114,13 +116,14 @@ struct record {
 TAILQ_HEAD(record_list, record);
 
 struct lane {
-	struct member *head;  /* whose turn is next; NULL: caught up */
-	wal_seq done;         /* the last record executed (or passed) here */
-	wal_seq sent;         /* the highest one sent here; may be more than done */
-	unsigned most;        /* merged into one call there, by now; 0: as at first */
-	struct cold *cold;    /* records of it that are no objects now: cold.c ... */
-	wal_seq first_cold;   /* ... and the first of them; 0: none */
-	bool parked;          /* in quarantine: nothing is executed ... */
+	struct member *head; /* whose turn is next; NULL: caught up */
+	wal_seq done;        /* the last record executed (or passed) here */
+	wal_seq sent;        /* the highest one sent here; may be more than done */
+	unsigned most;       /* merged into one call there, by now; 0: as at first */
+	struct cold *cold;   /* records of it that are no objects now: cold.c ... */
+	wal_seq first_cold;  /* ... and the first of them; 0: none */
+	struct quarantine *quarantine; /* NULL: it is in none */
+	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not done */
 	unsigned n_left;      /* in a lane that they have left: those that are not done */
@@ -194,7 +197,7 @@ void scope_leave(struct record *r);
 void scope_return(struct record *r, unsigned i, const struct record *older);
 /* Behind it in the lane of its position; NULL: it is the last. */
 struct record *scope_next(const struct record *r, unsigned i);
-bool scope_may_execute(const struct record *r, unsigned i);
+bool scope_may_execute(struct record *r, unsigned i);
 /* Something before it is kept cold (cold.c). */
 bool scope_is_behind_cold(const struct record *r, unsigned i);
 void scope_sent(struct record *r, unsigned i);
@@ -237,7 +240,6 @@ void engine_kick_all(void);
 /* Our lease has run out: what is under way is cut off, its outcome unknown. */
 void engine_abandon(const char *why);
 void engine_hold(bool hold); /* no new executions */
-unsigned engine_in_flight(unsigned i);
 const struct record_list *engine_records(void);
 void engine_persisted(struct record *r, unsigned i); /* by persist.c */
 /* The turn is over: its position is on its way, the lanes move on. */
@@ -258,14 +260,28 @@ void engine_take_out(struct record *r);
 void engine_put_back(struct record *r, struct record *older);
 /* The instance has everything up to there, durably, though not by executing it. */
 void engine_jump(struct collection *c, unsigned i, wal_seq upto);
-bool engine_has_room(unsigned i); /* for the turn of one more lane ... */
-void engine_woken(unsigned i);    /* ... that one has had now */
+bool engine_has_room(unsigned i); /* for the turn of one more lane that is cold */
 /* No instance has answered for so long that what waits would fill the memory. */
 bool engine_is_full(void);
 /* Its turn there is over, without a position. */
 void engine_leave(struct record *r, unsigned i);
 /* What was owed there need not be executed any more. */
 void engine_leave_out(unsigned i, size_t body_len);
+
+/* --- slots.c: how many calls at an instance, and whose is the next --------------------
+ */
+void slots_start(unsigned max_workers);
+void slots_clear(void);
+bool slots_has_room(const struct record *r, unsigned i); /* for its turn */
+bool slots_are_free(unsigned i);
+void slots_take(unsigned i); /* a call begins; has ended */
+void slots_give(unsigned i);
+void slots_wait(struct record *r, unsigned i);
+void slots_leave(struct record *r, unsigned i); /* if it waits */
+void slots_serve(unsigned i);                   /* those that wait, while there is room */
+unsigned slots_in_flight(unsigned i);
+bool slots_some_ended(unsigned i); /* so many that something cold has its turn ... */
+void slots_woken(unsigned i);      /* ... and has had it now */
 
 /* --- figures.c: what is owed, what was done ------------------------------------------
  */
@@ -310,12 +326,18 @@ bool suspect_died(struct record *r, unsigned i);
 /* False: the collection is deleted, there is nothing to keep apart. */
 bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error);
+/* Found out by a survey, not by a record: nothing in the lane could tell when it is
+ * healed, so it is not tried again. The caller keeps its row, with the seq returned here,
+ * and then says so. */
+wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error);
+void quarantine_kept(struct collection *c, unsigned i);
+bool quarantine_is_lost(const struct collection *c, unsigned i);
+bool quarantine_is_parked(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
 unsigned quarantine_count(unsigned i);                      /* at that instance */
 void quarantine_error(unsigned i, char *text, size_t room); /* the oldest there; or "" */
 bool quarantine_passes(const struct record *r, unsigned i);
-bool quarantine_is_lost(const struct collection *c, unsigned i);
 void quarantine_gone(const struct record *r); /* it deletes: nothing is left to heal */
 void quarantine_resume(void);                 /* PostgreSQL is back */
 void quarantine_clear(void);
@@ -331,7 +353,7 @@ bool quarantine_may_be_healed(const struct collection *c, unsigned i);
 /* It is being healed: not tried again meanwhile; or not any more. */
 void quarantine_heal(const struct collection *c, unsigned i, bool begin);
 /* The healing is about to be durable: a delete of the collection waits for its end. */
-void quarantine_switch(const struct collection *c, unsigned i);
+void quarantine_switch(const struct collection *c, unsigned i, bool begin);
 void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
 void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
 
@@ -365,6 +387,77 @@ void doubt_clear(void);
 void doubt_stop(void);
 /* compare.c, pure: two answers to the same `get`. */
 bool compare_items(const struct blob *a, const struct blob *b);
+
+/* --- identity.c: whose server is it, on which disk? -----------------------------------
+ */
+enum identity {
+	IDENTITY_OURS,
+	IDENTITY_NEW,     /* never marked */
+	IDENTITY_BLANK,   /* its marker is gone */
+	IDENTITY_OLD,     /* its marker is an old one */
+	IDENTITY_ANOTHER, /* another instance of this cluster */
+	IDENTITY_FOREIGN, /* another cluster's */
+};
+struct identity_facts {
+	const struct marker *found;
+	const struct uuid *cluster, *instance; /* that should be there */
+	const struct uuid *adopted;            /* a cluster that is taken over; none */
+	int64_t beat;                          /* the last one known to be on its disk */
+	bool marked;                           /* one was ever written, since its reset */
+};
+enum identity identity_verdict(const struct identity_facts *f); /* pure */
+const char *identity_name(enum identity v);
+void identity_start(const struct conf *conf);
+void identity_add_load(struct pg_unit *unit);
+void identity_loaded(const struct pg_results *r, int at);
+void identity_lead(void); /* from now on each instance is judged */
+void identity_clear(void);
+/* A reset of ours begins or ends there; was applied; and what is durable with it. */
+void identity_resets(unsigned i, bool begins);
+void identity_was_reset(unsigned i);
+void identity_add_reset(struct pg_unit *unit, unsigned i);
+bool identity_is_refused(unsigned i); /* it is somebody else's */
+
+/* --- resync.c: what it should have and lacks goes into quarantine ----------------------
+ */
+#define LOST_PREFIX RESERVED_PREFIX "lost."
+typedef void(resync_fn)(void *arg, bool good); /* not good: to be begun again */
+void resync_begin(unsigned i, enum identity verdict, const char *why, resync_fn *done,
+                  void *arg);
+void resync_cancel(unsigned i);
+
+/* --- survey.c: what is there -----------------------------------------------------------
+ */
+enum survey_step { SURVEY_TENANTS, SURVEY_DATABASES, SURVEY_FIND, SURVEY_LIST };
+struct survey_place {
+	char *tenant, *name;
+};
+struct survey_stranger { /* a collection that is not bound there */
+	size_t place;
+	struct uuid id;
+};
+struct survey {
+	unsigned instance;
+	bool makes, finds;
+	resync_fn *done;
+	void *arg;
+	unsigned step; /* enum survey_step */
+	size_t at, offset;
+	char **tenants;
+	size_t n_tenants;
+	struct survey_place *places; /* databases; the first n_own are made */
+	size_t n_places, n_own;
+	struct table known; /* of places */
+	struct table there; /* ids of collections */
+	struct survey_stranger *strangers;
+	size_t n_strangers;
+	struct op *pending;
+};
+void survey_begin(struct survey *s);
+void survey_clear(struct survey *s);
+void survey_add_place(struct text *target, const struct survey_place *place);
+void survey_call(unsigned i, const char *method, const char *target, const char *json,
+                 upstream_fn *done, void *arg, struct op **slot);
 
 /* --- decision.c -------------------------------------------------------------------- */
 void decision_to_catalogue(struct record *r, bool accepted);

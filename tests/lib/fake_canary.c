@@ -22,3 +22,20 @@ void canary_doubt(struct instance *in)
 {
 	(void)in;
 }
+
+void canary_mark(struct instance *in)
+{
+	marker_marked(in, true);
+}
+
+void canary_learn(struct instance *in, const struct uuid *collection)
+{
+	(void)in;
+	(void)collection;
+}
+
+void canary_outdate(struct instance *in, struct json_slice ids)
+{
+	(void)in;
+	(void)ids;
+}

@@ -60,6 +60,9 @@ bool fake_pg_database_gone(int64_t id);
 void fake_pg_database(int64_t id, const char **tenant, const char **name);
 /* The live collections, as "tenant/database/name" lines, sorted; freed by the caller. */
 char *fake_pg_catalogue(void);
+int64_t fake_pg_beat(const char *instance, bool *marked); /* of its marker */
+void fake_pg_another_cluster(void); /* it knows of no marks, and is another cluster's */
+unsigned fake_pg_quarantines(const char *instance);                    /* rows */
 const char *fake_pg_binding(int64_t collection, const char *instance); /* "" if none */
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "core/json_scan.h"
 #include "core/mem.h"
 #include "core/timer.h"
 #include "tests/lib/fake_random.h"
@@ -25,13 +26,23 @@ struct visit {
 	TAILQ_ENTRY(visit) link;
 };
 
+struct marker_store {
+	bool made; /* its collection */
+	char **ids, **metadata;
+	size_t n;
+};
+
 struct model {
-	struct content *content;
+	struct content *content, *saved;
+	struct marker_store marker_items, marker_saved;
+	int marker_http;
+	bool hides, no_marker;
+	struct text marker;
 	bool down, wedged;
 	msec latency, busy_until;
 	enum fault fault;
 	unsigned times, calls;
-	char *marker;
+	char *deadly;
 	msec restarts;
 	struct timer restart;
 	unsigned deaths, lates;
@@ -92,6 +103,8 @@ static bool is_item_write(const struct visit *v)
 	       strstr(v->target, "/collections/") != NULL;
 }
 
+static void forget_marker(struct marker_store *s);
+
 static void execute(struct visit *v)
 {
 	if (v->m->wedged && writes(v)) {
@@ -103,11 +116,13 @@ static void execute(struct visit *v)
 	v->m->lates += v->late;
 	v->http = content_execute(v->m->content, v->method, v->target,
 	                          blob_bytes(v->body), blob_len(v->body), &v->answer);
+	if (strcmp(v->target, "/api/v2/reset") == 0 && v->http == 200)
+		forget_marker(&v->m->marker_items);
 }
 
 static bool kills(const struct visit *v)
 {
-	const char *marker = v->m->marker;
+	const char *marker = v->m->deadly;
 
 	return marker != NULL && executes(v->fault) && blob_len(v->body) > 0 &&
 	       memmem(blob_bytes(v->body), blob_len(v->body), marker, strlen(marker)) !=
@@ -250,14 +265,128 @@ static bool is_canary(const struct call *call)
 	        memcmp(blob_bytes(call->body), tenant, sizeof(tenant) - 1) == 0);
 }
 
-static void answer_canary(const struct model *m, struct fake_call *c,
-                          const struct call *call)
+static void forget_marker(struct marker_store *s)
 {
-	if (m->wedged && strcmp(call->method, "GET") != 0)
+	for (size_t k = 0; k < s->n; k++) {
+		free(s->ids[k]);
+		free(s->metadata[k]);
+	}
+	free(s->ids);
+	free(s->metadata);
+	*s = (struct marker_store){0};
+}
+
+static void put_marker(struct marker_store *s, const char *item,
+                       struct json_slice metadata)
+{
+	size_t k = 0;
+
+	while (k < s->n && strcmp(s->ids[k], item) != 0)
+		k++;
+	if (k == s->n) {
+		s->ids = mem_resize(s->ids, (s->n + 1) * sizeof(char *));
+		s->metadata = mem_resize(s->metadata, (s->n + 1) * sizeof(char *));
+		s->ids[k] = mem_string(item);
+		s->metadata[k] = mem_string("null");
+		s->n++;
+	}
+	if (metadata.at == NULL)
+		return;
+	free(s->metadata[k]);
+	s->metadata[k] = mem_substring(metadata.at, metadata.len);
+}
+
+static void copy_marker(struct marker_store *to, const struct marker_store *from)
+{
+	forget_marker(to);
+	to->made = from->made;
+	for (size_t k = 0; k < from->n; k++)
+		put_marker(to, from->ids[k],
+		           json_whole(from->metadata[k], strlen(from->metadata[k])));
+}
+
+static void say_list(struct text *to, char *const *list, size_t n, const char *quote)
+{
+	text_addc(to, '[');
+	for (size_t k = 0; k < n; k++)
+		text_addf(to, "%s%s%s%s", k > 0 ? "," : "", quote, list[k], quote);
+	text_addc(to, ']');
+}
+
+static void answer_items(const struct model *m, struct fake_call *c)
+{
+	struct text out = {0};
+
+	text_adds(&out, "{\"ids\":");
+	say_list(&out, m->marker_items.ids, m->marker_items.n, "\"");
+	text_adds(&out, ",\"metadatas\":");
+	say_list(&out, m->marker_items.metadata, m->marker_items.n, "");
+	text_addc(&out, '}');
+	fake_call_answer(c, 200, text_string(&out));
+	text_clear(&out);
+}
+
+static struct json_slice first_of(const struct call *call, const char *key)
+{
+	struct json_slice body = json_whole(blob_bytes(call->body), blob_len(call->body));
+	struct json_walk w = json_walk(json_member(body, key));
+
+	return json_step(&w) ? w.value : (struct json_slice){NULL, 0};
+}
+
+static void take_marker(struct model *m, const struct call *call)
+{
+	char *item = json_text(first_of(call, "ids"), NULL);
+
+	put_marker(&m->marker_items, item, first_of(call, "metadatas"));
+	free(item);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	return strlen(s) >= strlen(end) && strcmp(s + strlen(s) - strlen(end), end) == 0;
+}
+
+static void answer_canary(struct model *m, struct fake_call *c, const struct call *call)
+{
+	bool reads = strcmp(call->method, "GET") == 0 || ends_with(call->target, "/get");
+
+	if (reads && m->marker_http != 0) {
+		fake_call_answer(c, m->marker_http, "{}");
+	} else if (!reads && (m->wedged || m->no_marker)) {
 		fake_call_answer(c, 500, "{\"error\":\"InternalError\"}");
-	else
+	} else if (ends_with(call->target, "/get") && m->marker_items.made) {
+		answer_items(m, c);
+	} else if (ends_with(call->target, "/upsert") && m->marker_items.made) {
+		take_marker(m, call);
+		fake_call_answer(c, 200, "{}");
+	} else if (strstr(call->target, "/collections/") != NULL &&
+	           !m->marker_items.made) {
+		fake_call_answer(c, 404, "{}");
+	} else {
+		if (ends_with(call->target, "/collections"))
+			m->marker_items.made = true;
 		fake_call_answer(c, 200,
 		                 "{\"id\":\"00000000-0000-4000-8000-00000000ca4a\"}");
+	}
+}
+
+/* What is there, asked while nothing is written. */
+static bool is_survey(const struct call *call)
+{
+	return strcmp(call->method, "GET") == 0 &&
+	       strstr(call->target, "?limit=") != NULL;
+}
+
+static void answer_survey(struct model *m, struct fake_call *c, const struct call *call)
+{
+	struct text out = {0};
+	int http = m->marker_http != 0 ? m->marker_http
+	                               : content_execute(m->content, call->method,
+	                                                 call->target, NULL, 0, &out);
+
+	fake_call_answer(c, http, text_string(&out));
+	text_clear(&out);
 }
 
 static void begin(struct model *m, struct fake_call *c, const struct call *call,
@@ -292,6 +421,11 @@ static void take(void *arg, struct fake_call *c, const struct call *call)
 	}
 	if (is_canary(call)) {
 		answer_canary(m, c, call);
+		return;
+	}
+	if (is_survey(call)) {
+		if (!m->hides)
+			answer_survey(m, c, call);
 		return;
 	}
 	m->calls++;
@@ -338,8 +472,13 @@ void model_destroy(struct model **m)
 	*m = NULL;
 	end_visits(old, false);
 	timer_stop(&old->restart);
-	free(old->marker);
+	free(old->deadly);
+	forget_marker(&old->marker_items);
+	forget_marker(&old->marker_saved);
+	text_clear(&old->marker);
 	content_destroy(&old->content);
+	if (old->saved != NULL)
+		content_destroy(&old->saved);
 	free(old);
 }
 
@@ -398,8 +537,8 @@ void model_restarts(struct model *m, msec after)
 
 void model_dies_of(struct model *m, const char *marker)
 {
-	free(m->marker);
-	m->marker = marker != NULL ? mem_string(marker) : NULL;
+	free(m->deadly);
+	m->deadly = marker != NULL ? mem_string(marker) : NULL;
 }
 
 unsigned model_deaths(const struct model *m)
@@ -502,4 +641,81 @@ const char *model_collection_id(const struct model *m, const char *name)
 unsigned model_aside(const struct model *m)
 {
 	return content_aside(m->content);
+}
+
+void model_wipe(struct model *m)
+{
+	forget_marker(&m->marker_items);
+	content_destroy(&m->content);
+	m->content = content_create();
+}
+
+void model_save(struct model *m)
+{
+	if (m->saved != NULL)
+		content_destroy(&m->saved);
+	m->saved = content_copy(m->content);
+	copy_marker(&m->marker_saved, &m->marker_items);
+}
+
+void model_restore(struct model *m)
+{
+	content_destroy(&m->content);
+	m->content = content_copy(m->saved);
+	copy_marker(&m->marker_items, &m->marker_saved);
+}
+
+void model_become(struct model *m, const struct model *other)
+{
+	content_destroy(&m->content);
+	m->content = content_copy(other->content);
+	copy_marker(&m->marker_items, &other->marker_items);
+}
+
+void model_marker_answers(struct model *m, int http)
+{
+	m->marker_http = http;
+}
+
+const char *model_marker(const struct model *m)
+{
+	struct text *out = (struct text *)(uintptr_t)&m->marker;
+	int64_t best = -1;
+
+	text_reset(out);
+	for (size_t k = 0; k < m->marker_items.n; k++) {
+		const char *text = m->marker_items.metadata[k];
+		struct json_slice whole = json_whole(text, strlen(text));
+		struct json_slice cluster = json_member(whole, "cluster"),
+		                  instance = json_member(whole, "instance");
+		int64_t beat = json_int64(json_member(whole, "beat"), -1);
+
+		if (beat <= best)
+			continue;
+		best = beat;
+		text_reset(out);
+		text_addf(out, "%.*s %.*s %lld", (int)cluster.len - 2, cluster.at + 1,
+		          (int)instance.len - 2, instance.at + 1, (long long)beat);
+	}
+	return text_string(out);
+}
+
+unsigned model_lost(const struct model *m)
+{
+	return content_lost(m->content);
+}
+
+bool model_has_database(const struct model *m, const char *tenant, const char *name)
+{
+	return content_has_database(m->content, tenant, name);
+}
+
+void model_hides(struct model *m, bool yes)
+{
+	m->hides = yes;
+}
+
+void model_takes_no_marker(struct model *m, bool yes)
+{
+	m->no_marker = yes;
 }

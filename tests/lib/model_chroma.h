@@ -52,6 +52,22 @@ void model_refuse_ids(struct model *m, bool yes); /* answers 400 to every item w
 void model_refuse_collection(struct model *m, const char *name, int http, bool yes);
 /* The collection of that name in the default database is no longer there. */
 void model_drop_behind_our_back(struct model *m, const char *name);
+/* Its disk is lost: it is empty, and was never marked. */
+void model_wipe(struct model *m);
+/* A copy of its disk is made; and is put in the place of its disk. */
+void model_save(struct model *m);
+void model_restore(struct model *m);
+/* It has the disk of another: they are one server. */
+void model_become(struct model *m, const struct model *other);
+/* What is asked about its marker is answered like this; 0: as it should be. */
+void model_marker_answers(struct model *m, int http);
+void model_takes_no_marker(struct model *m, bool yes); /* 500 to that write alone */
+void model_hides(struct model *m, bool yes);           /* it lists nothing: no answer */
+/* "cluster instance beat", or "" */
+const char *model_marker(const struct model *m);
+/* Collections that were set aside because nobody knows them. */
+unsigned model_lost(const struct model *m);
+bool model_has_database(const struct model *m, const char *tenant, const char *name);
 void model_wedged(struct model *m,
                   bool yes); /* every write is answered 500, reads well */
 

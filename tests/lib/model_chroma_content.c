@@ -154,6 +154,7 @@ struct request {
 	char *part[8]; /* of the path, decoded */
 	size_t parts;
 	char *path; /* memory of the parts */
+	char *query;
 };
 
 static int says(struct request *r, int http, const char *text)
@@ -205,6 +206,9 @@ static void split(struct request *r, const char *target)
 
 	assert(strncmp(target, prefix, strlen(prefix)) == 0);
 	at = r->path = mem_string(target + strlen(prefix));
+	r->query = strchr(at, '?');
+	if (r->query != NULL)
+		*r->query++ = '\0';
 	while (at != NULL && r->parts < 8) {
 		r->part[r->parts++] = strsep(&at, "/");
 		decode(r->part[r->parts - 1]);
@@ -275,6 +279,49 @@ static int describe(struct request *r, const struct bucket *b)
 		text_addf(r->answer, "%zu}", b->dimension);
 	else
 		text_adds(r->answer, "null}");
+	return 200;
+}
+
+/* The page that ?limit=n&offset=n asks for. */
+static bool is_in_page(const struct request *r, unsigned long n)
+{
+	unsigned long limit = strtoul(r->query + strlen("limit="), NULL, 10);
+	unsigned long offset = strtoul(strstr(r->query, "offset=") + 7, NULL, 10);
+
+	return n >= offset && n - offset < limit;
+}
+
+static int list_databases(struct request *r)
+{
+	const struct holder *h;
+	unsigned long n = 0;
+
+	text_addc(r->answer, '[');
+	TAILQ_FOREACH (h, &r->c->holders, link) {
+		if (strcmp(h->tenant, r->part[1]) != 0 || h->name[0] == '\0' ||
+		    !is_in_page(r, n++))
+			continue;
+		text_addf(r->answer, "%s{\"name\":\"%s\"}", r->answer->len > 1 ? "," : "",
+		          h->name);
+	}
+	text_addc(r->answer, ']');
+	return 200;
+}
+
+static int list_collections(struct request *r)
+{
+	const struct bucket *b;
+	unsigned long n = 0;
+
+	text_addc(r->answer, '[');
+	TAILQ_FOREACH (b, &r->c->buckets, link) {
+		if (strcmp(b->tenant, r->part[1]) != 0 ||
+		    strcmp(b->database, r->part[3]) != 0 || !is_in_page(r, n++))
+			continue;
+		text_adds(r->answer, r->answer->len > 1 ? "," : "");
+		describe(r, b);
+	}
+	text_addc(r->answer, ']');
 	return 200;
 }
 
@@ -786,11 +833,13 @@ static int route(struct request *r, const char *method)
 	case 1:
 		return strcmp(r->part[0], "reset") == 0 ? reset(r) : create_tenant(r);
 	case 3:
-		return create_database(r);
+		return strcmp(method, "GET") == 0 ? list_databases(r)
+		                                  : create_database(r);
 	case 4:
 		return delete_database(r);
 	case 5:
-		return create_collection(r);
+		return strcmp(method, "GET") == 0 ? list_collections(r)
+		                                  : create_collection(r);
 	case 6:
 		return on_collection(r, method);
 	case 7:
@@ -910,6 +959,71 @@ const char *content_collection_id(const struct content *c, const char *name)
 	        bucket_named(c, "default_tenant", "default_database", name);
 
 	return b != NULL ? b->id.text : NULL;
+}
+
+static char *copy_text(const char *s)
+{
+	return s != NULL ? mem_string(s) : NULL;
+}
+
+static void copy_item(struct bucket *to, const struct item *from)
+{
+	struct item *item = mem_new(struct item);
+
+	item->id = mem_string(from->id);
+	item->document = copy_text(from->document);
+	for (size_t k = 0; k < KEYS; k++)
+		item->keys[k] = copy_text(from->keys[k]);
+	item->dimension = from->dimension;
+	TAILQ_INSERT_TAIL(&to->items, item, link);
+}
+
+static void copy_bucket(struct content *to, const struct bucket *from)
+{
+	struct bucket *b = mem_new(struct bucket);
+	const struct item *item;
+
+	*b = (struct bucket){.id = from->id, .dimension = from->dimension};
+	b->tenant = mem_string(from->tenant);
+	b->database = mem_string(from->database);
+	b->name = mem_string(from->name);
+	b->metadata = mem_string(from->metadata);
+	TAILQ_INIT(&b->items);
+	TAILQ_FOREACH (item, &from->items, link)
+		copy_item(b, item);
+	for (size_t k = 0; k < from->n_ops; k++)
+		note(b, from->ops[k]);
+	TAILQ_INSERT_TAIL(&to->buckets, b, link);
+}
+
+struct content *content_copy(const struct content *from)
+{
+	struct content *c = mem_new(struct content);
+	const struct holder *h;
+	const struct bucket *b;
+
+	TAILQ_INIT(&c->holders);
+	TAILQ_INIT(&c->buckets);
+	TAILQ_FOREACH (h, &from->holders, link)
+		add_holder(c, h->tenant, h->name);
+	TAILQ_FOREACH (b, &from->buckets, link)
+		copy_bucket(c, b);
+	return c;
+}
+
+unsigned content_lost(const struct content *c)
+{
+	const struct bucket *b;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (b, &c->buckets, link)
+		n += strncmp(b->name, "ctd-lost.", 9) == 0;
+	return n;
+}
+
+bool content_has_database(const struct content *c, const char *tenant, const char *name)
+{
+	return holder_of(c, tenant, name) != NULL;
 }
 
 unsigned content_aside(const struct content *c)

@@ -23,6 +23,9 @@ bool content_has_op(const struct content *c, const char *local, int64_t op);
 bool content_has_collection(const struct content *c, const char *local);
 const char *content_items(const struct content *c, const char *name);
 const char *content_collection_id(const struct content *c, const char *name);
+struct content *content_copy(const struct content *from);
+unsigned content_lost(const struct content *c);
+bool content_has_database(const struct content *c, const char *tenant, const char *name);
 unsigned content_aside(const struct content *c);
 
 #endif

@@ -80,6 +80,11 @@ void world_merges(bool yes)
 	world.merges = yes;
 }
 
+void world_adopts(const char *cluster)
+{
+	world.conf.adopt_cluster = (char *)(uintptr_t)cluster;
+}
+
 void world_workers(int64_t most)
 {
 	world.conf.max_workers = most;
@@ -250,6 +255,13 @@ static void print_state(void)
 			fprintf(stderr, "  write %lld (%s) seq %lld still waits\n",
 			        (long long)w->number, record_kind_name(w->kind),
 			        (long long)w->seq);
+}
+
+void world_restart(msec most)
+{
+	world_crash();
+	world_boot();
+	world_lead(most);
 }
 
 void world_settle(void)

@@ -44,15 +44,17 @@ void world_start_with(unsigned n); /* so many instances: 2 or 3 */
 void world_workers(int64_t most);  /* MAX_WORKERS from the next boot on; 4 at first */
 /* LOG_MAX_BYTES of the next world_start(), else none. A record takes FAKE_RECORD_BYTES. */
 void world_log_limit(int64_t bytes);
+void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);
 void world_stop(void);
-void world_clean_up(void);  /* after a test that has failed somewhere on its way */
-void world_crash(void);     /* the proxy is gone, from one instruction to the next */
-void world_boot(void);      /* and started again; does not wait */
-void world_lead(msec most); /* until we lead and everything that can be up is up */
-void world_settle(void);    /* until nothing is owed: all must be well */
-void world_finish(void);    /* settles, has nothing in quarantine, checks, and stops */
+void world_clean_up(void);     /* after a test that has failed somewhere on its way */
+void world_crash(void);        /* the proxy is gone, from one instruction to the next */
+void world_boot(void);         /* and started again; does not wait */
+void world_lead(msec most);    /* until we lead and everything that can be up is up */
+void world_restart(msec most); /* all three */
+void world_settle(void);       /* until nothing is owed: all must be well */
+void world_finish(void);       /* settles, has nothing in quarantine, checks, and stops */
 /* A test that cleans up after itself, also if it fails. Wants cmocka.h before. */
 int world_tear_down(void **state);
 #define world_story(f) cmocka_unit_test_teardown(f, world_tear_down)

@@ -16,9 +16,7 @@ HTTP = "http/*.c"
 mutant(
     "any_turn_is_next",
     "an instance executes a record only when it has everything before it",
-    (WAL, "lane->head != &r->members[k] ||", "s_never() ||"),
-    (WAL, "bool scope_may_execute(", "static bool s_never(void)\n{\n\treturn false;\n}\n\n"
-     "bool scope_may_execute("),
+    (WAL, "(lane->head == m && !lane->parked &&", "(!lane->parked &&"),
     (WAL, "assert(lane->head == &r->members[k]);", ""),
 )
 mutant(
@@ -239,7 +237,7 @@ mutant(
 mutant(
     "past_what_is_cold",
     "an instance executes a record only when it has everything before it, cold or not",
-    (WAL, "if (first > 0 && first < r->seq)", "if (first > 0 && first < 0)"),
+    (WAL, "return first > 0 && first < m->record->seq;", "return first > 0 && first < 0;"),
 )
 mutant(
     "obsolete_whatever_is_asked",
@@ -301,4 +299,90 @@ mutant(
     "gone_with_one",
     "of those who share a call each may leave",
     (HTTP, "\tif (--trip->left == 0)\n", "\tif (--trip->left > 0)\n"),
+mutant(
+    "what_hangs_holds_up_the_others",
+    "one more call goes while none ends",
+    (WAL, "s->in_flight < FEW || clock_ms() - s->moved >= SLOW_MS", "s->in_flight < FEW"),
+)
+mutant(
+    "given_back_and_forgotten",
+    "who does not go along after all is executed elsewhere at once",
+    (WAL, "\t\tengine_kick(b->records[k]);", "\t\t;"),
+)
+mutant(
+    "waiting_in_vain",
+    "a lane that cannot go on is not waited for again and again",
+    (WAL, "lane->in_vain = passed + 1;", "lane->in_vain = 0;"),
+)
+mutant(
+    "a_part_of_a_wide_turn",
+    "a wide record waits for each of its lanes, wherever it began to ask",
+    (WAL, "for (unsigned n = 0; n < r->n_members; n++) {\n\t\tif (*at >=",
+     "for (unsigned n = *at; n < r->n_members; n++) {\n\t\tif (*at >="),
+
+# --- who an instance is ------------------------------------------------------------------
+
+mutant(
+    "identity_blank_is_new",
+    "one that was marked and bears no marker has lost its disk",
+    (WAL, "return f->marked ? IDENTITY_BLANK : IDENTITY_NEW;", "return IDENTITY_NEW;"),
+)
+mutant(
+    "identity_without_beats",
+    "a lower beat than the last one known is an older copy",
+    (WAL, "return m->beat >= f->beat ? IDENTITY_OURS : IDENTITY_OLD;", "return IDENTITY_OURS;"),
+)
+mutant(
+    "identity_of_any_instance",
+    "another instance's marker is another's server",
+    (WAL, "\t\treturn IDENTITY_ANOTHER;", "\t\treturn IDENTITY_OURS;"),
+)
+mutant(
+    "identity_all_at_once",
+    "one server under two names is found out by the second",
+    (WAL, "return id.first >= 0 && id.first != (int)i;", "return id.first < -5 && i > 100;"),
+)
+mutant(
+    "identity_reset_in_doubt",
+    "no marker is what there should be while a reset of ours is in doubt",
+    (WAL, "return v == IDENTITY_BLANK && may_be_reset(i) ? IDENTITY_OURS : v;", "return v;"),
+)
+mutant(
+    "identity_marked_after_reset",
+    "that it is not marked is durable with the position of the reset",
+    (WAL, "\t\tidentity_add_reset(unit, p->instance);", "\t\t;"),
+)
+mutant(
+    "identity_let_in_too_soon",
+    "the marker is written before the instance is let in, and last",
+    (WAL, "\t\tinstance_mark(health_instance(i));", "\t\tlet_in(i);"),
+)
+mutant(
+    "identity_never_again",
+    "what an instance bears is looked at while it is up, too",
+    (WAL, "\treturn verdict_on(i, found) == IDENTITY_OURS;", "\treturn found != NULL;"),
+)
+mutant(
+    "survey_believes",
+    "a collection that is not there goes into quarantine before it is read",
+    (WAL, "table_get(&r->survey.there, local->text) == NULL", "false"),
+)
+mutant(
+    "survey_expects_too_much",
+    "what an instance is still owed is not missed there",
+    (WAL, "if (c->life != LIFE_LIVE || is_owed(r, c))", "if (c->life != LIFE_LIVE)"),
+    (WAL, "static bool is_owed(const struct resync *r, const struct collection *c)",
+     "bool is_not_used(const struct resync *r, const struct collection *c);\n"
+     "bool is_not_used(const struct resync *r, const struct collection *c)"),
+)
+mutant(
+    "survey_leaves_names",
+    "what was deleted since a copy was made does not hold its name",
+    (WAL, "if (nothing_is_trusted(r) && good)\n\t\tset_aside(r);",
+     "if (nothing_is_trusted(r) && good)\n\t\tr->survey.n_strangers = 0, set_aside(r);"),
+)
+mutant(
+    "survey_is_tried_again",
+    "nothing in a lane tells when a collection that was missed is there again",
+    (WAL, "if (is_about_content(q) || is_surveyed(q))", "if (is_about_content(q))"),
 )

@@ -251,9 +251,7 @@ static void a_crash_in_the_middle_loses_none(void **state)
 		pass_ms(1);
 		many(add);
 		pass_ms(at);
-		world_crash();
-		world_boot();
-		world_lead(20000);
+		world_restart(20000);
 		world_finish();
 	}
 }
@@ -289,9 +287,7 @@ static void after_a_restart_bodies_are_read_for_a_whole_call(void **state)
 	many(add);
 	pass_ms(3000);
 	all_decided(201);
-	world_crash();
-	world_boot();
-	world_lead(20000);
+	world_restart(20000);
 	calls = model_calls(REPLICA);
 	world_up(B);
 	world_settle();
@@ -311,9 +307,7 @@ static void each_gets_its_own_body_whoever_reads_it_first(void **state)
 	many(upsert);
 	pass_ms(3000);
 	all_decided(200);
-	world_crash();
-	world_boot();
-	world_lead(20000);
+	world_restart(20000);
 	engine_hold(true);
 	world_up(B);
 	world_up(C);

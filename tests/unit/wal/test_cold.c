@@ -161,9 +161,7 @@ static void a_new_process_has_them_cold_too(void **state)
 	begin();
 	some(add, "docs", 900);
 	end = append_last_seq();
-	world_crash();
-	world_boot();
-	world_lead(20000);
+	world_restart(20000);
 	assert_int_equal(figures().instances[B].owed, 900);
 	assert_cold(end - 100, end); /* the first ones may have been sent */
 	world_up(B);

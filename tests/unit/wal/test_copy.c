@@ -601,7 +601,6 @@ int main(void)
 	        copy_story(what_is_missing_is_found_by_the_check),
 	        copy_story(it_takes_the_place_of_the_old_one),
 	        copy_story(where_there_is_no_old_one_the_name_is_taken),
-	        copy_story(what_nobody_needs_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -830,9 +830,7 @@ static void an_append_left_behind_at_the_server_does_not_commit_under_the_next_l
 	add("docs", "a");
 	pass_ms(10);
 	fake_pg_at_death(0, true, 8000);
-	world_crash();
-	world_boot();
-	world_lead(10000);
+	world_restart(10000);
 	pass_ms(10000);
 	world_finish();
 }
@@ -928,9 +926,7 @@ static void everything_is_given_back_by_a_drain(void **state)
 	pass_ms(100);
 	assert_true(drained);
 	assert_decided(w, 201);
-	world_crash();
-	world_boot();
-	world_lead(100); /* without waiting for the lease to run out */
+	world_restart(100); /* without waiting for the lease to run out */
 	world_finish();
 }
 

@@ -220,9 +220,7 @@ static void it_joins_also_after_a_restart(void **state)
 	first = give(item(RECORD_UPSERT), ADD);
 	pass_ms(100);
 	leave(first);
-	world_crash();
-	world_boot();
-	world_lead(20000);
+	world_restart(20000);
 	second = give(item(RECORD_UPSERT), ADD);
 	assert_true(second->appended);
 	assert_int_equal(second->seq, first->seq);
@@ -578,9 +576,7 @@ static void a_key_of_an_undecided_write_waits_for_it_with_all_the_others(void **
 	second = look_up("k1", ADD);
 	pass_ms(100);
 	assert_true(second->appended && !second->ended);
-	world_crash();
-	world_boot();
-	world_lead(20000);
+	world_restart(20000);
 	third = look_up("k1", ADD);
 	light();
 	world_settle();

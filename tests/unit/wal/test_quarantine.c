@@ -226,9 +226,7 @@ static void that_it_differs_survives_a_restart(void **state)
 	w = diverged();
 	is_skipped(w->seq);
 	pass_ms(50);
-	world_crash();
-	world_boot();
-	world_lead(10000);
+	world_restart(10000);
 	pass_ms(3600000);
 	assert_int_equal(quarantines().n, 1);
 	assert_int_equal(quarantines().last.cause, QUARANTINE_DIFFERS);
@@ -359,9 +357,7 @@ static void it_survives_a_restart(void **state)
 	rename_to("docs", "papers");
 	create("mail"); /* moves the database's lane past the rename */
 	pass_ms(200);
-	world_crash();
-	world_boot();
-	world_lead(10000);
+	world_restart(10000);
 	pass_ms(200);
 	assert_int_equal(quarantines().n, 1);
 	assert_int_equal(quarantines().last.seq, w->seq);
@@ -388,9 +384,7 @@ static void what_stood_apart_is_not_done_twice_after_a_restart(void **state)
 	pass_ms(100);
 	wal_retry(w->seq);
 	pass_ms(100);
-	world_crash();
-	world_boot();
-	world_lead(10000);
+	world_restart(10000);
 	world_settle();
 	world_finish();
 }
@@ -408,9 +402,7 @@ static void a_row_that_cannot_be_written_is_written_later(void **state)
 	pass_ms(50);
 	model_refuse_ids(REPLICA, false);
 	pass_ms(5000);
-	world_crash();
-	world_boot();
-	world_lead(10000);
+	world_restart(10000);
 	assert_int_equal(quarantines().n, 1);
 	wal_retry(w->seq);
 	world_finish();
@@ -510,9 +502,7 @@ static void a_doubt_survives_a_restart(void **state)
 	model_fault(PRIMARY, FAULT_LOST_AFTER, 1);
 	add("docs", "a");
 	world_settle();
-	world_crash();
-	world_boot();
-	world_lead(10000);
+	world_restart(10000);
 	before = model_calls(PRIMARY);
 	pass_ms(65000);
 	assert_int_equal(model_calls(PRIMARY), before + 1);
