@@ -258,8 +258,12 @@ void engine_jump(struct collection *c, unsigned i, wal_seq upto)
 	assert(lane->parked);
 	if (lane->cold != NULL)
 		cold_jump(lane->cold, upto);
-	while (lane->head != NULL && lane->head->record->seq <= upto)
-		engine_leave(lane->head->record, i);
+	while (lane->head != NULL && lane->head->record->seq <= upto) {
+		struct record *r = lane->head->record;
+
+		end_turn(r, i);
+		engine_persisted(r, i);
+	}
 	if (lane->done < upto)
 		lane->done = upto;
 	if (lane->sent < upto)

@@ -168,7 +168,7 @@ static bool one_is_whole(const struct retain_facts *f)
 
 static bool may_be_given_up(const struct retain_instance *in)
 {
-	return !in->detached && (!in->configured || (!in->up && !in->busy));
+	return !in->detached && (!in->configured || (in->dead && !in->busy));
 }
 
 /* Without those that may be detached the oldest partition could go. */

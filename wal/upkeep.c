@@ -28,6 +28,7 @@
 #define EVERY_MS 5000u
 #define NEAR_LIMIT_MS 1000u
 #define BUSY_MS 20u
+#define DEAD_MS 30000u   /* it may only be starting again */
 #define BLOCKED_TOLD 12u /* tries */
 
 struct cleanup {
@@ -325,12 +326,16 @@ static struct retain_instance fact_of(const struct partition_instance *p)
 	        .floor = p->floor, .detached = p->detached, .unseen_ms = p->unseen_ms};
 	int found = store_instance_index(p->id);
 	unsigned i = (unsigned)found;
+	const struct instance *in;
 
 	if (found < 0 || !wal_leads())
 		return f;
+	in = health_instance(i);
 	f.configured = true;
 	f.detached = detach_is(i);
-	f.up = instance_up(health_instance(i));
+	f.up = instance_up(in);
+	f.dead = instance_health(in) == HEALTH_DOWN && !instance_answers(in) &&
+	         instance_away(in) >= DEAD_MS;
 	f.busy = slots_in_flight(i) > 0;
 	f.whole = quarantine_count(i) == 0;
 	return f;

@@ -362,7 +362,9 @@ bool wal_database_current(const struct instance *in, const struct database *db)
 
 bool wal_detached(const struct instance *in)
 {
-	return detach_is(instance_index(in));
+	unsigned i = instance_index(in);
+
+	return detach_is(i) || detach_is_returning(i);
 }
 
 uint64_t wal_behind(const struct instance *in, const struct collection *c)

@@ -610,7 +610,8 @@ struct retain_instance {
 	bool configured;   /* or else: was it once */
 	int64_t unseen_ms; /* it is not: for so long */
 	bool detached;     /* the log is not kept for it */
-	bool up, busy;     /* busy: something is under way there */
+	bool up, dead;     /* dead: not up, and not coming either */
+	bool busy;         /* something is under way there */
 	bool whole;        /* all it has is as it should be */
 };
 struct retain_facts {
@@ -683,6 +684,11 @@ bool partition_is_untidy(const struct pg_results *r, int at);
 bool detach_is(unsigned i); /* nothing is executed at it, or read from it */
 void detach_set(unsigned i, bool detached);
 void detach_drop(unsigned i); /* it is, durably: what it is owed goes */
+/* It answers again. True: resync.c may put everything there into quarantine ... */
+bool detach_returns(unsigned i);
+bool detach_is_returning(unsigned i);
+void detach_add_end(struct pg_unit *unit, unsigned i); /* ... and with its marker ... */
+void detach_ended(unsigned i);                         /* ... this is durable */
 void detach_clear(void);
 
 /* --- lease.c, recover.c, schema.c ----------------------------------------------------

@@ -73,7 +73,7 @@ class Filler:
             if condition():
                 return
             self.write(1)
-        wait_until(condition, 20, what)
+        wait_until(condition, 60, what)
 
 
 # --- a log from before
@@ -208,6 +208,31 @@ def test_at_the_limit_one_that_is_dead_is_given_up(make_world):
     assert world.proxy.instance("replica")["detached"], "it was durable"
     filler.write(1)
     assert filler.collection.count() == 20
+    world.replica.start()
+    wait_until(lambda: not world.proxy.instance("replica")["detached"], 30, "it is back")
+    wait_until(lambda: world.proxy.status()["status"] == "healthy", 60, "it was made anew")
+    converged(world, timeout=60)
+    assert said(world, "instance replica: the log is kept for it again")
+
+
+def test_one_that_is_given_up_is_made_anew_while_clients_write(make_world):
+    world = make_world(WRITE_WAIT="10s", **SMALL)
+    filler = Filler(world)
+    with Load(world.proxy.url, threads=4) as load:
+        load.wait_steps(30)
+        dead_replica(world, filler)
+        load.wait_steps(30)
+        world.proxy.kill()
+        world.proxy.start(wait="listening")
+        load.wait_steps(30)
+        world.replica.start()
+        wait_until(lambda: not world.proxy.instance("replica")["detached"], 30, "it is back")
+        world.proxy.kill()
+        world.proxy.start(wait="listening")
+        load.wait_steps(30)
+        wait_until(lambda: world.proxy.status()["status"] == "healthy", 90, "it was made anew")
+    assert load.stale == [], load.stale[:5]
+    load.check(converged(world, timeout=60))
 
 
 def test_with_all_up_the_retention_gives_way(make_world):

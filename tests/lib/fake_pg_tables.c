@@ -1339,6 +1339,16 @@ static void set_detached(struct fake_set *set)
 	instance_of(number(1))->detached = true;
 }
 
+static void set_attached(struct fake_set *set)
+{
+	struct instance_row *i = instance_of(number(1));
+
+	(void)set;
+	i->detached = false;
+	if (i->floor < number(2))
+		i->floor = number(2);
+}
+
 static void log_row_clear(struct fake_log *l)
 {
 	free(l->name);
@@ -1532,6 +1542,7 @@ static const struct {
         {"set_floor", set_floor},
         {"set_seen", set_seen},
         {"set_detached", set_detached},
+        {"set_attached", set_attached},
         {"trim_outcomes", nothing},
         {"trim_resolved", nothing},
         {"look_partitions", look_partitions},

@@ -75,6 +75,15 @@ static void finish_without_the_log(void)
 	world_stop();
 }
 
+static void until_it_is_whole_again(void)
+{
+	for (unsigned k = 0; wal_detached(health_instance(B)) || wal_quarantined() > 0;
+	     k++) {
+		assert_true(k < 600);
+		pass_ms(500);
+	}
+}
+
 /* --- partitions -------------------------------------------------------------------- */
 
 static void the_log_stays_within_its_limit(void **state)
@@ -251,12 +260,10 @@ static void nothing_is_executed_at_it_or_read_from_it(void **state)
 	(void)state;
 	begin();
 	give_up_the_replica();
-	world_up(B);
 	w = upsert("docs", "x");
 	create("more");
 	pass_ms(5000);
 	assert_decided(w, 200);
-	assert_string_equal(model_trace(REPLICA), "");
 	assert_false(wal_readable(health_instance(B), named("docs")));
 	assert_false(wal_current(health_instance(B), named("docs")));
 	assert_false(wal_database_current(health_instance(B), named("docs")->db));
@@ -322,10 +329,8 @@ static void it_is_durable(void **state)
 	assert_true(w->ended);
 	assert_true(is_detached(B));
 	assert_int_equal(figures().owed, 0);
-	world_up(B);
 	some("docs", 3);
 	pass_ms(1000);
-	assert_string_equal(model_trace(REPLICA), "");
 	assert_true(wal_current(health_instance(A), named("docs")));
 	world_stop();
 }
@@ -361,6 +366,7 @@ static void the_last_one_is_not_given_up(void **state)
 	assert_true(fake_pg_log_count() > ROOM_FOR);
 	world_up(A);
 	world_up(B);
+	until_it_is_whole_again(); /* it may have been given up in between */
 	finish_without_the_log();
 }
 
@@ -387,6 +393,108 @@ static void lanes_in_quarantine_do_not_hold_it_back(void **state)
 	world_settle();
 	world_stop();
 }
+
+/* --- its return -------------------------------------------------------------------- */
+
+static void when_it_returns_it_is_made_anew(void **state)
+{
+	(void)state;
+	begin();
+	give_up_the_replica();
+	made("more");
+	add("more", "a,b,c");
+	rename_to("docs", "papers");
+	world_settle();
+	world_up(B);
+	some("papers", 3);
+	until_it_is_whole_again();
+	assert_false(fake_pg_detached("replica"));
+	assert_true(wal_current(health_instance(B), named("papers")));
+	assert_string_equal(model_items(REPLICA, "more"), "a,b,c");
+	take_out("papers", "i1");
+	create("last");
+	pass_ms(30000);
+	finish_without_the_log();
+}
+
+static void one_without_its_disk_returns_as_well(void **state)
+{
+	(void)state;
+	begin();
+	give_up_the_replica();
+	model_wipe(REPLICA);
+	world_up(B);
+	until_it_is_whole_again();
+	pass_ms(30000);
+	finish_without_the_log();
+}
+
+/* Neither owed to it nor missed by it would be what is being made while it returns. */
+static void what_is_made_while_it_returns_is_there(void **state)
+{
+	(void)state;
+	for (unsigned ms = 0; ms < 12; ms++) {
+		begin();
+		give_up_the_replica();
+		model_latency(PRIMARY, 400);
+		create("beside");
+		create_database("other");
+		pass_ms(ms * 40);
+		world_up(B);
+		create("behind");
+		upsert("docs", "z");
+		pass_ms(2000);
+		add("beside", "a");
+		add("behind", "b");
+		model_latency(PRIMARY, 3);
+		until_it_is_whole_again();
+		pass_ms(30000);
+		assert_string_equal(model_items(REPLICA, "beside"), "a");
+		assert_string_equal(model_items(REPLICA, "behind"), "b");
+		finish_without_the_log();
+	}
+}
+
+static void whoever_dies_while_it_returns_begins_anew(void **state)
+{
+	(void)state;
+	for (unsigned ms = 0; ms < 30; ms++) {
+		begin();
+		give_up_the_replica();
+		model_up(REPLICA);
+		some("docs", 2);
+		pass_ms(200 + ms * (ms < 20 ? 100 : 7));
+		world_crash();
+		world_boot();
+		world_lead(20000);
+		some("docs", 2);
+		create("after");
+		until_it_is_whole_again();
+		pass_ms(30000);
+		finish_without_the_log();
+	}
+}
+
+static void it_may_be_given_up_again(void **state)
+{
+	(void)state;
+	begin();
+	give_up_the_replica();
+	world_up(B);
+	pass_ms(300);
+	world_down(B);
+	for (unsigned k = 0; k < 40 && !is_detached(B); k++) {
+		some("docs", 4);
+		pass_ms(5000);
+	}
+	assert_true(is_detached(B));
+	world_up(B);
+	until_it_is_whole_again();
+	pass_ms(30000);
+	finish_without_the_log();
+}
+
+/* --- removed ----------------------------------------------------------------------- */
 
 static void one_that_was_removed_is_given_up_with_the_retention(void **state)
 {
@@ -425,6 +533,11 @@ int main(void)
 	        world_story(the_log_is_lost_while_it_is_given_up),
 	        world_story(the_last_one_is_not_given_up),
 	        world_story(lanes_in_quarantine_do_not_hold_it_back),
+	        world_story(when_it_returns_it_is_made_anew),
+	        world_story(one_without_its_disk_returns_as_well),
+	        world_story(what_is_made_while_it_returns_is_there),
+	        world_story(whoever_dies_while_it_returns_begins_anew),
+	        world_story(it_may_be_given_up_again),
 	        world_story(one_that_was_removed_is_given_up_with_the_retention),
 	};
 

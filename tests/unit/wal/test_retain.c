@@ -281,6 +281,7 @@ static void dead_replica(void)
 	f.limit = 100 * MB;
 	partitions[3].bytes = 1;
 	instances[1].up = false;
+	instances[1].dead = true;
 	instances[1].floor = 1500;
 }
 
@@ -308,6 +309,8 @@ static void one_that_is_up_is_not_given_up(void **state)
 {
 	(void)state;
 	dead_replica();
+	instances[1].dead = false; /* it is coming up */
+	assert_rest(true);
 	instances[1].up = true;
 	assert_rest(true);
 }
@@ -320,6 +323,7 @@ static void the_last_one_is_not_given_up(void **state)
 	assert_rest(true);
 	instances[0].detached = false;
 	instances[0].up = false; /* nobody knows which of them returns */
+	instances[0].dead = true;
 	assert_rest(true);
 	f.n_instances = 1;
 	f.instances = &instances[1];
