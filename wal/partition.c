@@ -108,9 +108,10 @@ static const struct pg_statement forget_keys = {
 static const struct pg_statement log_drop = {"log_drop",
                                              "SELECT chromatid.log_drop($1, $2)"};
 
+/* Without reading them: places are left out at the end of a partition only. */
 static const struct pg_statement count_records = {
-        "count_records",
-        "SELECT count(*) FROM chromatid.log WHERE seq >= $1 AND seq < $2"};
+        "count_records", "SELECT coalesce(max(seq) - min(seq) + 1, 0) FROM chromatid.log "
+                         "WHERE seq >= $1 AND seq < $2"};
 
 static void add_range(struct pg_unit *unit, const struct pg_statement *statement,
                       wal_seq lo, wal_seq hi)

@@ -16,7 +16,7 @@
  *   - an instance is detached: first nothing is begun there any more, then it is durable,
  *     then what it is owed goes. Whoever dies in between finds it as it was, or detached
  *
- * wal_cleanup() is the same with another age, until there is nothing left to do. */
+ * A cleanup (cleanup.c) is the same with another age, until there is nothing to do. */
 #include <stdlib.h>
 
 #include "core/failpoint.h"
@@ -31,16 +31,6 @@
 #define DEAD_MS 30000u   /* it may only be starting again */
 #define BLOCKED_TOLD 12u /* tries */
 
-struct cleanup {
-	struct op op;
-	wal_cleaned_fn *done;
-	void *arg;
-	msec keep;
-	enum status status;
-	uint64_t deleted;
-	bool blocked;
-};
-
 static struct {
 	struct job *job;
 	struct op *pending;
@@ -54,7 +44,6 @@ static struct {
 	unsigned level;                /* that was told */
 	unsigned blocked; /* tries in a row that somebody was in the way of */
 	bool stuck, untidy;
-	struct cleanup *cleanup;
 } upkeep;
 
 static void begin(void);
@@ -64,56 +53,13 @@ static bool leads(void)
 	return wal_leads() && lease_may_send();
 }
 
-/* --- an operator's word ------------------------------------------------------------ */
-
-static void deliver(struct op *op)
-{
-	struct cleanup *c = (struct cleanup *)op;
-
-	c->done(c->arg, c->status, c->deleted, c->blocked);
-}
-
-static void release(struct op *op)
-{
-	free(op);
-}
-
-static void end_cleanup(enum status s)
-{
-	struct cleanup *c = upkeep.cleanup;
-
-	upkeep.cleanup = NULL;
-	if (c == NULL)
-		return;
-	c->status = s;
-	op_end(&c->op);
-}
-
-bool wal_cleanup(int64_t max_age_ms, wal_cleaned_fn *done, void *arg, struct op **slot)
-{
-	struct cleanup *c;
-
-	if (upkeep.cleanup != NULL || !wal_ready())
-		return false;
-	c = mem_new(struct cleanup);
-	c->op.deliver = deliver;
-	c->op.release = release;
-	c->done = done;
-	c->arg = arg;
-	c->keep = (msec)max_age_ms;
-	op_begin(&c->op, slot);
-	upkeep.cleanup = c;
-	job_kick(upkeep.job);
-	return true;
-}
-
 /* --- the end of a run -------------------------------------------------------------- */
 
 static void rest(void)
 {
 	msec wait = upkeep.level > 0 ? NEAR_LIMIT_MS : EVERY_MS;
 
-	end_cleanup(STATUS_OK);
+	cleanup_end(STATUS_OK);
 	job_rest(upkeep.job, upkeep.untidy ? BUSY_MS : wait);
 }
 
@@ -121,7 +67,7 @@ static void failed(enum status s, const struct pg_results *r)
 {
 	if (s == STATUS_DB_REFUSED)
 		log_warn("retention", "PostgreSQL refused: %s", pg_message(r));
-	end_cleanup(s);
+	cleanup_end(s);
 	job_failed(upkeep.job);
 }
 
@@ -129,8 +75,6 @@ static void failed(enum status s, const struct pg_results *r)
 
 static struct retain_facts facts_of(void)
 {
-	const struct cleanup *c = upkeep.cleanup;
-
 	return (struct retain_facts){
 	        .partitions = upkeep.view.partitions,
 	        .n_partitions = upkeep.view.n_partitions,
@@ -140,8 +84,8 @@ static struct retain_facts facts_of(void)
 	        .other_bytes = upkeep.view.other_bytes,
 	        .limit = upkeep.limit,
 	        .retention_ms = (int64_t)upkeep.retention,
-	        .keep_ms = (int64_t)(c != NULL ? c->keep : upkeep.retention),
-	        .asked = c != NULL,
+	        .keep_ms = cleanup_asked() ? cleanup_age_ms() : (int64_t)upkeep.retention,
+	        .asked = cleanup_asked(),
 	        .leads = leads(),
 	};
 }
@@ -217,8 +161,8 @@ static void dropped(const struct pg_results *r)
 		return; /* there were many keys: again */
 	upkeep.blocked = 0;
 	FAILPOINT("retention_dropped");
-	if (upkeep.cleanup != NULL)
-		upkeep.cleanup->deleted += n;
+	if (cleanup_asked())
+		cleanup_counts(n);
 	else if (upkeep.step.early)
 		log_warn("retention",
 		         "%llu records went from the log before WAL_RETENTION: it is at "
@@ -269,8 +213,7 @@ static void on_done(void *arg, enum status s, const struct pg_results *r)
 	undo_step();
 	if (s == STATUS_DB_REFUSED && upkeep.step.step == RETAIN_DROP) {
 		tell_blocked();
-		if (upkeep.cleanup != NULL)
-			upkeep.cleanup->blocked = true;
+		cleanup_blocked();
 		rest();
 	} else {
 		failed(s, r);
@@ -466,7 +409,7 @@ void upkeep_now(void)
 /* Nobody leads any more here: what was decided is void. */
 void upkeep_clear(void)
 {
-	end_cleanup(STATUS_DEPOSED);
+	cleanup_end(STATUS_DEPOSED);
 	detach_clear();
 	upkeep.level = 0;
 	upkeep.stuck = upkeep.untidy = false;
@@ -478,7 +421,7 @@ void upkeep_clear(void)
 
 void upkeep_stop(void)
 {
-	end_cleanup(STATUS_STOPPED);
+	cleanup_end(STATUS_STOPPED);
 	op_cancel(&upkeep.pending);
 	job_destroy(&upkeep.job);
 	partition_view_clear(&upkeep.view);

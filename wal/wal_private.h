@@ -644,7 +644,15 @@ unsigned retain_level(uint64_t bytes, uint64_t limit, unsigned was);
 void upkeep_start(const struct conf *conf);
 void upkeep_stop(void);
 void upkeep_clear(void);
-void upkeep_now(void); /* an append has found no partition */
+void upkeep_now(void); /* an append has found no partition, or somebody asks */
+
+/* --- cleanup.c: an operator wants the log shorter, now --------------------------------
+ */
+bool cleanup_asked(void);
+int64_t cleanup_age_ms(void);
+void cleanup_counts(uint64_t deleted);
+void cleanup_blocked(void); /* somebody was in the way */
+void cleanup_end(enum status s);
 
 /* --- partition.c: what PostgreSQL is asked for that -----------------------------------
  */
