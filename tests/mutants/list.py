@@ -392,7 +392,8 @@ mutant(
 mutant(
     "owed_and_dropped",
     "what an instance is owed stays in the log",
-    (WAL, "!is_closed(f, p) || least_floor(f) < p->hi - 1)", "!is_closed(f, p))"),
+    (WAL, "!is_closed(f, p) || least_floor(f) < p->hi - 1)",
+     "!is_closed(f, p) || least_floor(f) < 0)"),
 )
 mutant(
     "the_last_copy_is_given_up",
