@@ -112,6 +112,19 @@ static struct lane *lane_of(const struct rebuild *b, unsigned i)
 	return &scope_of_collection(b->collection)->lanes[i];
 }
 
+/* Everything up to there is done in its lane, whether there was anything or not. */
+static wal_seq reach_of(const struct rebuild *b, unsigned i)
+{
+	const struct lane *lane = lane_of(b, i);
+	wal_seq reach = append_last_seq();
+
+	if (lane->head != NULL)
+		reach = lane->head->record->seq - 1;
+	if (lane->first_cold > 0 && lane->first_cold <= reach)
+		reach = lane->first_cold - 1;
+	return reach;
+}
+
 static bool is_gone(const struct rebuild *b)
 {
 	return b->collection->life == LIFE_GONE;
@@ -453,7 +466,7 @@ static void on_quiet_look(void *arg)
 		timer_start(&b->timer, QUIET_LOOK_MS, on_quiet_look, b);
 	} else {
 		b->step = STEP_LAST;
-		b->at = lane_of(b, b->donor)->done;
+		b->at = reach_of(b, b->donor);
 		timer_start(&b->timer, b->freeze_until - now, on_frozen_too_long, b);
 		copy_touched(b->copy, b->at, on_last, b);
 	}
@@ -512,7 +525,7 @@ static void on_caught_up(void *arg, enum status s, const char *why)
 static void catch_up(struct rebuild *b)
 {
 	b->step = STEP_CATCHING_UP;
-	copy_touched(b->copy, lane_of(b, b->donor)->done, on_caught_up, b);
+	copy_touched(b->copy, reach_of(b, b->donor), on_caught_up, b);
 }
 
 static void on_copied(void *arg, enum status s, const char *why)
@@ -611,7 +624,7 @@ static void on_begun(void *arg, enum status s, const struct pg_results *r)
 	b->anew = b->lost_again = false;
 	create_copy(b, NULL);
 	b->step = STEP_MAKING;
-	copy_make(b->copy, lane_of(b, b->donor)->done, on_made, b);
+	copy_make(b->copy, reach_of(b, b->donor), on_made, b);
 }
 
 static void begin(struct rebuild *b, unsigned donor)

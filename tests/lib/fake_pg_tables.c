@@ -557,9 +557,9 @@ static void position(struct fake_set *set)
 	struct position_row *p;
 
 	(void)set;
-	/* what changes the catalogue is not passed anywhere before it is decided; a place
-	   that was left out may be */
-	assert(l != NULL ? l->decision != 0 || l->kind < 10 : number(3) <= db.clock);
+	/* what changes the catalogue is not passed anywhere before it is decided */
+	assert(l == NULL || l->collection != number(2) || l->decision != 0 ||
+	       l->kind < 10);
 	each_row(p, &db.positions) if (p->instance == number(1) && p->scope == number(2))
 	{
 		if (p->seq < number(3))

@@ -972,6 +972,8 @@ static void copy_item(struct bucket *to, const struct item *from)
 
 	item->id = mem_string(from->id);
 	item->document = copy_text(from->document);
+	item->uri = copy_text(from->uri);
+	item->embedding = copy_text(from->embedding);
 	for (size_t k = 0; k < KEYS; k++)
 		item->keys[k] = copy_text(from->keys[k]);
 	item->dimension = from->dimension;
@@ -988,6 +990,7 @@ static void copy_bucket(struct content *to, const struct bucket *from)
 	b->database = mem_string(from->database);
 	b->name = mem_string(from->name);
 	b->metadata = mem_string(from->metadata);
+	b->configuration = mem_string(from->configuration);
 	TAILQ_INIT(&b->items);
 	TAILQ_FOREACH (item, &from->items, link)
 		copy_item(b, item);

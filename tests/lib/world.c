@@ -47,6 +47,7 @@ static const struct conf usual = {
         .max_memory_mb = 20,
         .late_check = 60000,
         .wal_retention = 3600000,
+        .repair = REPAIR_REPORT,
 };
 
 struct model *world_model(unsigned i)
@@ -83,6 +84,11 @@ void world_merges(bool yes)
 void world_adopts(const char *cluster)
 {
 	world.conf.adopt_cluster = (char *)(uintptr_t)cluster;
+}
+
+void world_repairs(void)
+{
+	world.conf.repair = REPAIR_AUTO;
 }
 
 void world_workers(int64_t most)

@@ -45,6 +45,7 @@ void world_workers(int64_t most);  /* MAX_WORKERS from the next boot on; 4 at fi
 /* LOG_MAX_BYTES of the next world_start(), else none. A record takes FAKE_RECORD_BYTES. */
 void world_log_limit(int64_t bytes);
 void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on */
+void world_repairs(void);               /* REPAIR=auto from the next boot on */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);
 void world_stop(void);

@@ -456,6 +456,8 @@ static void run(uint64_t seed)
 	world_merges(chance_of(50));
 	world_crash();
 	world_workers(1 + (int64_t)chance_below(4));
+	if (sim.loses)
+		world_repairs();
 	world_boot();
 	world_lead(10000);
 	for (unsigned i = 0; i < sim.n; i++)
