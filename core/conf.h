@@ -55,6 +55,7 @@ struct conf {
 	int64_t max_body_size; /* bytes */
 	int64_t max_memory_mb;
 	msec wal_retention;
+	int64_t log_max_bytes;
 	bool merge_reads;
 	char *adopt_cluster;
 	bool allow_reset;

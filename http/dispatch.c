@@ -126,6 +126,7 @@ static const struct {
         [ROUTE_EXPORT_ITEMS] = {export_items_page, true, false},
         [ROUTE_EXPORT_END] = {export_end_page, true, false},
         [ROUTE_IMPORT_COLLECTION] = {import_collection, true, true},
+        [ROUTE_WAL_CLEANUP] = {cleanup, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)

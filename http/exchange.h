@@ -207,6 +207,7 @@ void export_look_page(struct exchange *ex);
 void export_collection_page(struct exchange *ex);
 void export_items_page(struct exchange *ex);
 void export_end_page(struct exchange *ex);
+void cleanup(struct exchange *ex); /* retention_page.c */
 void operator_answer(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 

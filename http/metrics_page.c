@@ -322,6 +322,22 @@ static double strange(const struct sheet *s, unsigned i)
 	return if_led(s, wal_strangers(i));
 }
 
+static void add_log(struct sheet *s)
+{
+	struct wal_log_figures f;
+
+	wal_log_figures(&f);
+	one(s, "chromatid_wal_log_bytes", "gauge", "What the log takes in PostgreSQL.",
+	    f.known ? (double)f.bytes : (double)NAN);
+	one(s, "chromatid_wal_log_limit_bytes", "gauge", "LOG_MAX_BYTES; 0: no limit.",
+	    (double)f.limit);
+}
+
+static double is_detached(const struct sheet *s, unsigned i)
+{
+	return if_led(s, wal_detached(health_instance(i)));
+}
+
 static double quarantined(const struct sheet *s, unsigned i)
 {
 	return if_led(s, s->wal.instances[i].quarantined);
@@ -334,6 +350,10 @@ static void add_wal(struct sheet *s)
 	add_merged(s);
 	add_rebuilt(s);
 	add_verified(s);
+	add_log(s);
+	per_instance(s, "chromatid_instance_detached", "gauge",
+	             "1 while the log is not kept for it: it must be made anew.",
+	             is_detached);
 	one(s, "chromatid_wal_undecided_entries", "gauge",
 	    "Writes no instance has answered yet.", if_led(s, (double)s->wal.undecided));
 	per_instance(s, "chromatid_wal_pending_entries", "gauge",

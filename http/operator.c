@@ -26,7 +26,8 @@ static bool is_starting(void)
 static bool all_is_well(void)
 {
 	for (unsigned i = 0; i < health_count(); i++)
-		if (!instance_writable(health_instance(i)))
+		if (!instance_writable(health_instance(i)) ||
+		    wal_detached(health_instance(i)))
 			return false;
 	return wal_ready() && wal_quarantined() == 0;
 }

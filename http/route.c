@@ -102,6 +102,7 @@ static const struct row {
          "export_items"},
         {"POST", "/admin/import/tenants/{t}/databases/{d}/collections/{c}",
          ROUTE_IMPORT_COLLECTION, VERB_NONE, "import_collection"},
+        {"POST", "/wal/cleanup", ROUTE_WAL_CLEANUP, VERB_NONE, "wal_cleanup"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
@@ -140,6 +141,7 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_EXPORT_ITEMS:
 	case ROUTE_EXPORT_END:
 	case ROUTE_IMPORT_COLLECTION:
+	case ROUTE_WAL_CLEANUP:
 		return true;
 	default:
 		return false;

@@ -55,6 +55,7 @@ enum route_kind {
 	ROUTE_EXPORT_ITEMS,
 	ROUTE_EXPORT_END,
 	ROUTE_IMPORT_COLLECTION, /* a create that says which id it is to have */
+	ROUTE_WAL_CLEANUP,
 };
 
 enum route_verb {

@@ -47,6 +47,9 @@ json_t *status_resync(int64_t now_ms);
 json_t *status_verification(void);
 /* --- export_page.c ----------------------------------------------------------------- */
 json_t *status_export(void);
+/* --- retention_page.c -------------------------------------------------------------- */
+void status_set_log(json_t *o);
+json_t *status_removed(void);
 
 /* --- status_proxy.c ---------------------------------------------------------------- */
 json_t *status_high_volume(const struct status_facts *k);

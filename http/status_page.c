@@ -62,10 +62,13 @@ static void set_requests(json_t *o, const struct instance_figures *f)
 static void set_owed(json_t *o, const struct status_facts *k, unsigned i)
 {
 	const struct wal_instance_figures *f = &k->wal.instances[i];
+	bool detached = wal_detached(health_instance(i));
 
 	status_set(o, "pending_writes", status_if_led(k, status_count(f->owed)));
 	status_set(o, "pending_bytes", status_if_led(k, status_count(f->owed_bytes)));
-	status_set(o, "caught_up", status_if_led(k, json_boolean(f->owed == 0)));
+	status_set(o, "caught_up",
+	           status_if_led(k, json_boolean(f->owed == 0 && !detached)));
+	status_set(o, "detached", status_if_led(k, json_boolean(detached)));
 	status_set(o, "lag_seconds", status_if_led(k, status_seconds(lag_ms(k, i))));
 	status_set(o, "replaying", json_boolean(f->replaying));
 	status_set(o, "last_error", status_text_or_null(f->last_error));
@@ -121,6 +124,7 @@ static json_t *wal_object(const struct status_facts *k)
 	status_set(o, "undecided", status_if_led(k, status_count(k->wal.undecided)));
 	status_set(o, "appended", status_count(k->wal.appended));
 	status_set(o, "decided", status_count(k->wal.decided));
+	status_set_log(o);
 	return o;
 }
 
@@ -243,6 +247,7 @@ static void set_log(json_t *o, const struct status_facts *k)
 	status_set(o, "verification", status_if_led(k, status_verification()));
 	status_set(o, "quarantine", status_if_led(k, status_quarantine()));
 	status_set(o, "export", status_export());
+	status_set(o, "removed_instances", status_if_led(k, status_removed()));
 }
 
 void status_page(struct exchange *ex)

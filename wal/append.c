@@ -163,6 +163,8 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 	} else if (s == STATUS_DB_REFUSED) {
 		log_error("append", "PostgreSQL refused an append: %s",
 		          pg_message(results));
+		if (is_refused(s, results, "23514")) /* there is no partition for it */
+			upkeep_now();
 		fail(a, STATUS_LOG_UNAVAILABLE);
 	} else {
 		fail(a, s == STATUS_BUSY ? STATUS_BUSY : STATUS_LOG_UNAVAILABLE);
@@ -193,7 +195,7 @@ static const struct pg_statement end_session = {
                        " AND application_name = 'chromatid-log'"};
 
 static const struct pg_statement find_op = {
-        "find_op", "SELECT seq FROM chromatid.log WHERE op = $1::uuid"};
+        "find_op", "SELECT seq FROM chromatid.log WHERE op = $1::uuid AND seq > $2"};
 
 static void inquire(void *arg);
 
@@ -262,7 +264,8 @@ static void inquire(void *arg)
 	(void)arg;
 	pg_add(unit, &end_session, 1, (struct pg_param[]){pg_int4(appends.lost_pid)});
 	TAILQ_FOREACH (a, &appends.lost, link)
-		pg_add(unit, &find_op, 1, (struct pg_param[]){pg_text(a->id.text)});
+		pg_add(unit, &find_op, 2,
+		       (struct pg_param[]){pg_text(a->id.text), pg_int8(appends.last)});
 	pg_submit(wal_pg(), unit, on_inquired, NULL, &appends.inquiry);
 }
 
@@ -392,6 +395,12 @@ void append_start(void)
 void append_loaded(wal_seq last)
 {
 	appends.last = last;
+}
+
+void append_skipped(wal_seq upto)
+{
+	if (appends.last < upto)
+		appends.last = upto;
 }
 
 wal_seq append_last_seq(void)

@@ -304,6 +304,20 @@ wal_seq cold_first(unsigned i, int64_t *at_wall_ms)
 	return first != NULL ? first->seq : 0;
 }
 
+static void drop(struct cold_list *list)
+{
+	struct cold *c;
+
+	while ((c = TAILQ_FIRST(list)) != NULL)
+		cold_jump(c, INT64_MAX);
+}
+
+void cold_drop(unsigned i)
+{
+	drop(&ready[i]);
+	drop(&aside[i]);
+}
+
 static void clear(struct cold_list *list)
 {
 	struct cold *c;

@@ -207,8 +207,8 @@ static bool may_be_asked(unsigned i)
 {
 	const struct collection *c = look.doubt->collection;
 
-	return instance_writable(health_instance(i)) && !uuid_none(&c->local[i]) &&
-	       !c->scope->lanes[i].parked;
+	return instance_writable(health_instance(i)) && !detach_is(i) &&
+	       !uuid_none(&c->local[i]) && !c->scope->lanes[i].parked;
 }
 
 static bool is_at_rest(const struct lane *lane, unsigned i)

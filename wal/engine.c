@@ -113,8 +113,9 @@ static bool takes_it(const struct record *r, unsigned i)
 {
 	const struct instance *in = health_instance(i);
 
-	return instance_writable(in) ||
-	       (is_half_reset(r, i) && instance_answers(in) && !identity_is_refused(i));
+	return !detach_is(i) &&
+	       (instance_writable(in) ||
+	        (is_half_reset(r, i) && instance_answers(in) && !identity_is_refused(i)));
 }
 
 /* Only who has it can say that it does; another says no when that one cannot be asked:
@@ -253,6 +254,13 @@ static void forget(struct record *r)
 {
 	engine.totals.owed--;
 	engine_take_out(r);
+}
+
+void engine_leave(struct record *r, unsigned i)
+{
+	end_turn(r, i);
+	quarantine_moved(r, i);
+	engine_persisted(r, i);
 }
 
 /* The lane is parked, so nothing of it is under way. */
@@ -424,11 +432,17 @@ void engine_abandon(const char *why)
 
 /* --- the whole --------------------------------------------------------------------- */
 
-/* A turn that a former process has brought to its end. */
+/* A turn that a former process has brought to its end (or may have sent: what others
+ * show must not be less), or that is not to come: the instance is detached. */
 static void was_durable(struct record *r, unsigned i)
 {
+	struct turn *t = &r->turns[i];
+
 	r->unsettled--;
-	scope_sent(r, i);
+	if (t->state == TURN_DURABLE || t->doubt)
+		scope_sent(r, i);
+	t->state = TURN_DURABLE;
+	t->doubt = false;
 	scope_done(r, i);
 	scope_durable(r, i);
 }
@@ -453,7 +467,7 @@ void engine_add(struct record *r)
 	engine.totals.undecided += record_is_open(r);
 	scope_enter(r);
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (r->turns[i].state == TURN_DURABLE) {
+		if (r->turns[i].state == TURN_DURABLE || detach_is(i)) {
 			was_durable(r, i);
 			continue;
 		}

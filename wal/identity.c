@@ -17,6 +17,7 @@
  *     quarantine. Then it is marked; the marker is last, so that whoever dies on the way
  *     finds it again as it was
  *   - another instance's marker, or another cluster's: it is not let in
+ *   - the log was not kept for it (detach.c): as if it had an older copy
  *   - we have reset it ourselves: no marker is what there should be. The reset's position
  *     and "not marked" become durable together; until then the reset is owed, and in
  *     doubt, which says the same
@@ -221,6 +222,7 @@ static void on_marked(void *arg, enum status s, const struct pg_results *r)
 	if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0) {
 		wal_deposed("its epoch is over");
 	} else if (s == STATUS_OK) {
+		detach_ended(i);
 		let_in(i);
 	} else { /* it bears the marker now: asked again, it is ours */
 		end_first(i);
@@ -231,11 +233,13 @@ static void on_marked(void *arg, enum status s, const struct pg_results *r)
 static void note(struct known *k, pg_fn *done, struct op **slot)
 {
 	struct pg_unit *unit = pg_unit_create();
+	unsigned i = (unsigned)(k - id.list);
 
 	persist_add_fence(unit);
 	pg_add(unit, &note_beat, 2,
-	       (struct pg_param[]){pg_int4(store_instance_id((unsigned)(k - id.list))),
-	                           pg_int8(k->beat)});
+	       (struct pg_param[]){pg_int4(store_instance_id(i)), pg_int8(k->beat)});
+	if (detach_is_returning(i))
+		detach_add_end(unit, i);
 	pg_submit(wal_pg(), unit, done, k, slot);
 }
 
@@ -320,6 +324,12 @@ static void judge(struct instance *in, const struct marker *found)
 		refuse(in, v, found);
 		return;
 	}
+	if (!detach_returns(i)) {
+		instance_ask_again(in);
+		return;
+	}
+	if (detach_is_returning(i) && is_trusted(v))
+		v = IDENTITY_OLD; /* it lacks what the log has not kept for it */
 	if (v != IDENTITY_OURS && is_to_wait(i)) {
 		instance_ask_again(in);
 		return;

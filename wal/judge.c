@@ -209,7 +209,7 @@ static bool everywhere(const struct record *r,
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (is_parked(r, i))
+		if (is_parked(r, i) || detach_is(i))
 			continue;
 		if (!is_so(r, i))
 			return false;

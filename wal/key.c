@@ -37,7 +37,7 @@ static TAILQ_HEAD(look_list, look) looks = TAILQ_HEAD_INITIALIZER(looks);
 static const struct pg_statement note_key = {
         "note_key", "INSERT INTO chromatid.idempotency (key, fingerprint, seq)"
                     " SELECT $1::text, $2::bytea, l.seq FROM chromatid.log l"
-                    " WHERE l.op = $3::uuid"};
+                    " WHERE l.op = $3::uuid AND l.seq > $4"};
 
 static const struct pg_statement find_key = {
         "find_key",
@@ -53,10 +53,10 @@ enum { SEQ, FINGERPRINT, HTTP, ANSWER, INSTANCE, PUBLIC_ID, LOCAL_ID };
 
 void key_add(struct pg_unit *unit, const struct wal_key *key, const struct uuid *op)
 {
-	pg_add(unit, &note_key, 3,
+	pg_add(unit, &note_key, 4,
 	       (struct pg_param[]){pg_text(key->text),
 	                           pg_bytes(key->fingerprint.bytes, DIGEST_LEN),
-	                           pg_text(op->text)});
+	                           pg_text(op->text), pg_int8(append_last_seq())});
 }
 
 /* --- looking it up ----------------------------------------------------------------- */

@@ -26,6 +26,7 @@ struct recovery {
 	void (*done)(bool ok);
 	bool ok;
 	wal_seq floor; /* loaded up to here */
+	wal_seq floors[CONF_MAX_INSTANCES];
 	unsigned n_records;
 	struct store_load load;
 	struct table positions; /* "instance scope" -> int64_t, its own memory */
@@ -225,17 +226,17 @@ static bool is_durable(const struct record *r, const struct table *p, unsigned i
 	               position_of(p, i, primary_scope(r)) >= r->seq);
 }
 
-/* Its turns that are durable already; true if that is all of them. */
-static bool settled(struct record *r, const struct table *p)
+/* Its turns that are durable already; true if that is all of them that count. */
+static bool settled(struct record *r, const wal_seq *floors, const struct table *p)
 {
 	bool all = true;
 
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (is_durable(r, p, i)) {
+		if (r->seq <= floors[i] || is_durable(r, p, i)) {
 			r->turns[i].state = TURN_DURABLE;
 		} else {
 			r->turns[i].doubt = r->loaded = true;
-			all = false;
+			all = all && detach_is(i);
 		}
 	}
 	return all;
@@ -280,7 +281,7 @@ static void load_records(struct recovery *rec, const struct pg_results *r)
 		struct record *record = load_record(&rec->load, r, 1, row);
 
 		rec->floor = record->seq;
-		if (settled(record, &rec->positions)) {
+		if (settled(record, rec->floors, &rec->positions)) {
 			record_free(record);
 			continue;
 		}
@@ -367,25 +368,44 @@ static void load_everything(struct recovery *rec)
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 
+/* A number is never given twice, also when its row was taken out by hand: what is noted
+ * under it must not be taken for that of another. */
 static const struct pg_statement register_instance = {
         "register_instance",
-        "INSERT INTO chromatid.instance AS i (id, name, url)"
-        " SELECT coalesce(max(id), 0) + 1, $1::text, $2::text FROM chromatid.instance"
-        " ON CONFLICT (name) DO UPDATE SET url = excluded.url RETURNING i.id, i.floor"};
+        "WITH known AS (UPDATE chromatid.instance SET url = $2::text, seen = now()"
+        "  WHERE name = $1::text RETURNING id, floor, detached),"
+        " number AS (UPDATE chromatid.numbering SET instance = greatest(instance,"
+        "  (SELECT coalesce(max(id), 0) FROM chromatid.instance)) + 1"
+        "  WHERE NOT EXISTS (SELECT 1 FROM known) RETURNING instance),"
+        " made AS (INSERT INTO chromatid.instance (id, name, url)"
+        "  SELECT instance, $1::text, $2::text FROM number"
+        "  RETURNING id, floor, detached)"
+        " SELECT * FROM known UNION ALL SELECT * FROM made"};
+
+static void load_instance(struct recovery *rec, unsigned i, const struct pg_results *r)
+{
+	int at = (int)i + 1;
+
+	store_set_instance_id(i, (int)pg_get_int8(r, at, 0, 0));
+	rec->floors[i] = pg_get_int8(r, at, 0, 1);
+	detach_set(i, pg_get_bool(r, at, 0, 2));
+	if (detach_is(i))
+		log_warn("retention",
+		         "instance %s is detached: the log was not kept for it",
+		         instance_name(health_instance(i)));
+	else if (rec->floors[i] < rec->floor)
+		rec->floor = rec->floors[i];
+}
 
 static void on_instances(void *arg, enum status s, const struct pg_results *r)
 {
 	struct recovery *rec = arg;
-	wal_seq mine;
 
 	if (failed(rec, "cannot register the instances", s, r))
 		return;
 	rec->floor = INT64_MAX;
-	for (unsigned i = 0; i < health_count(); i++) {
-		store_set_instance_id(i, (int)pg_get_int8(r, (int)i + 1, 0, 0));
-		mine = pg_get_int8(r, (int)i + 1, 0, 1);
-		rec->floor = mine < rec->floor ? mine : rec->floor;
-	}
+	for (unsigned i = 0; i < health_count(); i++)
+		load_instance(rec, i, r);
 	load_everything(rec);
 }
 

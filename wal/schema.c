@@ -137,14 +137,94 @@ static const char *const import_schema[] = {
         NULL,
 };
 
+/* The log in partitions, each a range of places (upkeep.c): what is old goes as a whole,
+ * and gives its room back. Three migrations, so that none holds up for long who appends
+ * meanwhile: the log that is there gets an upper bound; that it keeps it is made sure of
+ * beside the appends; then it becomes the first partition, without being read again.
+ * (If the second takes too long: VALIDATE CONSTRAINT by hand, it is then quick.) */
+#define PATIENCE "SELECT set_config('lock_timeout', '5s', true)"
+
+static const char *const bound_schema[] = {
+        PATIENCE,
+        "DO $$ BEGIN EXECUTE format('ALTER TABLE chromatid.log ADD CONSTRAINT log_bound"
+        " CHECK (seq < %s) NOT VALID', (SELECT seq + 100000 FROM chromatid.clock));"
+        " END $$",
+        NULL,
+};
+
+static const char *const bounded_schema[] = {
+        PATIENCE,
+        "ALTER TABLE chromatid.log VALIDATE CONSTRAINT log_bound",
+        NULL,
+};
+
+#define DDL " LANGUAGE plpgsql SET lock_timeout = '80ms' AS $$"
+
+static const char *const partition_schema[] = {
+        PATIENCE,
+        "ALTER TABLE chromatid.log RENAME TO log_0",
+        "ALTER INDEX chromatid.log_pkey RENAME TO log_0_pkey",
+        "ALTER INDEX chromatid.log_op RENAME TO log_0_op",
+        "CREATE TABLE chromatid.log (LIKE chromatid.log_0 INCLUDING ALL EXCLUDING"
+        " CONSTRAINTS) PARTITION BY RANGE (seq)",
+        "DO $$ DECLARE bound bigint; BEGIN"
+        " SELECT substring(pg_get_constraintdef(oid) FROM '[0-9]+')::bigint INTO bound"
+        "  FROM pg_constraint WHERE conname = 'log_bound'"
+        "  AND conrelid = 'chromatid.log_0'::regclass;"
+        " EXECUTE format('ALTER TABLE chromatid.log ATTACH PARTITION chromatid.log_0"
+        "  FOR VALUES FROM (MINVALUE) TO (%s)', bound);"
+        /* what comes next does not go into what is old */
+        " IF EXISTS (SELECT 1 FROM chromatid.log_0) THEN"
+        "  UPDATE chromatid.clock SET seq = greatest(seq, bound - 1); END IF;"
+        " END $$",
+        "ALTER TABLE chromatid.log_0 DROP CONSTRAINT log_bound",
+        "CREATE VIEW chromatid.log_partition AS SELECT c.oid AS id, c.relname AS name,"
+        " coalesce(substring(b.bound FROM 'FROM \\(''?([0-9]+)''?\\)')::bigint, 0) AS lo,"
+        " substring(b.bound FROM 'TO \\(''?([0-9]+)''?\\)')::bigint AS hi"
+        " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,"
+        " LATERAL pg_get_expr(c.relpartbound, c.oid) AS b(bound)"
+        " WHERE i.inhparent = 'chromatid.log'::regclass AND b.bound IS NOT NULL",
+        /* ATTACH lets appends go on, which PARTITION OF does not. */
+        "CREATE FUNCTION chromatid.log_add(lo bigint, hi bigint) RETURNS void" DDL
+        " BEGIN EXECUTE format('CREATE TABLE chromatid.log_%1$s (LIKE chromatid.log"
+        "  INCLUDING ALL)', lo);"
+        " EXECUTE format('ALTER TABLE chromatid.log ATTACH PARTITION chromatid.log_%1$s"
+        "  FOR VALUES FROM (%1$s) TO (%2$s)', lo, hi); END $$",
+        /* Nobody may be at the log for that: who reads it for long is not waited for.
+           False: there are keys of its records still. */
+        "CREATE FUNCTION chromatid.log_drop(first bigint, after bigint)"
+        " RETURNS boolean" DDL " DECLARE which text; BEGIN"
+        " IF EXISTS (SELECT 1 FROM chromatid.idempotency WHERE seq < after) THEN"
+        "  RETURN false; END IF;"
+        " SELECT name INTO which FROM chromatid.log_partition"
+        "  WHERE lo = first AND hi = after;"
+        " IF FOUND THEN EXECUTE format('DROP TABLE chromatid.%I', which); END IF;"
+        " RETURN true; END $$",
+        "SELECT chromatid.log_add(hi, hi + 200000) FROM chromatid.log_partition",
+        "CREATE INDEX idempotency_seq ON chromatid.idempotency (seq)",
+        /* For whom the log is kept, and since when nobody asked for them; a number is
+           given once (wal/recover.c). */
+        "ALTER TABLE chromatid.instance"
+        " ADD COLUMN detached boolean NOT NULL DEFAULT false,"
+        " ADD COLUMN seen timestamptz NOT NULL DEFAULT now()",
+        "CREATE TABLE chromatid.numbering ("
+        " one boolean PRIMARY KEY DEFAULT true CHECK (one), instance smallint NOT NULL)",
+        "INSERT INTO chromatid.numbering (instance)"
+        " SELECT coalesce(max(id), 0) FROM chromatid.instance",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
-        {wal_schema, store_schema}, /* 1 */
-        {trouble_schema, nothing},  /* 2 */
-        {heal_schema, nothing},     /* 3 */
-        {adopt_schema, nothing},    /* 4 */
-        {import_schema, nothing},   /* 5 */
+        {wal_schema, store_schema},  /* 1 */
+        {trouble_schema, nothing},   /* 2 */
+        {heal_schema, nothing},      /* 3 */
+        {adopt_schema, nothing},     /* 4 */
+        {import_schema, nothing},    /* 5 */
+        {bound_schema, nothing},     /* 6 */
+        {bounded_schema, nothing},   /* 7 */
+        {partition_schema, nothing}, /* 8 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

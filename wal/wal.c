@@ -91,7 +91,7 @@ void wal_start(const struct conf *conf)
 	engine_start(conf);
 	identity_start(conf);
 	lease_start();
-	upkeep_start(conf->wal_retention);
+	upkeep_start(conf);
 	doubt_start(conf->late_check);
 	rebuild_start(conf->repair == REPAIR_AUTO);
 	verify_start(conf);
@@ -119,6 +119,7 @@ static void forget_everything(enum status s)
 	key_clear(s);
 	strangers_clear();
 	engine_clear();
+	upkeep_clear();
 	catalogue_clear();
 }
 
@@ -152,6 +153,11 @@ bool wal_leads(void)
 bool wal_connected(void)
 {
 	return pg_state(wal.log) == PG_UP;
+}
+
+bool wal_migrated(void)
+{
+	return wal.migrated;
 }
 
 bool wal_ready(void)
@@ -337,7 +343,7 @@ bool wal_readable(const struct instance *in, const struct collection *c)
 {
 	unsigned i = instance_index(in);
 
-	return !uuid_none(&c->local[i]) &&
+	return !detach_is(i) && !uuid_none(&c->local[i]) &&
 	       (c->scope == NULL || !c->scope->lanes[i].parked);
 }
 
@@ -355,7 +361,14 @@ bool wal_holds(const struct instance *in, const struct collection *c)
 
 bool wal_database_current(const struct instance *in, const struct database *db)
 {
-	return scope_current(db->scope, instance_index(in));
+	return !wal_detached(in) && scope_current(db->scope, instance_index(in));
+}
+
+bool wal_detached(const struct instance *in)
+{
+	unsigned i = instance_index(in);
+
+	return detach_is(i) || detach_is_returning(i);
 }
 
 uint64_t wal_behind(const struct instance *in, const struct collection *c)

@@ -299,6 +299,31 @@ typedef void(wal_history_fn)(void *arg, enum status s, const struct wal_history 
 void wal_history(const struct wal_stretch *stretch, wal_history_fn *done, void *arg,
                  struct op **slot);
 
+/* What the log takes in PostgreSQL. */
+struct wal_log_figures {
+	bool known; /* it was looked at */
+	uint64_t bytes, limit;
+	size_t partitions;
+	int64_t oldest_wall_ms; /* of its records; 0: there are none */
+};
+void wal_log_figures(struct wal_log_figures *out);
+
+/* An instance that is in the log and not in the settings. */
+struct wal_removed {
+	const char *name;
+	int64_t seen_wall_ms; /* when it was in them last */
+	bool detached;        /* the log is not kept for it any more */
+};
+typedef void(wal_removed_fn)(void *arg, const struct wal_removed *removed);
+void wal_each_removed(wal_removed_fn *fn, void *arg);
+/* The log is not kept for it: it is not executed at, nor read from. */
+bool wal_detached(const struct instance *in);
+
+/* What is older goes from the log, as far as every instance has it. `blocked`: somebody
+ * reads the log, so that some of it is still there. False: not now. */
+typedef void(wal_cleaned_fn)(void *arg, enum status s, uint64_t deleted, bool blocked);
+bool wal_cleanup(int64_t max_age_ms, wal_cleaned_fn *done, void *arg, struct op **slot);
+
 struct wal_instance_figures {
 	uint64_t owed; /* records it has not durably executed */
 	uint64_t owed_bytes;

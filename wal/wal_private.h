@@ -270,6 +270,8 @@ void engine_jump(struct collection *c, unsigned i, wal_seq upto);
 bool engine_has_room(unsigned i); /* for the turn of one more lane that is cold */
 /* No instance has answered for so long that what waits would fill the memory. */
 bool engine_is_full(void);
+/* Its turn there is over, without a position. */
+void engine_leave(struct record *r, unsigned i);
 /* What was owed there need not be executed any more. */
 void engine_leave_out(unsigned i, size_t body_len);
 
@@ -301,6 +303,7 @@ void cold_wake(unsigned i);                   /* there may be room for work ther
 void cold_turn(struct cold *c);               /* its lane has moved, or is free */
 void cold_jump(struct cold *c, wal_seq upto); /* its lane has: engine_jump() */
 wal_seq cold_first(unsigned i, int64_t *at_wall_ms); /* the oldest; 0: none */
+void cold_drop(unsigned i);                          /* all that is cold there */
 void cold_clear(void);
 
 /* --- judge.c: what a verdict means ---------------------------------------------------
@@ -624,6 +627,7 @@ void append_resume(void);    /* PostgreSQL is back: find out about lost appends 
 void append_clear(enum status s);
 wal_seq append_last_seq(void);
 void append_loaded(wal_seq last);
+void append_skipped(wal_seq upto); /* places up to there are not given any more */
 uint64_t append_us_sum(void);
 const struct metric_histogram *append_seconds(void);
 
@@ -641,7 +645,109 @@ void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
                     const struct uuid *op, const struct uuid *public_id,
                     const struct digest *digest);
 
-/* --- lease.c, recover.c, schema.c, upkeep.c ---------------------------------------- */
+/* --- retain.c: pure: what of the log is kept ------------------------------------------
+ */
+struct retain_partition {
+	wal_seq lo, hi; /* the places in it; hi: the first behind it */
+	uint64_t bytes;
+	int64_t oldest_ms, newest_ms; /* since its first, its last record; < 0: none */
+};
+struct retain_instance {
+	wal_seq floor;     /* it has everything up to there */
+	bool configured;   /* or else: was it once */
+	int64_t unseen_ms; /* it is not: for so long */
+	bool detached;     /* the log is not kept for it */
+	bool up, dead;     /* dead: not up, and not coming either */
+	bool busy;         /* something is under way there */
+	bool whole;        /* all it has is as it should be */
+};
+struct retain_facts {
+	const struct retain_partition *partitions; /* in order */
+	size_t n_partitions;
+	const struct retain_instance *instances;
+	size_t n_instances;
+	wal_seq clock;        /* the last place given */
+	uint64_t other_bytes; /* of the tables beside the log */
+	uint64_t limit;       /* 0: none */
+	int64_t retention_ms, keep_ms;
+	bool asked; /* an operator wants what is older than keep_ms gone */
+	bool leads;
+};
+enum retain_step { RETAIN_REST, RETAIN_ADD, RETAIN_CLOSE, RETAIN_DROP, RETAIN_DETACH };
+struct retain_decision {
+	enum retain_step step;
+	wal_seq lo, hi;  /* of the partition */
+	size_t instance; /* of the facts */
+	bool early;      /* only because of the limit */
+	bool stuck;      /* over the limit, and nothing helps */
+};
+struct retain_decision retain_decide(const struct retain_facts *f);
+uint64_t retain_bytes(const struct retain_facts *f);
+/* How many percent of the limit are to be told of: 0, 70, 90, 100. */
+unsigned retain_level(uint64_t bytes, uint64_t limit, unsigned was);
+
+/* --- upkeep.c: the job that does so --------------------------------------------------
+ */
+void upkeep_start(const struct conf *conf);
+void upkeep_stop(void);
+void upkeep_clear(void);
+void upkeep_now(void); /* an append has found no partition, or somebody asks */
+
+/* --- cleanup.c: an operator wants the log shorter, now --------------------------------
+ */
+bool cleanup_asked(void);
+int64_t cleanup_age_ms(void);
+void cleanup_counts(uint64_t deleted);
+void cleanup_blocked(void); /* somebody was in the way */
+void cleanup_end(enum status s);
+
+/* --- partition.c: what PostgreSQL is asked for that -----------------------------------
+ */
+struct partition_instance { /* configured, or once */
+	int64_t id;
+	char *name;
+	wal_seq floor;
+	bool detached;
+	int64_t unseen_ms;
+};
+struct partition_view {
+	struct retain_partition *partitions;
+	size_t n_partitions;
+	struct partition_instance *instances;
+	size_t n_instances;
+	wal_seq clock;
+	uint64_t other_bytes;
+};
+void partition_add_look(struct pg_unit *unit);
+void partition_looked(struct partition_view *view, const struct pg_results *r, int at);
+void partition_view_clear(struct partition_view *view);
+void partition_add_create(struct pg_unit *unit, wal_seq lo, wal_seq hi);
+void partition_add_close(struct pg_unit *unit, wal_seq hi);
+/* With the keys of its records, some at a time. True: it has gone; else again. */
+void partition_add_drop(struct pg_unit *unit, wal_seq lo, wal_seq hi);
+bool partition_has_gone(const struct pg_results *r, int at, uint64_t *records);
+void partition_add_floor(struct pg_unit *unit, unsigned i);
+void partition_add_detach(struct pg_unit *unit, int64_t id);
+/* Keys that are older; and what belongs to records that have gone. Some at a time: true
+ * if that was not all. */
+#define PARTITION_TIDY_STATEMENTS 3
+void partition_add_tidy(struct pg_unit *unit, msec keep, wal_seq below);
+bool partition_is_untidy(const struct pg_results *r, int at);
+
+/* --- detach.c: instances the log is not kept for --------------------------------------
+ */
+bool detach_is(unsigned i); /* nothing is executed at it, or read from it */
+void detach_set(unsigned i, bool detached);
+void detach_drop(unsigned i); /* it is, durably: what it is owed goes */
+/* It answers again. True: resync.c may put everything there into quarantine ... */
+bool detach_returns(unsigned i);
+bool detach_is_returning(unsigned i);
+void detach_add_end(struct pg_unit *unit, unsigned i); /* ... and with its marker ... */
+void detach_ended(unsigned i);                         /* ... this is durable */
+void detach_clear(void);
+
+/* --- lease.c, recover.c, schema.c ----------------------------------------------------
+ */
 void lease_start(void);
 void lease_stop(void);
 void lease_connected(void); /* the control session is up */
@@ -653,12 +759,11 @@ int64_t lease_epoch(void);
 void wal_deposed(const char *why);
 void wal_recovered(void); /* everything is loaded: lead */
 void recover_start(void (*done)(bool ok), struct op **slot);
-void upkeep_start(msec keep);
-void upkeep_stop(void);
 void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
                     struct op **slot);
 
 struct pg *wal_pg(void);      /* appends, outcomes, positions: in one order */
 struct pg *wal_control(void); /* lease, bodies */
+bool wal_migrated(void);      /* the tables are there */
 
 #endif

@@ -206,12 +206,13 @@ static bool is_refused(const struct work *w)
 	return false;
 }
 
-static bool violates(const struct work *w)
+static const char *violates(const struct work *w)
 {
-	for (int i = 0; i < w->n; i++)
-		if (fake_tables_violates(&w->parts[i]))
-			return true;
-	return false;
+	const char *state = "";
+
+	for (int i = 0; i < w->n && state[0] == '\0'; i++)
+		state = fake_tables_violates(&w->parts[i]);
+	return state;
 }
 
 /* As PostgreSQL ends one: by a signal that what it does may be ahead of. */
@@ -249,8 +250,9 @@ static const char *execute(const struct work *w, struct pg_results *r)
 
 	if (is_refused(w))
 		return "53100";
-	if (violates(w))
-		return "23505";
+	state = violates(w);
+	if (state[0] != '\0')
+		return state;
 	r->n = w->n;
 	r->sets = mem_array((size_t)w->n + 1, sizeof(struct fake_set));
 	for (int i = 0; i < w->n && state[0] == '\0'; i++) {

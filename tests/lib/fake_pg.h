@@ -44,6 +44,14 @@ struct fake_log {
 	char *answer;
 };
 unsigned fake_pg_log_count(void);
+unsigned fake_pg_partitions(void);
+/* As if a record took much room, so that there are many partitions. */
+#define FAKE_RECORD_BYTES (4 << 20)
+/* The row of an instance that is not configured. */
+void fake_pg_add_instance(const char *name, int64_t floor);
+bool fake_pg_detached(const char *instance);
+/* There is no partition behind the place given last. */
+void fake_pg_lose_partitions(void);
 const struct fake_log *fake_pg_log(unsigned k); /* in order of seq */
 const struct fake_log *fake_pg_log_seq(int64_t seq);
 unsigned fake_pg_keys(void); /* of idempotency */

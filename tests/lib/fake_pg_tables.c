@@ -40,9 +40,14 @@ struct binding_row {
 };
 
 struct instance_row {
-	int64_t id, floor, beat;
+	int64_t id, floor, seen_ms, beat;
 	bool marked;
 	char *name;
+	bool detached;
+};
+
+struct partition_row {
+	int64_t lo, hi;
 };
 
 struct position_row {
@@ -104,6 +109,8 @@ static struct {
 	rows_of(name_row) names;
 	rows_of(binding_row) bindings;
 	rows_of(instance_row) instances;
+	rows_of(partition_row) partitions;
+	int64_t last_instance;
 	rows_of(position_row) positions;
 	rows_of(key_row) keys;
 	rows_of(quarantine_row) quarantines;
@@ -452,7 +459,10 @@ static void find_op(struct fake_set *set)
 	const struct fake_log *l;
 
 	each_row(l, &db.log) if (strcmp(l->op, text(1)) == 0)
-	        fake_set_number(set, l->seq);
+	{
+		assert(l->seq > number(2)); /* only there it is looked for */
+		fake_set_number(set, l->seq);
+	}
 }
 
 /* --- keys
@@ -473,17 +483,12 @@ static void note_key(struct fake_set *set)
 
 	(void)set;
 	each_row(l, &db.log) if (strcmp(l->op, text(3)) == 0) row.seq = l->seq;
+	assert(row.seq == 0 || row.seq > number(4));
 	if (row.seq == 0)
 		return;
 	row.key = mem_string(text(1));
 	memcpy(row.fingerprint, now.params[1].bytes, sizeof(row.fingerprint));
 	add_row(&db.keys, row);
-}
-
-bool fake_tables_violates(const struct fake_part *part)
-{
-	return part->name != NULL && strcmp(part->name, "note_key") == 0 &&
-	       key_of(part->params[0].text) != NULL;
 }
 
 static void find_key(struct fake_set *set)
@@ -503,22 +508,39 @@ static void find_key(struct fake_set *set)
 	end_row(set);
 }
 
-static void trim_keys(struct fake_set *set)
+/* Of those the log is kept for. */
+static int64_t least_floor(void)
 {
 	const struct instance_row *i;
 	int64_t floor = INT64_MAX;
 
-	(void)set;
-	each_row(i, &db.instances) floor = i->floor < floor ? i->floor : floor;
+	each_row(i, &db.instances) if (!i->detached && i->floor < floor) floor = i->floor;
+	return floor;
+}
+
+static void delete_keys(int64_t upto, int64_t before_ms)
+{
 	for (size_t n = 0; n < db.keys.n; n++) {
 		struct key_row *k = &db.keys.at[n];
 
-		if (k->seq > floor || k->at_ms >= clock_wall_ms() - number(1))
+		if (k->seq > upto || k->at_ms >= before_ms)
 			continue;
 		free(k->key);
 		*k = db.keys.at[--db.keys.n];
 		n--;
 	}
+}
+
+static void trim_keys(struct fake_set *set)
+{
+	(void)set;
+	delete_keys(least_floor(), clock_wall_ms() - number(1));
+}
+
+static void forget_keys(struct fake_set *set)
+{
+	(void)set;
+	delete_keys(number(1) - 1, INT64_MAX);
 }
 
 unsigned fake_pg_keys(void)
@@ -800,10 +822,12 @@ static void register_instance(struct fake_set *set)
 	each_row(i, &db.instances) if (strcmp(i->name, text(1)) == 0) break;
 	if (i == NULL || i == db.instances.at + db.instances.n)
 		i = add_row(&db.instances,
-		            (struct instance_row){.id = (int64_t)db.instances.n + 1,
+		            (struct instance_row){.id = ++db.last_instance,
 		                                  .name = mem_string(text(1))});
+	i->seen_ms = clock_wall_ms();
 	put_number(set, i->id);
 	put_number(set, i->floor);
+	put(set, i->detached ? "t" : "f");
 	end_row(set);
 }
 
@@ -1200,6 +1224,44 @@ const char *fake_pg_verified(int64_t collection)
 	return "";
 }
 
+/* --- what was touched
+ * ---------------------------------------------------------------------------- */
+
+static void touched_end(struct fake_set *set)
+{
+	fake_set_number(set, db.clock);
+}
+
+static void touched_records(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log)
+	{
+		if (l->collection != number(1) || l->seq <= number(2) ||
+		    l->seq > number(3) || set->rows == 500 ||
+		    ((l->kind < 1 || l->kind > 5) && l->kind != 11))
+			continue;
+		put_number(set, l->seq);
+		put_number(set, l->kind);
+		put_number(set, l->body_len);
+		if (l->ids != NULL)
+			put_number(set, (int64_t)strlen(l->ids));
+		else
+			put(set, NULL);
+		put_number_or_null(set, l->decision);
+		end_row(set);
+	}
+}
+
+static void touched_position(struct fake_set *set)
+{
+	const struct position_row *p;
+
+	each_row(p, &db.positions) if (p->instance == number(1) && p->scope == number(2))
+	        fake_set_number(set, p->seq);
+}
+
 /* --- rebuild
  * ------------------------------------------------------------------------------ */
 
@@ -1367,56 +1429,47 @@ static void load_rebuild(struct fake_set *set)
 	}
 }
 
-/* --- what was touched
- * ----------------------------------------------------------------------------
- */
-
-static void touched_end(struct fake_set *set)
-{
-	fake_set_number(set, db.clock);
-}
-
-static void touched_records(struct fake_set *set)
-{
-	const struct fake_log *l;
-
-	each_row(l, &db.log)
-	{
-		if (l->collection != number(1) || l->seq <= number(2) ||
-		    l->seq > number(3) || set->rows == 500 ||
-		    ((l->kind < 1 || l->kind > 5) && l->kind != 11))
-			continue;
-		put_number(set, l->seq);
-		put_number(set, l->kind);
-		put_number(set, l->body_len);
-		if (l->ids != NULL)
-			put_number(set, (int64_t)strlen(l->ids));
-		else
-			put(set, NULL);
-		put_number_or_null(set, l->decision);
-		end_row(set);
-	}
-}
-
-static void touched_position(struct fake_set *set)
-{
-	const struct position_row *p;
-
-	each_row(p, &db.positions) if (p->instance == number(1) && p->scope == number(2))
-	        fake_set_number(set, p->seq);
-}
-
 /* --- upkeep
- * -------------------------------------------------------------------------------
- */
+ * ------------------------------------------------------------------------------- */
 
-static void set_floor(struct fake_set *set)
+static struct instance_row *instance_of(int64_t id)
 {
 	struct instance_row *i;
 
+	each_row(i, &db.instances) if (i->id == id) return i;
+	return NULL;
+}
+
+static void set_floor(struct fake_set *set)
+{
+	struct instance_row *i = instance_of(number(1));
+
 	(void)set;
-	each_row(i, &db.instances) if (i->id == number(1) && i->floor < number(2))
-	        i->floor = number(2);
+	if (i->floor < number(2))
+		i->floor = number(2);
+	i->seen_ms = clock_wall_ms();
+}
+
+static void set_seen(struct fake_set *set)
+{
+	(void)set;
+	instance_of(number(1))->seen_ms = clock_wall_ms();
+}
+
+static void set_detached(struct fake_set *set)
+{
+	(void)set;
+	instance_of(number(1))->detached = true;
+}
+
+static void set_attached(struct fake_set *set)
+{
+	struct instance_row *i = instance_of(number(1));
+
+	(void)set;
+	i->detached = false;
+	if (i->floor < number(2))
+		i->floor = number(2);
 }
 
 static void log_row_clear(struct fake_log *l)
@@ -1428,30 +1481,116 @@ static void log_row_clear(struct fake_log *l)
 	free(l->answer);
 }
 
-static void trim(struct fake_set *set)
+static bool is_in(const struct partition_row *p, int64_t seq)
+{
+	return seq >= p->lo && seq < p->hi;
+}
+
+static bool has_partition(int64_t seq)
+{
+	const struct partition_row *p;
+
+	each_row(p, &db.partitions) if (is_in(p, seq)) return true;
+	return false;
+}
+
+static void look_partitions(struct fake_set *set)
+{
+	const struct partition_row *p;
+	const struct fake_log *l;
+
+	each_row(p, &db.partitions)
+	{
+		int64_t n = 0, oldest = -1, newest = -1;
+
+		each_row(l, &db.log) if (is_in(p, l->seq))
+		{
+			newest = clock_wall_ms() - l->at_ms;
+			oldest = n++ == 0 ? newest : oldest;
+		}
+		put_number(set, p->lo);
+		put_number(set, p->hi);
+		put_number(set, n * FAKE_RECORD_BYTES);
+		put_number(set, oldest);
+		put_number(set, newest);
+		end_row(set);
+	}
+}
+
+static void look_beside(struct fake_set *set)
+{
+	put_number(set, db.clock);
+	put_number(set, 0);
+	end_row(set);
+}
+
+static void look_instances(struct fake_set *set)
 {
 	const struct instance_row *i;
-	int64_t floor = INT64_MAX;
+
+	each_row(i, &db.instances)
+	{
+		put_number(set, i->id);
+		put(set, i->name);
+		put_number(set, i->floor);
+		put(set, i->detached ? "t" : "f");
+		put_number(set, clock_wall_ms() - i->seen_ms);
+		end_row(set);
+	}
+}
+
+static void log_add(struct fake_set *set)
+{
+	(void)set;
+	assert(number(1) < number(2) && !has_partition(number(1)));
+	add_row(&db.partitions, (struct partition_row){number(1), number(2)});
+}
+
+static void log_close(struct fake_set *set)
+{
+	(void)set;
+	assert(has_partition(number(1)));
+	if (db.clock < number(1) - 1)
+		db.clock = number(1) - 1;
+}
+
+static void count_records(struct fake_set *set)
+{
+	const struct fake_log *l;
+	int64_t n = 0;
+
+	each_row(l, &db.log) n += l->seq >= number(1) && l->seq < number(2);
+	fake_set_number(set, n);
+}
+
+/* What is owed, or undecided, would be lost. */
+static void assert_not_needed(const struct fake_log *l)
+{
+	assert(l->decision != 0 && l->seq <= least_floor());
+}
+
+static void log_drop(struct fake_set *set)
+{
+	struct partition_row *p = db.partitions.at;
 	size_t gone = 0;
 
-	(void)set;
-	each_row(i, &db.instances) floor = i->floor < floor ? i->floor : floor;
-	while (gone < db.log.n && db.log.at[gone].seq <= floor &&
-	       db.log.at[gone].at_ms < clock_wall_ms() - number(1)) {
-		/* an undecided record below the floor would be lost here
-		 */
-		assert(db.log.at[gone].decision != 0);
+	assert(p->lo == number(1) && p->hi == number(2)); /* the oldest */
+	while (gone < db.log.n && db.log.at[gone].seq < p->hi) {
+		assert_not_needed(&db.log.at[gone]);
 		log_row_clear(&db.log.at[gone++]);
 	}
-	if (gone == 0)
-		return;
-	memmove(db.log.at, db.log.at + gone, (db.log.n - gone) * sizeof(*db.log.at));
-	db.log.n -= gone;
+	memmove(p, p + 1, --db.partitions.n * sizeof(*p));
+	if (gone > 0) {
+		memmove(db.log.at, db.log.at + gone,
+		        (db.log.n - gone) * sizeof(*db.log.at));
+		db.log.n -= gone;
+	}
+	put(set, "t");
+	end_row(set);
 }
 
 /* --- executing
- * ----------------------------------------------------------------------------
- */
+ * ---------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -1532,7 +1671,19 @@ static const struct {
         {"sweep_doubt", nothing},
         {"load_doubt", load_doubt},
         {"set_floor", set_floor},
-        {"trim", trim},
+        {"set_seen", set_seen},
+        {"set_detached", set_detached},
+        {"set_attached", set_attached},
+        {"trim_outcomes", nothing},
+        {"trim_resolved", nothing},
+        {"look_partitions", look_partitions},
+        {"look_beside", look_beside},
+        {"look_instances", look_instances},
+        {"log_add", log_add},
+        {"log_close", log_close},
+        {"forget_keys", forget_keys},
+        {"count_records", count_records},
+        {"log_drop", log_drop},
 };
 
 static void once(const char *sql, struct fake_set *set)
@@ -1543,6 +1694,17 @@ static void once(const char *sql, struct fake_set *set)
 		fake_set_number(set, db.version);
 	else if (strncmp(sql, mark, strlen(mark)) == 0)
 		db.version = atoi(sql + strlen(mark));
+}
+
+const char *fake_tables_violates(const struct fake_part *part)
+{
+	if (part->name == NULL)
+		return "";
+	if (strncmp(part->name, "append", 6) == 0 && !has_partition(db.clock + 1))
+		return "23514";
+	if (strcmp(part->name, "note_key") == 0 && key_of(part->params[0].text) != NULL)
+		return "23505";
+	return "";
 }
 
 const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set)
@@ -1566,6 +1728,8 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 void fake_tables_start(void)
 {
 	db.clock = 1;
+	add_row(&db.partitions, (struct partition_row){0, 100001});
+	add_row(&db.partitions, (struct partition_row){100001, 300001});
 	add_row(&db.tenants, (struct tenant_row){mem_string("default_tenant"), 0});
 	add_row(&db.databases,
 	        (struct database_row){
@@ -1624,6 +1788,7 @@ void fake_tables_stop(void)
 	free(db.bindings.at);
 	free(db.instances.at);
 	free(db.positions.at);
+	free(db.partitions.at);
 	for (size_t k = 0; k < db.keys.n; k++)
 		free(db.keys.at[k].key);
 	free(db.keys.at);
@@ -1633,12 +1798,42 @@ void fake_tables_stop(void)
 }
 
 /* --- looking at it
- * ------------------------------------------------------------------------
- */
+ * ------------------------------------------------------------------------ */
+
+static int64_t instance_id(const char *name)
+{
+	const struct instance_row *i;
+
+	each_row(i, &db.instances) if (strcmp(i->name, name) == 0) return i->id;
+	return 0;
+}
 
 unsigned fake_pg_log_count(void)
 {
 	return (unsigned)db.log.n;
+}
+
+unsigned fake_pg_partitions(void)
+{
+	return (unsigned)db.partitions.n;
+}
+
+void fake_pg_add_instance(const char *name, int64_t floor)
+{
+	add_row(&db.instances, (struct instance_row){.id = ++db.last_instance,
+	                                             .floor = floor,
+	                                             .seen_ms = clock_wall_ms(),
+	                                             .name = mem_string(name)});
+}
+
+bool fake_pg_detached(const char *instance)
+{
+	return instance_of(instance_id(instance))->detached;
+}
+
+void fake_pg_lose_partitions(void)
+{
+	db.clock = db.partitions.at[db.partitions.n - 1].hi - 1;
 }
 
 const struct fake_log *fake_pg_log(unsigned k)
@@ -1649,14 +1844,6 @@ const struct fake_log *fake_pg_log(unsigned k)
 const struct fake_log *fake_pg_log_seq(int64_t seq)
 {
 	return log_of(seq);
-}
-
-static int64_t instance_id(const char *name)
-{
-	const struct instance_row *i;
-
-	each_row(i, &db.instances) if (strcmp(i->name, name) == 0) return i->id;
-	return 0;
 }
 
 int64_t fake_pg_position(const char *instance, int64_t scope)

@@ -42,8 +42,8 @@ void fake_results_clear(struct pg_results *r);
 
 void fake_tables_start(void);
 void fake_tables_stop(void);
-/* It would insert a key that is there. */
-bool fake_tables_violates(const struct fake_part *part);
+/* It would insert a key that is there, or where no partition is: the SQLSTATE; or "". */
+const char *fake_tables_violates(const struct fake_part *part);
 /* "" or the SQLSTATE of its refusal */
 const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set);
 

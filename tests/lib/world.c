@@ -168,6 +168,13 @@ void world_workers(int64_t most)
 	world.conf.max_workers = most;
 }
 
+static int64_t log_limit;
+
+void world_log_limit(int64_t bytes)
+{
+	log_limit = bytes;
+}
+
 /* Their connections break with the proxy: they never hear. */
 static void clients_lose_us(void)
 {
@@ -219,6 +226,8 @@ void world_start_with(unsigned n)
 	log_start(level != NULL ? LOG_DEBUG : LOG_ERROR, LOG_FORMAT_LOGFMT, NULL);
 	memset(&world, 0, sizeof(world));
 	world.conf = usual;
+	world.conf.log_max_bytes = log_limit;
+	log_limit = 0;
 	world.n = world.conf.n_instances = n;
 	TAILQ_INIT(&world.writes);
 	fake_pg_start();

@@ -44,6 +44,9 @@ void world_start_with(unsigned n); /* so many instances: 2 or 3 */
 void world_workers(int64_t most);  /* MAX_WORKERS from the next boot on; 4 at first */
 /* VERIFY_INTERVAL and REPAIR from the next boot on; 0 at first. */
 void world_verifies(msec interval, bool repairs);
+/* LOG_MAX_BYTES of the next world_start(), else none. A record takes FAKE_RECORD_BYTES.
+ */
+void world_log_limit(int64_t bytes);
 void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on */
 void world_repairs(void);               /* REPAIR=auto from the next boot on */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */

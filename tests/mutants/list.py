@@ -414,7 +414,7 @@ mutant(
 mutant(
     "adopt_what_differs",
     "a collection of the same name is the same only if all of it is",
-    (WAL, "has_moved(c) || !compare_items(c->answers[0], c->answers[1])", "has_moved(c)"),
+    (WAL, "has_moved(c) || !compare_windows(c->answers[0], c->answers[1])", "has_moved(c)"),
 )
 mutant(
     "anybody_says_it_is_there",
@@ -436,4 +436,44 @@ mutant(
     "what is found later is adopted only if somebody says so",
     (WAL, "UPDATE chromatid.adoption SET open = false\"};", "UPDATE chromatid.adoption SET open = true\"};"),
     (WAL, "strangers.open = pg_rows(r, at) > 0 && pg_get_bool(r, at, 0, 0);", "strangers.open = pg_rows(r, at) > 0;"),
+)
+
+# --- what of the log is kept -------------------------------------------------------------
+
+mutant(
+    "owed_and_dropped",
+    "what an instance is owed stays in the log",
+    (WAL, "!is_closed(f, p) || least_floor(f) < p->hi - 1)",
+     "!is_closed(f, p) || least_floor(f) < 0)"),
+)
+mutant(
+    "the_last_copy_is_given_up",
+    "an instance is given up only if another is up and whole",
+    (WAL, "if (!is_over_limit(f) || !one_is_whole(f) ||", "if (!is_over_limit(f) ||"),
+    (WAL, "static bool one_is_whole(", "bool one_is_whole(const struct retain_facts *f);\nbool one_is_whole("),
+)
+mutant(
+    "given_up_and_read",
+    "what the log is not kept for is not read",
+    (WAL, "return !detach_is(i) && !uuid_none(", "return !uuid_none("),
+)
+mutant(
+    "given_up_and_waited_for",
+    "reads at the one do not wait for what the other was never sent",
+    (WAL, "if (t->state == TURN_DURABLE || t->doubt)\n\t\tscope_sent(r, i);", "scope_sent(r, i);"),
+)
+mutant(
+    "returned_and_trusted",
+    "what returns after it was given up is not trusted",
+    (WAL, "if (detach_is_returning(i) && is_trusted(v))", "if (detach_is_returning(i) && v > 100)"),
+)
+mutant(
+    "returned_too_soon",
+    "what is being made while an instance returns is there in the end",
+    (WAL, "!of[i].returning || is_settled_up_to(of[i].since);", "!of[i].returning || is_settled_up_to(0);"),
+)
+mutant(
+    "closed_in_doubt",
+    "no place is left out while it is not known whether an append is in the log",
+    (WAL, "upkeep.step.step == RETAIN_CLOSE && !append_all_known();", "false;"),
 )
