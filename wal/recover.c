@@ -215,15 +215,16 @@ static int64_t primary_scope(const struct record *r)
 	return record_is_item(r->kind) ? r->collection->id : r->collection->db->id;
 }
 
+static bool is_counted_apart(const struct record *r, const struct table *p, unsigned i)
+{
+	return r->collection != NULL && position_of(p, i, r->collection->id) >= r->seq;
+}
+
 /* Of what changes a collection the position is that of its database, or, where it stood
  * apart, of the collection: which cannot be past it before it is done. */
-static bool is_durable(const struct record *r, const struct table *p, unsigned i)
+static bool is_counted(const struct record *r, const struct table *p, unsigned i)
 {
-	bool own =
-	        r->collection != NULL && position_of(p, i, r->collection->id) >= r->seq;
-
-	return own || (!quarantine_covers(r, i) &&
-	               position_of(p, i, primary_scope(r)) >= r->seq);
+	return !quarantine_covers(r, i) && position_of(p, i, primary_scope(r)) >= r->seq;
 }
 
 /* Its turns that are durable already; true if that is all of them that count. */
@@ -232,8 +233,11 @@ static bool settled(struct record *r, const wal_seq *floors, const struct table 
 	bool all = true;
 
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (r->seq <= floors[i] || is_durable(r, p, i)) {
+		if (r->seq <= floors[i] || is_counted(r, p, i)) {
 			r->turns[i].state = TURN_DURABLE;
+		} else if (is_counted_apart(r, p, i)) {
+			r->turns[i].state = TURN_DURABLE;
+			r->turns[i].was_apart = true;
 		} else {
 			r->turns[i].doubt = r->loaded = true;
 			all = all && detach_is(i);
@@ -266,7 +270,7 @@ static void infer_decision(struct record *r)
 {
 	for (unsigned i = 0;
 	     record_is_open(r) && record_is_item(r->kind) && i < health_count(); i++) {
-		if (r->turns[i].state != TURN_DURABLE)
+		if (r->turns[i].state != TURN_DURABLE || detach_is(i))
 			continue;
 		r->decision = DECISION_ACCEPTED;
 		r->decision_durable = true;

@@ -258,7 +258,7 @@ void scope_enter(struct record *r)
 		enter(r, scope_of_database(r->collection->db));
 		enter(r, scope_of_collection(r->collection));
 		for (unsigned i = 0; i < health_count(); i++)
-			if (r->collection->scope->lanes[i].apart)
+			if (r->collection->scope->lanes[i].apart || r->turns[i].was_apart)
 				stand_apart(r, i);
 	} else {
 		enter(r, scope_all());

@@ -44,6 +44,7 @@ struct turn {
 	bool blocked;        /* too many in flight at the instance */
 	unsigned waits_for;  /* the member in whose lane it was not first: scope.c */
 	bool apart;          /* it stands in its collection's lane only: scope.c */
+	bool was_apart;      /* ... when a former process executed it */
 	bool broken;         /* the connection broke: has it killed the instance? */
 	unsigned failures;   /* executions that ended without a verdict ... */
 	unsigned errors_500; /* ... of those, answered 500 ... */

@@ -354,7 +354,7 @@ static void append_plain(struct fake_set *set)
 	append(set, number(3), number(4));
 }
 
-static void append_create_collection(struct fake_set *set)
+static void create_collection(struct fake_set *set, const char *public_id)
 {
 	const struct database_row *d = database_of(number(4));
 
@@ -365,9 +365,14 @@ static void append_create_collection(struct fake_set *set)
 	add_row(&db.collections,
 	        (struct collection_row){.id = db.clock,
 	                                .database = number(4),
-	                                .public_id = mem_string(text(12)),
+	                                .public_id = mem_string(public_id),
 	                                .name = mem_string(text(5))});
 	append(set, db.clock, number(4));
+}
+
+static void append_create_collection(struct fake_set *set)
+{
+	create_collection(set, text(12));
 }
 
 /* The id in "1/id". */
@@ -392,7 +397,7 @@ static bool id_known(const char *id)
 static void append_adopt_collection(struct fake_set *set)
 {
 	if (!id_known(id_there()))
-		append_create_collection(set);
+		create_collection(set, NULL);
 }
 
 static void append_rename(struct fake_set *set)

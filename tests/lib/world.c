@@ -35,6 +35,8 @@ static struct {
  * ----------------------------------------------------------------------------
  */
 
+static bool repairs_next; /* in the next world */
+
 static const struct conf usual = {
         .instances = {{a_name, a_url}, {b_name, b_url}, {c_name, c_url}},
         .database_url = database_url,
@@ -52,7 +54,6 @@ static const struct conf usual = {
         .max_memory_mb = 20,
         .late_check = 60000,
         .wal_retention = 3600000,
-        .repair = REPAIR_REPORT,
 };
 
 struct model *world_model(unsigned i)
@@ -160,6 +161,7 @@ void world_adopts(const char *cluster)
 
 void world_repairs(void)
 {
+	repairs_next = true;
 	world.conf.repair = REPAIR_AUTO;
 }
 
@@ -226,6 +228,8 @@ void world_start_with(unsigned n)
 	log_start(level != NULL ? LOG_DEBUG : LOG_ERROR, LOG_FORMAT_LOGFMT, NULL);
 	memset(&world, 0, sizeof(world));
 	world.conf = usual;
+	world.conf.repair = repairs_next ? REPAIR_AUTO : REPAIR_REPORT;
+	repairs_next = false;
 	world.conf.log_max_bytes = log_limit;
 	log_limit = 0;
 	world.n = world.conf.n_instances = n;

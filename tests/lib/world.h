@@ -48,7 +48,7 @@ void world_verifies(msec interval, bool repairs);
  */
 void world_log_limit(int64_t bytes);
 void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on */
-void world_repairs(void);               /* REPAIR=auto from the next boot on */
+void world_repairs(void);               /* REPAIR=auto from the next boot on, or start */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);
 /* From the next boot on what the instances hold besides is looked for, too. */

@@ -54,6 +54,7 @@ static void give_up_the_replica(void)
 static void begin(void)
 {
 	world_log_limit(ROOM_FOR * FAKE_RECORD_BYTES);
+	world_repairs();
 	world_start();
 	made("docs");
 	made("notes");
@@ -90,6 +91,7 @@ static void the_log_stays_within_its_limit(void **state)
 {
 	(void)state;
 	world_log_limit(ROOM_FOR * FAKE_RECORD_BYTES);
+	world_repairs();
 	world_start();
 	made("docs");
 	for (unsigned k = 0; k < 60; k++) {
@@ -107,6 +109,7 @@ static void places_are_left_out_and_all_goes_on_after_a_crash(void **state)
 {
 	(void)state;
 	world_log_limit(ROOM_FOR * FAKE_RECORD_BYTES);
+	world_repairs();
 	world_start();
 	made("docs");
 	world_down(B);
@@ -128,6 +131,7 @@ static void places_are_left_out_and_all_goes_on_after_a_crash(void **state)
 static void what_is_old_goes(void **state)
 {
 	(void)state;
+	world_repairs();
 	world_start();
 	made("docs");
 	some("docs", 20);
@@ -144,6 +148,7 @@ static void an_append_that_finds_no_partition_is_refused_and_one_is_made(void **
 	struct write *w;
 
 	(void)state;
+	world_repairs();
 	world_start();
 	made("docs");
 	fake_pg_lose_partitions();
@@ -179,6 +184,7 @@ static void a_cleanup_takes_what_every_instance_has(void **state)
 
 	(void)state;
 	memset(&cleaned, 0, sizeof(cleaned));
+	world_repairs();
 	world_start();
 	made("docs");
 	some("docs", 5);
@@ -207,6 +213,7 @@ static void nothing_is_closed_while_an_append_is_in_doubt(void **state)
 
 	(void)state;
 	for (unsigned ms = 0; ms < 40; ms++) {
+		world_repairs();
 		world_start();
 		made("docs");
 		some("docs", 3);
@@ -231,6 +238,7 @@ static void a_cleanup_ends_with_the_leadership(void **state)
 
 	(void)state;
 	memset(&cleaned, 0, sizeof(cleaned));
+	world_repairs();
 	world_start();
 	assert_true(wal_cleanup(0, on_cleaned, NULL, &pending));
 	wal_deposed("by the test");
@@ -380,6 +388,7 @@ static void lanes_in_quarantine_do_not_hold_it_back(void **state)
 {
 	(void)state;
 	world_log_limit(ROOM_FOR * FAKE_RECORD_BYTES);
+	world_repairs();
 	world_start();
 	made("docs");
 	made("notes");
@@ -507,6 +516,7 @@ static void one_that_was_removed_is_given_up_with_the_retention(void **state)
 	unsigned n;
 
 	(void)state;
+	world_repairs();
 	world_start();
 	made("docs");
 	fake_pg_add_instance("old", 1);
