@@ -14,8 +14,8 @@ static struct {
 /* The word itself, as a constant; NULL: not one that is kept. */
 static const char *kept_word(const char *event)
 {
-	static const char *const words[] = {"health",  "lease", "postgres",
-	                                    "recover", "retention", "start", "stop"};
+	static const char *const words[] = {"health",    "lease", "postgres", "recover",
+	                                    "retention", "start", "stop"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(event, words[i]) == 0)

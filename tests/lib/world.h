@@ -42,7 +42,8 @@ void world_seed(uint64_t seed); /* first of all: what follows repeats with the s
 void world_start(void);
 void world_start_with(unsigned n); /* so many instances: 2 or 3 */
 void world_workers(int64_t most);  /* MAX_WORKERS from the next boot on; 4 at first */
-/* LOG_MAX_BYTES of the next world_start(), else none. A record takes FAKE_RECORD_BYTES. */
+/* LOG_MAX_BYTES of the next world_start(), else none. A record takes FAKE_RECORD_BYTES.
+ */
 void world_log_limit(int64_t bytes);
 void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on */
 void world_repairs(void);               /* REPAIR=auto from the next boot on */
