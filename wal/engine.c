@@ -354,6 +354,7 @@ void engine_persisted(struct record *r, unsigned i)
 	engine.figures[i].owed_bytes -= r->body_len;
 	r->unsettled--;
 	scope_durable(r, i);
+	quarantine_moved(r, i);
 	if (!r->decision_durable && (int)i == r->decided_by) {
 		r->decision_durable = true;
 		engine_tell(r);

@@ -36,7 +36,8 @@ struct resync {
 	const char *why;
 	struct survey survey;
 	size_t next;              /* of its strangers */
-	struct table owed;        /* creates that are not done there: "id" */
+	wal_seq began;            /* the log, then; what came later was not looked for */
+	struct table owed;        /* creates that were not done there, then or now: "id" */
 	struct collection **lost; /* held */
 	size_t n_lost;
 	struct op *pending;
@@ -82,7 +83,7 @@ static void note_owed_creates(struct resync *r)
 	char key[24];
 
 	TAILQ_FOREACH (rec, engine_records(), link) {
-		if (rec->kind != RECORD_CREATE_COLLECTION ||
+		if (!record_makes_collection(rec->kind) ||
 		    rec->turns[r->instance].state >= TURN_DONE)
 			continue;
 		snprintf(key, sizeof(key), "%lld", (long long)rec->seq);
@@ -102,7 +103,7 @@ static bool is_lost(const struct resync *r, const struct collection *c)
 {
 	const struct uuid *local = &c->local[r->instance];
 
-	if (c->life != LIFE_LIVE || is_owed(r, c))
+	if (c->life != LIFE_LIVE || c->id > r->began || is_owed(r, c))
 		return false;
 	if (nothing_is_trusted(r))
 		return true;
@@ -281,6 +282,8 @@ void resync_begin(unsigned i, enum identity verdict, const char *why, resync_fn 
 	r->survey.arg = r;
 	if (!nothing_is_trusted(r))
 		timer_start(&r->limit, SURVEY_MOST_MS, on_limit, r);
+	r->began = append_last_seq();
+	note_owed_creates(r);
 	survey_begin(&r->survey);
 }
 

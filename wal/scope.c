@@ -283,7 +283,7 @@ static void leave(struct member *m)
 		else
 			s->lanes[i].n_left -= open;
 		if (m->record->turns[i].apart && is_own(m->record, s))
-			s->lanes[i].n_apart -= open;
+			s->lanes[i].n_apart -= m->record->turns[i].state != TURN_DURABLE;
 		if (s->lanes[i].head == m)
 			s->lanes[i].head = next_waiting(TAILQ_NEXT(m, link), i);
 	}
@@ -387,7 +387,6 @@ void scope_done(struct record *r, unsigned i)
 			continue;
 		}
 		assert(lane->head == &r->members[k]);
-		lane->n_apart -= r->turns[i].apart;
 		lane->head = next_waiting(TAILQ_NEXT(&r->members[k], link), i);
 		lane->done = r->seq;
 		lane->behind--;
@@ -401,9 +400,14 @@ void scope_done(struct record *r, unsigned i)
 
 void scope_durable(struct record *r, unsigned i)
 {
-	for (unsigned k = 0; k < r->n_members; k++)
-		if (waits_in(&r->members[k], i))
-			r->members[k].scope->lanes[i].undurable--;
+	for (unsigned k = 0; k < r->n_members; k++) {
+		struct lane *lane = &r->members[k].scope->lanes[i];
+
+		if (!waits_in(&r->members[k], i))
+			continue;
+		lane->undurable--;
+		lane->n_apart -= r->turns[i].apart;
+	}
 }
 
 bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most,

@@ -127,7 +127,7 @@ struct lane {
 	struct quarantine *quarantine; /* NULL: it is in none */
 	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
-	unsigned n_apart;     /* records that do, and are not done */
+	unsigned n_apart;     /* records that do, and are not durably done */
 	unsigned n_left;      /* in a lane that they have left: those that are not done */
 	unsigned behind;      /* records it has not done ... */
 	uint64_t passed;      /* ... and has done, ever ... */

@@ -56,6 +56,10 @@ static void begin(void)
 	world_log_limit(ROOM_FOR * FAKE_RECORD_BYTES);
 	world_repairs();
 	world_start();
+	world_repairs();
+	world_crash();
+	world_boot();
+	world_lead(20000);
 	made("docs");
 	made("notes");
 	world_down(B);
