@@ -221,6 +221,19 @@ static bool has_its_turn(const struct cold *c)
 	       (lane->head == NULL || lane->head->record->seq > lane->first_cold);
 }
 
+/* A position behind the head would not say that they are done, if we died before the last
+ * of them all was. */
+static size_t before_head(const struct cold *c)
+{
+	const struct member *head = lane_of(c)->head;
+	size_t n = c->end;
+
+	while (head != NULL && n > c->first + 1 &&
+	       c->records[n - 1].seq > head->record->seq)
+		n--;
+	return n - c->first;
+}
+
 static void wake(struct cold *c)
 {
 	struct scope *s = scope_of_collection(c->collection);
@@ -229,7 +242,7 @@ static void wake(struct cold *c)
 	struct record *last = NULL;
 
 	if (scope_is_obsolete(s, c->collection))
-		leave_out(c, c->end - c->first - 1);
+		leave_out(c, before_head(c) - 1);
 	while (most-- > 0 && c->first < c->end)
 		last = bring_back(c, last);
 	if (c->first < c->end)
