@@ -82,7 +82,7 @@ static void note_owed_creates(struct resync *r)
 	char key[24];
 
 	TAILQ_FOREACH (rec, engine_records(), link) {
-		if (rec->kind != RECORD_CREATE_COLLECTION ||
+		if (!record_makes_collection(rec->kind) ||
 		    rec->turns[r->instance].state >= TURN_DONE)
 			continue;
 		snprintf(key, sizeof(key), "%lld", (long long)rec->seq);
