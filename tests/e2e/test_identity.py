@@ -10,9 +10,16 @@ import httpx
 import pytest
 
 from compare import DEFAULT_DATABASE, converged, snapshot
-from world import BINARY, COLLECTIONS, Proxy, wait_until
+from world import BINARY, COLLECTIONS, Proxy, World, wait_until
 
 NAMES = ["one", "two", "three"]
+
+
+@pytest.fixture
+def world(postgres, tmp_path):
+    """Nothing heals by itself here: see test_rebuild.py."""
+    with World(postgres, tmp_path, WRITE_WAIT="10s", REPAIR="report") as world:
+        yield world
 
 
 @pytest.fixture

@@ -3,7 +3,14 @@
 import pytest
 
 from compare import DEFAULT_DATABASE, converged, snapshot
-from world import COLLECTIONS, wait_until
+from world import COLLECTIONS, World, wait_until
+
+
+@pytest.fixture
+def world(postgres, tmp_path):
+    """Nothing heals by itself here: see test_rebuild.py."""
+    with World(postgres, tmp_path, WRITE_WAIT="10s", REPAIR="report") as world:
+        yield world
 
 
 def quarantine(world):

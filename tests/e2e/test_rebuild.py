@@ -2,13 +2,14 @@
 clients go on reading and writing."""
 
 import random
+import shutil
 import threading
 import time
 
 import pytest
 
 from compare import DEFAULT_DATABASE, converged, snapshot
-from crash import arm
+from crash import arm, resume
 from world import COLLECTIONS, wait_until
 
 DIMENSION = 8
@@ -192,9 +193,7 @@ def test_the_proxy_dies_in_the_middle(world, point):
             c.upsert(ids=["probe"], embeddings=[[n] * DIMENSION])
             c.add(ids=[f"more{n}"], embeddings=vectors(1))
             time.sleep(0.01)
-    assert not world.proxy.running()
-    world.proxy.settings.pop("CHROMATID_FAILPOINT", None)
-    world.proxy.start()
+    resume(world)
     c.upsert(ids=["probe"], embeddings=vectors(1))
     assert len(healed(world)[DEFAULT_DATABASE]["docs"]["records"]) == c.count()
 
@@ -214,6 +213,62 @@ def test_the_donor_dies_in_the_middle(world, victim):
     world.wait_down(donor)
     donor.start()
     assert len(healed(world)[DEFAULT_DATABASE]["docs"]["records"]) == 2001
+
+
+def make_many(world, n=6, records=300):
+    client = world.client()
+    for k in range(n):
+        fill(client.create_collection(f"col{k}", embedding_function=None), 0, records)
+    client.create_collection("docs", embedding_function=None)
+    fill(client.get_collection("docs", embedding_function=None), 0, 1000)
+    converged(world)
+
+
+@BOTH
+def test_a_disk_lost_in_an_outage_is_filled_again_while_clients_write(world, victim):
+    chroma = getattr(world, victim)
+    make_many(world)
+    with Writers(world, "docs") as writers:
+        chroma.kill()
+        world.wait_down(chroma)
+        world.client().delete_collection("col0")
+        world.client().create_collection("born", embedding_function=None)
+        chroma.wipe()
+        chroma.start()
+        wait_until(lambda: world.metric("chromatid_resync_collections_total") >= 6, 120, "all were made anew")
+        before = writers.writes
+        wait_until(lambda: writers.writes > before + 20, 20, "they still write")
+    assert set(healed(world)[DEFAULT_DATABASE]) == {"docs", "born", *(f"col{k}" for k in range(1, 6))}
+
+
+@BOTH
+def test_an_older_copy_of_the_disk_is_brought_up_to_date(world, victim, tmp_path):
+    chroma = getattr(world, victim)
+    make_many(world, n=3)
+    chroma.kill()
+    world.wait_down(chroma)
+    shutil.copytree(chroma.data, tmp_path / "copy")
+    chroma.start()
+    wait_until(world.all_healthy, 30, "both are up")
+    client = world.client()
+    client.delete_collection("col0")
+    client.get_collection("col1", embedding_function=None).modify(name="renamed")
+    fill(client.create_collection("col1", embedding_function=None), 0, 50)
+    fill(client.get_collection("docs", embedding_function=None), 2000, 100)
+    beat = world.sql("SELECT max(beat) AS n FROM chromatid.instance")[0]["n"]
+    converged(world)
+    wait_until(lambda: world.sql("SELECT min(beat) AS n FROM chromatid.instance")[0]["n"] > beat + 1, 60, "beats")
+    with Writers(world, "docs"):
+        chroma.kill()
+        world.wait_down(chroma)
+        chroma.wipe()
+        shutil.copytree(tmp_path / "copy", chroma.data)
+        chroma.start()
+        wait_until(lambda: world.metric("chromatid_resync_collections_total") >= 4, 120, "all were made anew")
+    kept = [c["name"] for c in chroma.http.get(COLLECTIONS).json() if c["name"].startswith("ctd-lost.")]
+    assert len(kept) == 1, "what nobody knows is set aside, not deleted"
+    lose(chroma, kept[0])
+    assert set(healed(world)[DEFAULT_DATABASE]) == {"docs", "col1", "col2", "renamed"}
 
 
 def test_report_only(make_world):
