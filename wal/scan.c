@@ -234,18 +234,28 @@ struct healing {
 	bool any;
 };
 
+/* What is adopted, and was not copied there yet: nothing of it is there, by no name. */
+static bool is_only_adopted(const struct collection *c, unsigned i)
+{
+	const struct member *head = c->scope->lanes[i].head;
+
+	return head != NULL && head->record->kind == RECORD_ADOPT_COLLECTION;
+}
+
 static void see_quarantine(void *arg, const struct wal_quarantine *q)
 {
 	struct healing *h = arg;
 	const struct place *p = TAILQ_FIRST(&h->scan->places);
-	const struct database *db = q->collection->db;
+	const struct collection *c = q->collection;
+	unsigned i = instance_index(q->in);
 
-	h->any |=
-	        p->database != NULL && instance_index(q->in) == h->scan->spec.instance &&
-	        strcmp(db->name, p->database) == 0 && strcmp(db->tenant, p->tenant) == 0;
+	h->any |= p->database != NULL && i == h->scan->spec.instance &&
+	          strcmp(c->db->name, p->database) == 0 &&
+	          strcmp(c->db->tenant, p->tenant) == 0 && !is_only_adopted(c, i);
 }
 
-/* What is made anew there has two collections for a while. */
+/* What is made anew there has two collections for a while, and what stands apart there
+ * may be known by other names. */
 static bool something_heals(const struct scan *s)
 {
 	struct healing h = {.scan = s};
@@ -258,8 +268,7 @@ static bool is_at_rest(const struct scan *s, wal_seq *at)
 {
 	const struct lane *lane = lane_of(s);
 
-	if (lane == NULL || lane->behind > 0 || lane->undurable > 0 || lane->n_left > 0 ||
-	    lane->sent > lane->done || something_heals(s))
+	if (lane == NULL || lane->behind > 0 || lane->undurable > 0 || something_heals(s))
 		return false;
 	*at = lane->done;
 	return true;

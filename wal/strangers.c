@@ -35,10 +35,11 @@ static struct {
 	struct job *job;
 	int policy;
 	msec interval;
-	bool open;      /* the first start is not over */
-	bool holds;     /* clients wait */
-	msec moved_at;  /* when something was last executed meanwhile ... */
-	uint64_t moved; /* ... by then so much */
+	bool open;       /* the first start is not over */
+	bool holds;      /* clients wait */
+	msec moved_at;   /* when something was last executed meanwhile ... */
+	uint64_t moved;  /* ... by then so much, and ... */
+	unsigned parked; /* ... so many found lost, at most */
 	int64_t epoch;
 	unsigned asked, seen; /* instances, by bit */
 	msec next_at[CONF_MAX_INSTANCES];
@@ -75,6 +76,7 @@ void strangers_loaded(const struct pg_results *r, int at)
 	strangers.holds = strangers.open && strangers.policy != ADOPT_NEVER &&
 	                  strangers.job != NULL;
 	strangers.moved_at = clock_ms();
+	strangers.parked = 0;
 	strangers.epoch = lease_epoch();
 	strangers.seen = 0;
 	memset(strangers.next_at, 0, sizeof(strangers.next_at));
@@ -214,15 +216,16 @@ static uint64_t executed(void)
 	uint64_t n = 0;
 
 	for (unsigned i = 0; i < health_count(); i++)
-		n += engine_counts(i)->executed + quarantine_count(i);
+		n += engine_counts(i)->executed;
 	return n;
 }
 
 /* Nothing has happened for so long. (Clients' writes wait, so it is about us.) */
 static bool has_waited_long(void)
 {
-	if (executed() != strangers.moved) {
+	if (executed() != strangers.moved || wal_quarantined() > strangers.parked) {
 		strangers.moved = executed();
+		strangers.parked = wal_quarantined();
 		strangers.moved_at = clock_ms();
 	}
 	return clock_ms() - strangers.moved_at >= HOLD_MOST_MS;

@@ -323,10 +323,33 @@ static void one_that_is_down_is_not_waited_for(void **state)
 	world_finish();
 }
 
+/* What is to be copied yet holds nobody up. */
+static void a_restart_does_not_wait_for_what_is_copied(void **state)
+{
+	(void)state;
+	for (msec after = 5000; after < 5120; after += 7) {
+		world_start();
+		world_crash();
+		world_adoption(ADOPT_FIRST); /* and nothing is made anew */
+		for (unsigned k = 0; k < 8; k++) {
+			char name[16];
+
+			snprintf(name, sizeof(name), "docs%u", k);
+			world_had(k % 2 == 0 ? A : B, name, "a,b", "one");
+		}
+		world_boot();
+		pass_ms(after);
+		world_crash();
+		boot();
+		assert_int_equal(catalogue_count(NULL).live, 8);
+		world_stop();
+	}
+}
+
 static void a_restart_in_the_middle_goes_on(void **state)
 {
 	(void)state;
-	for (msec after = 1; after < 120; after += 7) {
+	for (msec after = 5000; after < 5120; after += 7) {
 		begin_without_us();
 		for (unsigned k = 0; k < 8; k++) {
 			char name[16];
@@ -517,6 +540,7 @@ int main(void)
 	        world_story(a_tenant_is_looked_for_once),
 	        world_story(one_that_is_down_is_not_waited_for),
 	        world_story(a_restart_in_the_middle_goes_on),
+	        world_story(a_restart_does_not_wait_for_what_is_copied),
 	        world_story(who_has_it_dies),
 	        world_story(what_is_gone_meanwhile_is_not_adopted),
 	        world_story(a_stranger_is_told_of_and_adopted_on_request),
