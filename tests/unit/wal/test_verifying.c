@@ -258,7 +258,6 @@ static void the_proxy_dies_on_the_way(void **state)
 		world_crash();
 		world_boot();
 		world_lead(10000);
-		add("docs", "e");
 		world_settle();
 		pass_ms(10000);
 		if (verify("docs", VERIFY_REPAIR) == VERIFIED_DIFFERS)
