@@ -307,6 +307,7 @@ static void on_ended(void *arg, enum status s, const struct pg_results *r)
 	quarantine_healed(b->collection, b->target);
 	verify_soon(b->collection);
 	drop(b);
+	job_kick(job); /* the next one's turn */
 }
 
 static void end(struct rebuild *b)
