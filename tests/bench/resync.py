@@ -154,9 +154,9 @@ class Writers:
     def known(self):
         return {key: version for c in self.clients for key, version in c.known.items()}
 
-    def seconds(self, begin, end):
-        """Of the requests that ended meanwhile, sorted."""
-        return sorted(s for c in self.clients for at, s in c.times if begin <= at < end)
+    def times(self, begin, end):
+        """(seconds, when it ended) of the requests that ended meanwhile, sorted."""
+        return sorted((s, at) for c in self.clients for at, s in c.times if begin <= at < end)
 
 
 def lose(world):
@@ -266,17 +266,19 @@ def one_refill(bench, chromatid, paths, known, number):
     what = f"{len(known)} records, {len(paths)} collections"
     where = {"scenario": "resync", "clients": number}
     if number:
-        before, during = writers.seconds(begin - bench.seconds, begin), writers.seconds(begin, end)
+        before, during = writers.times(begin - bench.seconds, begin), writers.times(begin, end)
+        for took, at in during[-3:]:
+            say(f"    {took * 1000:.0f} ms, {at - begin:.1f} s after the replica was killed")
         rates = len(before) / bench.seconds, len(during) / (end - begin)
         bench.add(
             Row(
                 **where,
-                what=f"longest {during[-1] * 1000:.0f} ms, none failed",
+                what=f"longest {during[-1][0] * 1000:.0f} ms, none failed",
                 who="clients meanwhile",
                 rate=rates[1],
                 ratio=rates[1] / rates[0],
-                p50=during[len(during) // 2] * 1000,
-                p99=during[len(during) * 99 // 100] * 1000,
+                p50=during[len(during) // 2][0] * 1000,
+                p99=during[len(during) * 99 // 100][0] * 1000,
             )
         )
     refill = Row(
