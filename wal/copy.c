@@ -25,7 +25,7 @@
 #define TRY_AGAIN_MS 100u
 
 struct copy_sizes copy_sizes = {
-        .window = 5000, .page = 200, .tail = 1000, .deletes = 1000};
+        .window = 5000, .page = 400, .tail = 1000, .deletes = 1000};
 
 /* --- life ----------------------------------------------------------------------------
  */

@@ -32,7 +32,7 @@
 #include "wal/copy.h"
 #include "wal/wal_private.h"
 
-#define EVERY_MS 500u
+#define EVERY_MS 100u
 #define NOTE_EVERY_MS 3000u
 #define REST_FIRST_MS 1000u
 #define REST_MOST_MS 300000u

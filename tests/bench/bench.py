@@ -1,13 +1,15 @@
 """How fast, against a bare Chroma, nginx and HAProxy in the same run. Started by run.sh.
 
     tests/bench/run.sh [--only NAME,...] [--seconds S] [--rounds N] [--clients 1,16,64,256]
-                       [--catch-up N] [--owed N] [--log N] [--variants N] [--markdown]
+                       [--catch-up N] [--records N] [--owed N] [--log N] [--variants N]
+                       [--markdown]
 
 strict        that a load which is not answered with 2xx fails here
 writes        adds of one record and of 100, 384 and 1536 dimensions, JSON and base64
 reads         query, get by id, count
 pass-through  small and large answers of a stub that costs nothing
 catch-up      --catch-up N records were missed: how fast they are done
+resync        a lost disk with --records N records is filled again while clients write
 memory        idle, at work, with --owed N records owed
 scaling       many collections; a log of --log N records
 
@@ -34,6 +36,7 @@ import catch_up  # noqa: E402
 import memory  # noqa: E402
 import pass_through  # noqa: E402
 import reads  # noqa: E402
+import resync  # noqa: E402
 import scaling  # noqa: E402
 import strict  # noqa: E402
 import writes  # noqa: E402
@@ -46,6 +49,7 @@ SCENARIOS = {
     "reads": reads.run,
     "pass-through": pass_through.run,
     "catch-up": catch_up.run,
+    "resync": resync.run,
     "memory": memory.run,
     "scaling": scaling.run,
 }
@@ -131,6 +135,7 @@ def arguments():
     parser.add_argument("--clients", type=numbers, default=[1, 16, 64, 256], metavar="N,...")
     parser.add_argument("--variants", type=int, help="of writes and pass-through, only the first")
     parser.add_argument("--catch-up", type=int, default=2000, metavar="N")
+    parser.add_argument("--records", type=int, default=100_000, metavar="N")
     parser.add_argument("--owed", type=int, default=100_000, metavar="N")
     parser.add_argument("--log", type=int, default=50_000, metavar="N")
     parser.add_argument("--markdown", action="store_true", help="the table for a document")

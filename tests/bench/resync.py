@@ -1,0 +1,334 @@
+"""resync: the replica's disk is lost in an outage, and filled again while clients write and read.
+
+So many records in 20 collections (fewer, if they are few), written through the proxy. The replica is killed, its data
+directory deleted, and it is started again, empty. The clock starts when it answers, and stops
+when nothing is in quarantine or being made anew and nothing is owed. The clients have written
+since before the outage; each keeps to records of its own, and knows what a read must show. In
+the end both servers hold the same, record by record, in the same order, and all that was
+acknowledged. Then the same once more with nobody writing.
+
+The anchor: a script that reads pages from the one server, the proxy being gone, and adds them
+to an empty one.
+"""
+
+import http.client
+import json
+import random
+import threading
+import time
+
+import httpx
+
+import wrk
+from compare import differences, read_records, settled
+from contestants import Bare, Chromatid, cpu_seconds, forget_peak, memory_mb
+from measure import Row, say
+from world import COLLECTIONS, wait_until
+
+MOST = 20  # collections
+LEAST = 50  # records in one
+DIMENSION = 384
+CLIENTS = 4
+BATCH = 250  # of those that fill
+PAGE = 500  # of the plain script
+LONGEST = 3600  # seconds
+PIECES = wrk.pieces(DIMENSION)
+INCLUDE = ["embeddings", "documents", "metadatas", "uris"]
+
+
+def vector(rng):
+    return f"[{','.join(rng.choices(PIECES, k=4))}]"
+
+
+def document(id, version):
+    return f"{id} as of {version}: {wrk.DOCUMENT}"
+
+
+def body(rng, records):
+    """Of a write. records: (id, version), ..."""
+    return (
+        f'{{"ids":{json.dumps([id for id, _ in records])},'
+        f'"embeddings":[{",".join(vector(rng) for _ in records)}],'
+        f'"documents":{json.dumps([document(*r) for r in records])},'
+        f'"metadatas":{json.dumps([{"version": version} for _, version in records])}}}'
+    )
+
+
+class Client:
+    """One connection, one request at a time; anything but 2xx raises."""
+
+    def __init__(self, port, seed):
+        self.http = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self.rng = random.Random(seed)
+        self.known = {}  # (path, id): version; what was acknowledged
+        self.times = []  # (when it ended, seconds)
+
+    def post(self, path, text):
+        start = time.monotonic()
+        self.http.request("POST", path, text, {"Content-Type": "application/json"})
+        answer = self.http.getresponse()
+        content = answer.read()
+        end = time.monotonic()
+        self.times.append((end, end - start))
+        assert 200 <= answer.status < 300, f"{path}: {answer.status} {content[:200]}"
+        return content
+
+    def write(self, kind, path, records):
+        self.post(f"{path}/{kind}", body(self.rng, records))
+        self.known.update(((path, id), version) for id, version in records)
+
+    def check(self, key):
+        path, id = key
+        content = self.post(f"{path}/get", json.dumps({"ids": [id], "include": ["documents"]}))
+        expected = [document(id, self.known[key])]
+        assert json.loads(content)["documents"] == expected, f"{key}: {content[:200]}"
+
+
+def fill(port, paths, records):
+    """By two clients, each into every second collection. Returns what there is."""
+    clients = [Client(port, seed) for seed in range(2)]
+    each = records // len(paths)
+
+    def run(client, paths):
+        for path in paths:
+            ids = [(f"r{n}", 0) for n in range(each)]
+            for first in range(0, len(ids), BATCH):
+                client.write("add", path, ids[first : first + BATCH])
+
+    threads = [threading.Thread(target=run, args=(c, paths[k::2])) for k, c in enumerate(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    known = {key: version for c in clients for key, version in c.known.items()}
+    assert len(known) == len(paths) * each, "not everything could be written"
+    return known
+
+
+class Writers:
+    """Single adds and upserts without a pause, half of the upserts of what was there before the
+    outage; after each write a read, of that record or of another."""
+
+    def __init__(self, port, paths, known, number):
+        self.over = threading.Event()
+        self.failures = []
+        self.clients = [Client(port, 100 + k) for k in range(number)]
+        for k, key in enumerate(known):
+            if number:
+                self.clients[k % number].known[key] = known[key]
+        self.threads = [
+            threading.Thread(target=self.run, args=(c, k, paths)) for k, c in enumerate(self.clients)
+        ]
+
+    def run(self, client, number, paths):
+        rng, old, new, made = client.rng, list(client.known), [], 0
+        try:
+            while not self.over.is_set():
+                kind = rng.random()
+                if kind < 0.5 or not new:
+                    made += 1
+                    key = (rng.choice(paths), f"w{number}-{made}")
+                    client.write("add", key[0], [(key[1], 0)])
+                    new.append(key)
+                else:
+                    key = rng.choice(old if kind < 0.75 else new)
+                    client.write("upsert", key[0], [(key[1], client.known[key] + 1)])
+                client.check(rng.choice((key, rng.choice(old), rng.choice(new))))
+        except Exception as e:  # raised again by stop()
+            self.failures.append(repr(e))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def stop(self):
+        self.__exit__()
+        assert not self.failures, f"{len(self.failures)} clients failed: {self.failures}"
+
+    def known(self):
+        return {key: version for c in self.clients for key, version in c.known.items()}
+
+    def times(self, begin, end):
+        """(seconds, when it ended) of the requests that ended meanwhile, sorted."""
+        return sorted((s, at) for c in self.clients for at, s in c.times if begin <= at < end)
+
+
+def lose(world):
+    world.replica.kill()
+    world.wait_down(world.replica)
+    world.replica.wipe()
+    world.replica.start()
+
+
+def made_anew(world):
+    return world.metric("chromatid_resync_collections_total")
+
+
+def is_whole(world, goal):
+    status = world.proxy.status()
+    return (
+        made_anew(world) >= goal
+        and status["quarantine"] == status["resync"] == []
+        and all(i["healthy"] for i in status["instances"])
+    )
+
+
+def watched(condition, world):
+    """Says how far it is, now and then."""
+    next_word = time.monotonic() + 10
+
+    def look():
+        nonlocal next_word
+        if time.monotonic() >= next_word:
+            next_word += 10
+            status = world.proxy.status()
+            records = world.metric("chromatid_resync_records_total")
+            say(f"    {len(status['quarantine'])} collections are missing, {records:.0f} records copied")
+        return condition()
+
+    return look
+
+
+def refilled(chromatid, paths, known, number, before):
+    """(seconds, the writers, when the outage began, and ended)"""
+    world = chromatid.world
+    goal = made_anew(world) + len(paths)
+    with Writers(chromatid.port, paths, known, number) as writers:
+        time.sleep(before if number else 0)
+        begin = time.monotonic()
+        lose(world)
+        servers = {p.name: p.process.pid for p in (world.proxy, *world.instances)}
+        used = {name: cpu_seconds(pid) for name, pid in servers.items()}
+        start = time.monotonic()
+        wait_until(watched(lambda: is_whole(world, goal), world), LONGEST, "it is filled again")
+        end = time.monotonic()
+        writers.stop()
+    wait_until(lambda: settled(world), 60, "nothing is owed")
+    cpu = {name: cpu_seconds(pid) - used[name] for name, pid in servers.items()}
+    seconds = time.monotonic() - start
+    say(f"    {seconds:.1f} s; processor: {', '.join(f'{n} {s:.1f} s' for n, s in cpu.items())}")
+    return seconds, writers, begin, end
+
+
+def check(world, known):
+    """Both hold the same in the same order, and everything that was acknowledged."""
+    primary, replica = (
+        {c["name"]: c for c in chroma.http.get(COLLECTIONS).raise_for_status().json()}
+        for chroma in world.instances
+    )
+    assert set(primary) == set(replica), "not the same collections"
+    number = 0
+    for name, mine in primary.items():
+        both = [
+            read_records(chroma, f"{COLLECTIONS}/{c['id']}")
+            for chroma, c in ((world.primary, mine), (world.replica, replica[name]))
+        ]
+        other = {**replica[name], "id": mine["id"]}
+        different = differences(mine, other) + differences(*both)
+        assert not different, f"{name} differs:\n" + "\n".join(different[:20])
+        assert list(both[0]) == list(both[1]), f"{name}: not in the same order"
+        path = f"{COLLECTIONS}/{mine['id']}"
+        for id, record in both[0].items():
+            assert record["documents"] == document(id, known[path, id]), f"{name}: {id}"
+        number += len(both[0])
+    assert number == len(known), f"{number} records, not {len(known)}"
+
+
+def check_at_rest(world, known):
+    """Verification follows, and may have a collection made anew for its search index: then what was
+    read meanwhile means nothing."""
+    while True:
+        goal = made_anew(world)
+        wait_until(lambda: is_whole(world, goal) and settled(world), 60, "nothing is being made anew")
+        goal = made_anew(world)
+        try:
+            check(world, known)
+            return
+        except (AssertionError, httpx.HTTPStatusError):
+            if made_anew(world) == goal and is_whole(world, goal):
+                raise
+
+
+def one_refill(bench, chromatid, paths, known, number):
+    """Adds what the clients saw. Returns what there is now, and the row, which wants a ratio."""
+    pid = chromatid.pid
+    forget_peak(pid)
+    seconds, writers, begin, end = refilled(chromatid, paths, known, number, bench.seconds)
+    peak = memory_mb(pid, "VmHWM")
+    known = {**known, **writers.known()}
+    check_at_rest(chromatid.world, known)
+    what = f"{len(known)} records, {len(paths)} collections"
+    where = {"scenario": "resync", "clients": number}
+    if number:
+        before, during = writers.times(begin - bench.seconds, begin), writers.times(begin, end)
+        for took, at in during[-3:]:
+            say(f"    {took * 1000:.0f} ms, {at - begin:.1f} s after the replica was killed")
+        rates = len(before) / bench.seconds, len(during) / (end - begin)
+        bench.add(
+            Row(
+                **where,
+                what=f"longest {during[-1][0] * 1000:.0f} ms, none failed",
+                who="clients meanwhile",
+                rate=rates[1],
+                ratio=rates[1] / rates[0],
+                p50=during[len(during) // 2][0] * 1000,
+                p99=during[len(during) * 99 // 100][0] * 1000,
+            )
+        )
+    refill = Row(
+        **where, what=f"{what}, {seconds:.0f} s", who="refilled", rate=len(known) / seconds, peak_mb=peak
+    )
+    return known, refill
+
+
+def copied_by_script(source, target):
+    """Records a second."""
+    copied, start = 0, time.monotonic()
+    for theirs in source.list_collections():
+        ours = target.create_collection(theirs.name, metadata=theirs.metadata, embedding_function=None)
+        offset = 0
+        while (page := theirs.get(limit=PAGE, offset=offset, include=INCLUDE))["ids"]:
+            ours.add(ids=page["ids"], **{field: page[field] for field in INCLUDE if any_of(page[field])})
+            offset += len(page["ids"])
+        copied += offset
+    return copied, time.monotonic() - start
+
+
+def any_of(values):
+    return any(value is not None for value in values)
+
+
+def anchor(bench, world, collections, expected):
+    """The script's rate; the proxy and the replica are gone meanwhile."""
+    world.proxy.terminate()
+    world.replica.kill()
+    with Bare(bench.new_directory()) as bare, bare.awake():
+        copied, seconds = copied_by_script(world.primary.client(), bare.chroma.client())
+        bare.settle()
+    assert copied == expected, f"the script copied {copied} of {expected} records"
+    what = f"{copied} records, {collections} collections, {seconds:.0f} s"
+    rate = copied / seconds
+    bench.add(Row("resync", what, None, "plain copy script", rate=rate, ratio=1))
+    return rate
+
+
+def run(bench):
+    with bench.world() as world, Chromatid(world) as chromatid:
+        paths = chromatid.create("resync", max(1, min(MOST, bench.records // LEAST)))
+        say(f"    writing {bench.records} records")
+        known = fill(chromatid.port, paths, bench.records)
+        chromatid.settle()
+        refills = []
+        for number in (CLIENTS, 0):
+            known, row = one_refill(bench, chromatid, paths, known, number)
+            refills.append(row)
+        rate = anchor(bench, world, len(paths), len(known))
+        for row in refills:
+            row.ratio = row.rate / rate
+            bench.add(row)
