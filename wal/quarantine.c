@@ -276,6 +276,14 @@ void quarantine_kept(struct collection *c, unsigned i)
 		leave_database(q);
 }
 
+bool quarantine_is_not_kept(const struct collection *c, unsigned i)
+{
+	const struct quarantine *q = find(c, i);
+
+	return q != NULL && quarantine_stands(q) && quarantine_is_surveyed(q) &&
+	       !c->scope->lanes[i].apart;
+}
+
 bool quarantine_is_lost(const struct collection *c, unsigned i)
 {
 	const struct quarantine *q = find(c, i);

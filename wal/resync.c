@@ -106,8 +106,9 @@ static bool is_lost(const struct resync *r, const struct collection *c)
 		return false;
 	if (nothing_is_trusted(r))
 		return true;
-	return !quarantine_is_parked(c, r->instance) &&
-	       (uuid_none(local) || table_get(&r->survey.there, local->text) == NULL);
+	if (quarantine_is_parked(c, r->instance))
+		return quarantine_is_not_kept(c, r->instance);
+	return uuid_none(local) || table_get(&r->survey.there, local->text) == NULL;
 }
 
 static void collect_lost(struct resync *r)
