@@ -345,6 +345,7 @@ void engine_persisted(struct record *r, unsigned i)
 	scope_durable(r, i);
 	if (!r->decision_durable && (int)i == r->decided_by) {
 		r->decision_durable = true;
+		scope_decided(r);
 		engine_tell(r);
 	}
 	lane_moves(r);

@@ -253,7 +253,7 @@ void scope_enter(struct record *r)
 	        mem_array(is_wide(r) ? count_scopes() + 2 : 2, sizeof(struct member));
 	if (record_is_item(r->kind)) {
 		enter(r, scope_of_collection(r->collection));
-		r->collection->scope->n_open += record_is_open(r);
+		r->collection->scope->n_open += !r->decision_durable;
 	} else if (r->collection != NULL) {
 		enter(r, scope_of_database(r->collection->db));
 		enter(r, scope_of_collection(r->collection));
@@ -294,7 +294,7 @@ static void leave(struct member *m)
 
 void scope_leave(struct record *r)
 {
-	if (record_is_open(r))
+	if (!r->decision_durable)
 		scope_decided(r);
 	for (unsigned k = 0; k < r->n_members; k++)
 		leave(&r->members[k]);
