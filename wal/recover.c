@@ -259,8 +259,9 @@ static void create_scopes(const struct store_load *load)
 }
 
 /* An instance has it, and its outcome was lost with the process that knew it. Others are
- * sent an item write when it is accepted, and pass a refusal when that is durable: so it
- * was accepted, and its client may have been told. */
+ * sent an item write when it is accepted, and pass a refusal when that is durable; who
+ * has refused it itself is sent nothing behind it before (scope.c). So it was accepted,
+ * and its client may have been told. */
 static void infer_decision(struct record *r)
 {
 	for (unsigned i = 0;

@@ -377,6 +377,13 @@ static void done_apart(struct lane *lane, wal_seq seq)
 		lane->done = seq;
 }
 
+/* A position behind a refusal that is not durable would say that it was accepted:
+ * recover.c. */
+static bool may_be_forgotten(const struct record *r)
+{
+	return r->decision > DECISION_ACCEPTED && !r->decision_durable;
+}
+
 void scope_done(struct record *r, unsigned i)
 {
 	for (unsigned k = 0; k < r->n_members; k++) {
@@ -392,10 +399,13 @@ void scope_done(struct record *r, unsigned i)
 		lane->done = r->seq;
 		lane->behind--;
 		lane->passed++;
-		if (lane->undurable++ == 0)
+		if (may_be_forgotten(r))
+			lane->run = RECORD_NONE;
+		else if (lane->undurable == 0)
 			lane->run = r->kind;
 		else if (lane->run != r->kind)
 			lane->run = RECORD_NONE;
+		lane->undurable++;
 	}
 }
 
