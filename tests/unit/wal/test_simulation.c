@@ -40,7 +40,8 @@ static struct {
 	msec up_at[3], reachable_at, flows_at, boot_at;
 	unsigned permille; /* of steps at which something breaks */
 	unsigned loser;    /* an instance that loses collections ... */
-	bool loses;        /* ... in this run */
+	bool loses;        /* ... in this run ... */
+	bool wipes, saved; /* ... or its disk; an older copy of that was made */
 } sim;
 
 /* --- what clients do
@@ -185,6 +186,21 @@ static void crash(void)
 	sim.boot_at = clock_ms() + 1 + chance_below(3000);
 }
 
+/* Without its disk, or with an older copy of it. */
+static void comes_back_as_another(struct model *m)
+{
+	uint64_t die = chance_below(100);
+
+	if (die < 25) {
+		model_wipe(m);
+	} else if (die < 50 && sim.saved) {
+		model_restore(m);
+	} else if (die < 80) {
+		model_save(m);
+		sim.saved = true;
+	}
+}
+
 static void instance_breaks(void)
 {
 	unsigned i = (unsigned)chance_below(sim.n);
@@ -192,6 +208,8 @@ static void instance_breaks(void)
 	if (sim.down[i])
 		return;
 	model_down(world_model(i), chance_of(50));
+	if (sim.wipes && i == sim.loser)
+		comes_back_as_another(world_model(i));
 	sim.down[i] = true;
 	sim.up_at[i] = clock_ms() + 1 + chance_below(6000);
 }
@@ -459,6 +477,7 @@ static void run(uint64_t seed)
 	sim.permille = (unsigned)chance_below(60);
 	sim.loses = chance_of(30);
 	sim.loser = (unsigned)chance_below(sim.n);
+	sim.wipes = sim.loses && chance_of(50);
 	world_start_with(sim.n);
 	world_merges(chance_of(50));
 	world_crash();
@@ -486,7 +505,10 @@ static void run(uint64_t seed)
 	}
 	peace();
 	if (late_kinds() == LATE_NONE && !something_was_given_up()) {
-		world_check();
+		if (sim.wipes)
+			world_check_but(sim.loser);
+		else
+			world_check();
 		nothing_was_adopted();
 	} else {
 		pass_ms(LOOKS_OVER_MS);
