@@ -216,13 +216,14 @@ static int64_t primary_scope(const struct record *r)
 
 /* Of what changes a collection the position is that of its database, or, where it stood
  * apart, of the collection: which cannot be past it before it is done. */
-static bool is_durable(const struct record *r, const struct table *p, unsigned i)
+static bool is_durable(struct record *r, const struct table *p, unsigned i)
 {
 	bool own =
 	        r->collection != NULL && position_of(p, i, r->collection->id) >= r->seq;
+	bool first = position_of(p, i, primary_scope(r)) >= r->seq;
 
-	return own || (!quarantine_covers(r, i) &&
-	               position_of(p, i, primary_scope(r)) >= r->seq);
+	r->turns[i].apart = own && !first; /* and may have passed others there */
+	return own || (first && !quarantine_covers(r, i));
 }
 
 /* Its turns that are durable already; true if that is all of them. */

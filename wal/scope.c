@@ -245,6 +245,13 @@ bool scope_is_obsolete(const struct scope *s, const struct collection *c)
 	return c->life == LIFE_GONE && s->n_open == 0;
 }
 
+/* Or it stood there, and a former process has done it (recover.c). */
+static void enter_apart(struct record *r, unsigned i)
+{
+	r->turns[i].apart = false;
+	stand_apart(r, i);
+}
+
 void scope_enter(struct record *r)
 {
 	if (is_wide(r))
@@ -258,8 +265,8 @@ void scope_enter(struct record *r)
 		enter(r, scope_of_database(r->collection->db));
 		enter(r, scope_of_collection(r->collection));
 		for (unsigned i = 0; i < health_count(); i++)
-			if (r->collection->scope->lanes[i].apart)
-				stand_apart(r, i);
+			if (r->collection->scope->lanes[i].apart || r->turns[i].apart)
+				enter_apart(r, i);
 	} else {
 		enter(r, scope_all());
 		if (r->database != NULL)

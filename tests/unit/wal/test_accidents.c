@@ -393,6 +393,27 @@ static void a_refusal_that_was_not_stored_is_none_that_was_accepted(void **state
 	world_finish();
 }
 
+/* It stood apart and is done; what stands before it in the database is not, and nothing
+ * tells any more that the collection was in quarantine. */
+static void a_restart_finds_what_stood_apart_in_front_of_what_is_owed(void **state)
+{
+	(void)state;
+	world_start_with(3);
+	diverged();
+	world_down(B);
+	world_down(C);
+	create("mail");
+	modify("docs");
+	pass_ms(100);
+	drop("docs");
+	pass_ms(1000);
+	assert_int_equal(fake_pg_quarantines("replica"), 0);
+	world_restart(10000);
+	world_up(B);
+	world_up(C);
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +435,7 @@ int main(void)
 	        world_story(a_refusal_does_not_wait_for_one_that_cannot_be_heard),
 	        world_story(ids_that_may_not_be_stored_are_not_deleted),
 	        world_story(a_refusal_that_was_not_stored_is_none_that_was_accepted),
+	        world_story(a_restart_finds_what_stood_apart_in_front_of_what_is_owed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
