@@ -367,6 +367,23 @@ static void one_set_back_under_our_eyes_is_found_out(void **state)
 	world_stop();
 }
 
+/* A canary is sent at once, to see whether it takes writes. */
+static void also_if_a_call_breaks_before_anybody_has_looked(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	model_save(PRIMARY);
+	pass_ms(30000);
+	model_restore(PRIMARY);
+	model_fault(PRIMARY, FAULT_LOST_BEFORE, 1);
+	upsert("docs", "a");
+	until_down(A);
+	until_up(A);
+	assert_string_equal(identity(A), "old");
+	assert_int_equal(parked(A), 2);
+	world_stop();
+}
+
 /* --- with an older copy ------------------------------------------------------------- */
 
 static void an_older_copy_is_not_read_and_holds_no_names(void **state)
@@ -860,6 +877,7 @@ int main(void)
 	        world_story(what_was_owed_is_owed),
 	        world_story(one_wiped_under_our_eyes_is_found_out),
 	        world_story(one_set_back_under_our_eyes_is_found_out),
+	        world_story(also_if_a_call_breaks_before_anybody_has_looked),
 	        world_story(an_older_copy_is_not_read_and_holds_no_names),
 	        world_story(what_is_there_in_a_database_that_is_gone_is_set_aside),
 	        world_story(swapped_urls_are_refused_until_they_are_right),
