@@ -38,10 +38,11 @@ static struct {
 	unsigned errors_500[3];
 	bool down[3];
 	msec up_at[3], reachable_at, flows_at, boot_at;
-	unsigned permille; /* of steps at which something breaks */
-	unsigned loser;    /* an instance that loses collections ... */
-	bool loses;        /* ... in this run ... */
-	bool wipes, saved; /* ... or its disk; an older copy of that was made */
+	unsigned permille;  /* of steps at which something breaks */
+	unsigned loser;     /* an instance that loses collections ... */
+	bool loses;         /* ... in this run ... */
+	bool wipes, saved;  /* ... or its disk; an older copy of that was made ... */
+	int64_t saved_beat; /* ... with that beat */
 } sim;
 
 /* --- what clients do
@@ -186,18 +187,37 @@ static void crash(void)
 	sim.boot_at = clock_ms() + 1 + chance_below(3000);
 }
 
-/* Without its disk, or with an older copy of it. */
-static void comes_back_as_another(struct model *m)
+static int64_t beat_on(const struct model *m)
 {
+	const char *beat = strrchr(model_marker(m), ' ');
+
+	return beat != NULL ? strtoll(beat, NULL, 10) : 0;
+}
+
+/* One that is not older than its last beat cannot be told from the disk. */
+static bool is_older(unsigned i)
+{
+	bool marked;
+
+	return fake_pg_beat((const char *[]){"primary", "replica", "third"}[i], &marked) >
+	               sim.saved_beat &&
+	       marked;
+}
+
+/* Without its disk, or with an older copy of it. */
+static void comes_back_as_another(unsigned i)
+{
+	struct model *m = world_model(i);
 	uint64_t die = chance_below(100);
 
 	if (die < 25) {
 		model_wipe(m);
-	} else if (die < 50 && sim.saved) {
+	} else if (die < 60 && sim.saved && is_older(i)) {
 		model_restore(m);
-	} else if (die < 80) {
+	} else if (die < 90) {
 		model_save(m);
 		sim.saved = true;
+		sim.saved_beat = beat_on(m);
 	}
 }
 
@@ -209,7 +229,7 @@ static void instance_breaks(void)
 		return;
 	model_down(world_model(i), chance_of(50));
 	if (sim.wipes && i == sim.loser)
-		comes_back_as_another(world_model(i));
+		comes_back_as_another(i);
 	sim.down[i] = true;
 	sim.up_at[i] = clock_ms() + 1 + chance_below(6000);
 }
