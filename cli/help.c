@@ -16,11 +16,6 @@ static const struct {
 };
 #define CODES (sizeof(codes) / sizeof(codes[0]))
 
-#define each_command(k)                                                                  \
-	for (const struct cli_command *k = cli_commands; k->name != NULL; k++)
-#define each_option(o, list)                                                             \
-	for (const struct cli_option *o = (list); o != NULL && o->name != NULL; o++)
-
 /* Without the marks of Markdown. */
 static void add_plain(struct text *out, const char *s)
 {
@@ -45,8 +40,7 @@ static void add_option_name(struct text *out, const struct cli_option *o)
 
 static void add_options(struct text *out, const struct cli_option *list)
 {
-	each_option(o, list)
-	{
+	for (const struct cli_option *o = (list); o != NULL && o->name != NULL; o++) {
 		text_adds(out, "  ");
 		add_option_name(out, o);
 		text_adds(out, "\n        ");
@@ -78,8 +72,7 @@ void cli_help(struct text *out)
 	struct text call = {0}, what = {0};
 
 	text_adds(out, "chromatid [COMMAND] [OPTIONS]\n\n");
-	each_command(k)
-	{
+	for (const struct cli_command *k = cli_commands; k->name != NULL; k++) {
 		text_addf(&call, "  %s%s%s", k->name, k->arguments[0] != '\0' ? " " : "",
 		          k->arguments);
 		add_plain(&what, k->what);
@@ -101,8 +94,7 @@ static void document_options(struct text *out, const struct cli_option *list)
 	if (list == NULL)
 		return;
 	text_adds(out, "\n| option | |\n|---|---|\n");
-	each_option(o, list)
-	{
+	for (const struct cli_option *o = (list); o != NULL && o->name != NULL; o++) {
 		text_adds(out, "| `");
 		add_option_name(out, o);
 		text_addf(out, "` | %s |\n", o->what);
@@ -123,8 +115,7 @@ void cli_document(struct text *out)
 	for (size_t n = 0; n < CODES; n++)
 		text_addf(out, "| %d | %s |\n", codes[n].code, codes[n].what);
 	text_adds(out, "| 78 | `serve`, `check-config`: a setting is wrong |\n");
-	each_command(k)
-	{
+	for (const struct cli_command *k = cli_commands; k->name != NULL; k++) {
 		text_adds(out, "\n## `");
 		add_call(out, k);
 		text_addf(out, "`\n\n%s.%s%s\n", k->what, k->more != NULL ? " " : "",
@@ -158,8 +149,7 @@ static void man_options(struct text *out, const struct cli_option *list)
 {
 	struct text name = {0};
 
-	each_option(o, list)
-	{
+	for (const struct cli_option *o = (list); o != NULL && o->name != NULL; o++) {
 		add_option_name(&name, o);
 		text_adds(out, ".TP\n.B ");
 		add_troff(out, text_string(&name));
@@ -197,7 +187,8 @@ void cli_man(struct text *out)
 	          "proxy. All others ask a running one.\n.SH OPTIONS\n");
 	man_options(out, cli_common);
 	text_adds(out, ".SH COMMANDS\n");
-	each_command(k) man_command(out, k);
+	for (const struct cli_command *k = cli_commands; k->name != NULL; k++)
+		man_command(out, k);
 	text_adds(out, ".SH EXIT STATUS\n");
 	for (size_t n = 0; n < CODES; n++)
 		text_addf(out, ".TP\n.B %d\n%s.\n", codes[n].code, codes[n].what);
@@ -208,7 +199,8 @@ void cli_man(struct text *out)
 
 static void add_option_words(struct text *out, const struct cli_option *list)
 {
-	each_option(o, list) text_addf(out, " --%s", o->name);
+	for (const struct cli_option *o = (list); o != NULL && o->name != NULL; o++)
+		text_addf(out, " --%s", o->name);
 }
 
 /* The first words of all names, each once: those that share one stand together. */
@@ -216,8 +208,7 @@ static void add_first_words(struct text *out)
 {
 	const char *before = "";
 
-	each_command(k)
-	{
+	for (const struct cli_command *k = cli_commands; k->name != NULL; k++) {
 		size_t len = strcspn(k->name, " ");
 
 		if (strlen(before) < len || strncmp(before, k->name, len) != 0)
@@ -229,8 +220,9 @@ static void add_first_words(struct text *out)
 static void add_second_words(struct text *out)
 {
 	text_adds(out, "\twal) words=\"");
-	each_command(k) if (strncmp(k->name, "wal ", 4) == 0)
-	        text_addf(out, "%s ", k->name + 4);
+	for (const struct cli_command *k = cli_commands; k->name != NULL; k++)
+		if (strncmp(k->name, "wal ", 4) == 0)
+			text_addf(out, "%s ", k->name + 4);
 	text_adds(out, "\" ;;\n");
 }
 
@@ -249,8 +241,7 @@ void cli_completion(struct text *out)
 	               "\t\tcase $one in\n");
 	add_second_words(out);
 	text_adds(out, "\tesac\n\telse\n\t\tcase \"$one $two\" in\n");
-	each_command(k)
-	{
+	for (const struct cli_command *k = cli_commands; k->name != NULL; k++) {
 		if (k->run == NULL)
 			continue;
 		text_addf(out, "\t\"%s\"%s) words=\"", k->name,

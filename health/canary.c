@@ -129,11 +129,13 @@ static void write_marker(struct instance *in)
 	text_clear(&body);
 }
 
+/* No beat without a look at the one before: it would make an older disk ours. */
 static void write_item(struct instance *in)
 {
 	struct canary *c = &in->canary;
 
-	c->marker.there = marker_is_judged() && marker_registrar->next(in, &c->marker);
+	c->marker.there = (c->looked || c->marking) && marker_is_judged() &&
+	                  marker_registrar->next(in, &c->marker);
 	if (c->marker.there)
 		write_marker(in);
 	else
@@ -194,6 +196,8 @@ static void begin(struct instance *in)
 	if (c->silent_since == 0)
 		c->silent_since = c->started;
 	c->created = false;
+	c->looked = c->judged;
+	c->judged = false;
 	if (uuid_none(&c->collection))
 		c->step = CANARY_TENANT;
 	else
@@ -320,6 +324,8 @@ static bool goes_on(struct canary *c, const struct reply *reply)
 
 	if (reply->status == STATUS_STOPPED)
 		return false;
+	c->looked |= c->step == CANARY_LOOK && reply->status == STATUS_OK &&
+	             (reply->http == 200 || reply->http == 404);
 	if (c->step == CANARY_LOOK || c->step == CANARY_ITEM) {
 		if (is_to_be_made(c, reply))
 			return true;
@@ -434,6 +440,7 @@ void canary_up(struct instance *in, enum health was)
 	struct canary *c = &in->canary;
 
 	c->suspect = c->marking = false;
+	c->judged = true;
 	c->silent_since = c->started = 0;
 	c->series = 0;
 	set_writing(in, was == HEALTH_UNKNOWN ? WRITING_WELL : WRITING_UNPROVEN,

@@ -57,6 +57,8 @@ struct canary {
 	enum canary_step step;
 	struct uuid collection; /* none: to be created first */
 	bool created;           /* ... in this run, once */
+	bool looked;            /* at its marker, in this run ... */
+	bool judged;            /* ... or just before it: it has come up */
 	msec started;           /* the last run; 0: none since it came up */
 	msec silent_since;      /* the first run in a row without an answer; 0: none */
 	msec failing_since;

@@ -295,9 +295,30 @@ void collection_set_live(struct collection *c, const struct uuid *public_id)
 	wake_all(&c->waiters);
 }
 
+/* Known to clients; or its id on another instance, too: a data directory was copied. */
+static bool is_still_its_id(const struct collection *c, const struct uuid *id)
+{
+	if (uuid_compare(&c->public_id, id) == 0)
+		return true;
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
+		if (uuid_compare(&c->local[i], id) == 0)
+			return true;
+	return false;
+}
+
+static void forget_id(const struct collection *c, const struct uuid *id)
+{
+	if (!uuid_none(id) && !is_still_its_id(c, id) && catalogue_by_uuid(id) == c)
+		table_remove(&catalogue.by_uuid, id->text);
+}
+
+/* Made anew there, it has another id, and nobody finds it by the old one. */
 void collection_bind(struct collection *c, unsigned instance, const struct uuid *local)
 {
+	struct uuid old = c->local[instance];
+
 	c->local[instance] = *local;
+	forget_id(c, &old);
 	c->updated_ms = clock_wall_ms();
 	if (c->life == LIFE_LIVE)
 		table_put(&catalogue.by_uuid, local->text, c);

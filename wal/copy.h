@@ -62,7 +62,11 @@ void copy_check(struct copy *copy, copy_fn *done, void *arg);
 
 /* The new collection takes the place of an old one there, and its name: first the old one
  * is set aside (none: there is none), then the name is taken, then the old one goes.
- * May be repeated after a crash. STATUS_BUSY: somebody else has the name. */
+ * May be repeated after a crash. STATUS_BUSY: somebody else has the name. Name NULL: it
+ * is about to be deleted, and keeps its own. */
 void copy_install(struct copy *copy, const struct uuid *old, const char *name,
                   copy_fn *done, void *arg);
+/* Whoever has that name there, which is ours by the catalogue, and is none of ours gets
+ * another one. STATUS_BUSY: it is one of ours, which is to get another name yet. */
+void copy_make_room(struct copy *copy, const char *name, copy_fn *done, void *arg);
 #endif

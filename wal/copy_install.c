@@ -4,14 +4,20 @@
  *   take_name     the new one, by its id
  *   delete_aside  what was set aside, by that name
  *
+ * A name may be taken by what the catalogue does not know: an older disk has come back,
+ * or somebody went to the instance directly. That is set aside for good (make_room).
+ *
  * By ids and names of our own no other collection can be meant, however late a request
  * arrives. Each step may be repeated: what is gone is gone (404), and a name that it has
  * already is given to it again without complaint. */
 #include <stdlib.h>
 
+#include "core/log.h"
 #include "core/mem.h"
 #include "wal/copy_private.h"
 #include "wal/wal_private.h"
+
+#define OWNER_MOST (48u * 1024u * 1024u)
 
 static void rename_it(struct copy *c, const struct uuid *id, const char *name,
                       unsigned expects, answer_fn *then)
@@ -64,7 +70,10 @@ static void take_name(struct copy *c)
 static void on_aside(struct copy *c, const struct reply *reply)
 {
 	(void)reply;
-	take_name(c);
+	if (c->name != NULL)
+		take_name(c);
+	else
+		delete_named(c, "old", on_gone);
 }
 
 void copy_install(struct copy *c, const struct uuid *old, const char *name, copy_fn *done,
@@ -73,12 +82,65 @@ void copy_install(struct copy *c, const struct uuid *old, const char *name, copy
 	char *aside;
 
 	copy_begin(c, done, arg);
-	c->name = mem_string(name);
+	c->name = name != NULL ? mem_string(name) : NULL;
 	if (old == NULL || uuid_none(old)) {
-		take_name(c);
+		on_aside(c, NULL);
 		return;
 	}
 	aside = copy_name(c, "old", c->spec.attempt);
 	rename_it(c, old, aside, EXPECT_404, on_aside);
 	free(aside);
+}
+
+/* --- who has its name? ---------------------------------------------------------------
+ */
+
+static bool is_one_of_ours(const struct copy *c, const struct uuid *id)
+{
+	const struct collection *owner = catalogue_by_uuid(id);
+
+	return owner != NULL && uuid_compare(&owner->local[c->spec.target], id) == 0;
+}
+
+static void on_stranger_aside(struct copy *c, const struct reply *reply)
+{
+	if (reply->http != 404)
+		log_warn("rebuild",
+		         "instance %s holds another collection %s; it is kept there, "
+		         "under a name that begins with " LOST_PREFIX,
+		         instance_name(health_instance(c->spec.target)), c->name);
+	copy_end(c, STATUS_OK, "");
+}
+
+static void on_owner(struct copy *c, const struct reply *reply)
+{
+	struct json_slice whole =
+	        json_whole(blob_bytes(reply->body), blob_len(reply->body));
+	struct uuid id;
+	char *aside;
+
+	if (reply->http == 404) {
+		copy_end(c, STATUS_OK, "");
+	} else if (!uuid_parse_json(json_member(whole, "id"), &id)) {
+		copy_end(c, STATUS_BAD_REPLY, "a collection without an id");
+	} else if (is_one_of_ours(c, &id)) {
+		copy_end(c, STATUS_BUSY, "another collection has the name");
+	} else {
+		aside = mem_format(LOST_PREFIX "%s", id.text);
+		rename_it(c, &id, aside, EXPECT_404, on_stranger_aside);
+		free(aside);
+	}
+}
+
+void copy_make_room(struct copy *c, const char *name, copy_fn *done, void *arg)
+{
+	struct ask ask = {.instance = c->spec.target,
+	                  .method = "GET",
+	                  .most = OWNER_MOST,
+	                  .expects = EXPECT_404};
+
+	copy_begin(c, done, arg);
+	c->name = mem_string(name);
+	copy_path_named(&ask.target, c, name);
+	copy_ask(c, &ask, on_owner);
 }

@@ -130,8 +130,10 @@ static bool is_to_say(const struct record *r, unsigned i)
 static bool may_start(const struct record *r, unsigned i)
 {
 	/* What a decision means for the catalogue is written once, and nothing that
-	 * follows may be written before it. */
-	if (!record_is_open(r) && !r->decision_durable && !record_is_item(r->kind))
+	 * follows may be written before it; nor may a position say of a refusal that it
+	 * was none. */
+	if (!record_is_open(r) && !r->decision_durable &&
+	    !(record_is_item(r->kind) && r->decision == DECISION_ACCEPTED))
 		return false;
 	if (record_is_skipped(r))
 		return false; /* passed when it is durable */
@@ -357,6 +359,7 @@ void engine_persisted(struct record *r, unsigned i)
 	quarantine_moved(r, i);
 	if (!r->decision_durable && (int)i == r->decided_by) {
 		r->decision_durable = true;
+		scope_decided(r);
 		engine_tell(r);
 	}
 	lane_moves(r);

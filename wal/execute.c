@@ -242,13 +242,13 @@ static bool overtaken(const struct record *r, enum verdict v)
 }
 
 /* This one may have lost the collection long before. And what a former process may have
- * told a client of waits for one that is down. */
+ * told a client of waits for one that is down; or that is to create it yet. */
 static bool another_can_say(const struct record *r, unsigned i)
 {
 	for (unsigned j = 0; j < health_count(); j++)
 		if (j != i && r->turns[j].lost == 0 &&
 		    (r->loaded || instance_writable(health_instance(j))) &&
-		    wal_readable(health_instance(j), r->collection))
+		    !quarantine_is_parked(r->collection, j))
 			return true;
 	return false;
 }

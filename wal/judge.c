@@ -50,7 +50,6 @@ static void end_rests(struct record *r)
 static void decide(struct record *r, unsigned i, enum decision d, int http,
                    struct blob *answer)
 {
-	scope_decided(r);
 	r->decision = d;
 	r->decided_by = (int)i;
 	r->executor = -1;

@@ -227,12 +227,14 @@ void leftover_start(void)
 
 void leftover_clear(void)
 {
+	struct leftover *l;
+
 	op_cancel(&work.pending);
 	if (work.now != NULL)
 		job_rest(work.job, EVERY_MS);
 	work.now = NULL;
-	while (!TAILQ_EMPTY(&all))
-		drop(TAILQ_FIRST(&all));
+	while ((l = TAILQ_FIRST(&all)) != NULL)
+		drop(l);
 }
 
 void leftover_stop(void)

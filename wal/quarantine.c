@@ -27,6 +27,7 @@
 #define RETRY_FIRST_MS 60000u
 #define RETRY_LATER_MS 600000u
 #define WRITE_AGAIN_MS 1000u
+#define KEPT_MOST_MS 10000u /* else whoever wanted to write it could not, or is gone */
 
 struct quarantine_list quarantines = TAILQ_HEAD_INITIALIZER(quarantines);
 
@@ -213,10 +214,22 @@ static void park(struct quarantine *q)
 	plan_retry(q);
 }
 
+/* The first record that is not done there stands apart from now on, if it can, and all
+ * behind it; what was done is counted by the positions of the database. */
+static wal_seq stands_before(const struct lane *lane)
+{
+	wal_seq head = lane->head != NULL ? lane->head->record->seq : 0;
+
+	if (lane->first_cold > 0 && (head == 0 || lane->first_cold < head))
+		return lane->first_cold;
+	return head > 0 ? head : append_last_seq() + 1;
+}
+
 bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error)
 {
 	struct quarantine *q = find(c, i);
+	wal_seq before;
 
 	if (c->life == LIFE_GONE)
 		return false;
@@ -224,7 +237,8 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 		q = create(c, i);
 	else if (q->state == STATE_ENDED)
 		q->attempts = 0;
-	q->seq = seq;
+	before = stands_before(&c->scope->lanes[i]);
+	q->seq = seq < before ? seq : before;
 	q->cause = cause;
 	q->http = http;
 	free(q->error);
@@ -236,17 +250,6 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 	park(q);
 	quarantine_write_row(q);
 	return true;
-}
-
-/* The first record that is not done there stands apart from now on, if it can, and all
- * behind it; what was done is counted by the positions of the database. */
-static wal_seq stands_before(const struct lane *lane)
-{
-	wal_seq head = lane->head != NULL ? lane->head->record->seq : 0;
-
-	if (lane->first_cold > 0 && (head == 0 || lane->first_cold < head))
-		return lane->first_cold;
-	return head > 0 ? head : append_last_seq() + 1;
 }
 
 wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error)
@@ -263,7 +266,7 @@ wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error)
 	free(q->error);
 	q->error = mem_string(error);
 	op_cancel(&q->pending); /* a row that is written now would be the last */
-	timer_stop(&q->again);
+	timer_start(&q->again, KEPT_MOST_MS, quarantine_write_row, q);
 	park(q);
 	return q->seq;
 }
@@ -272,8 +275,18 @@ void quarantine_kept(struct collection *c, unsigned i)
 {
 	struct quarantine *q = find(c, i);
 
-	if (q != NULL && quarantine_stands(q))
-		leave_database(q);
+	if (q == NULL || !quarantine_stands(q))
+		return;
+	timer_stop(&q->again);
+	leave_database(q);
+}
+
+bool quarantine_is_not_kept(const struct collection *c, unsigned i)
+{
+	const struct quarantine *q = find(c, i);
+
+	return q != NULL && quarantine_stands(q) && quarantine_is_surveyed(q) &&
+	       !c->scope->lanes[i].apart;
 }
 
 bool quarantine_is_lost(const struct collection *c, unsigned i)

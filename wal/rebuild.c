@@ -78,6 +78,7 @@ struct rebuild {
 	bool switching;  /* that may be durable ... */
 	bool switched;   /* ... and is */
 	bool lost_again; /* since; what was old then is left over */
+	bool room_made;  /* for its name, just now */
 	bool frozen;     /* we hold its records */
 	unsigned passes;
 	unsigned failures;
@@ -321,6 +322,25 @@ static void end(struct rebuild *b)
 	pg_submit(wal_pg(), unit, on_ended, b, &b->pending);
 }
 
+static void on_room(void *arg, enum status s, const char *why)
+{
+	struct rebuild *b = arg;
+
+	if (s == STATUS_OK)
+		install(b);
+	else
+		rest(b, why[0] != '\0' ? why : status_text(s));
+}
+
+/* By now it may have another; and who has that, but not by the catalogue, loses it. */
+static void make_room(struct rebuild *b)
+{
+	b->room_made = true;
+	free(b->name);
+	b->name = mem_string(b->collection->name);
+	copy_make_room(b->copy, b->name, on_room, b);
+}
+
 static void on_installed(void *arg, enum status s, const char *why)
 {
 	struct rebuild *b = arg;
@@ -330,11 +350,11 @@ static void on_installed(void *arg, enum status s, const char *why)
 		end(b);
 		return;
 	}
-	/* Another has the name by now: then ours is a later one. */
-	if (s == STATUS_BUSY) {
-		free(b->name);
-		b->name = mem_string(b->collection->name);
+	if (s == STATUS_BUSY && !is_gone(b) && !b->room_made) {
+		make_room(b);
+		return;
 	}
+	b->room_made = false;
 	if (s == STATUS_CONFLICT) { /* it is lost again already */
 		b->switching = b->switched = false;
 		b->anew = b->lost_again = true;
@@ -346,7 +366,7 @@ static void on_installed(void *arg, enum status s, const char *why)
 static void install(struct rebuild *b)
 {
 	b->step = STEP_INSTALLING;
-	copy_install(b->copy, &b->old, b->name, on_installed, b);
+	copy_install(b->copy, &b->old, is_gone(b) ? NULL : b->name, on_installed, b);
 }
 
 static void on_switched(void *arg, enum status s, const struct pg_results *r)
@@ -721,6 +741,8 @@ static void look_after(struct rebuild *b)
 {
 	if (is_of_no_use(b) && !b->switching && b->step < STEP_SWITCHING)
 		abandon(b);
+	else if (is_gone(b) && b->step == STEP_WAITING)
+		b->rest_until = 0; /* its delete waits for us */
 	else if (b->step == STEP_COPYING && clock_ms() >= b->noted_at + NOTE_EVERY_MS)
 		note(b);
 }

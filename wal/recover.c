@@ -215,16 +215,16 @@ static int64_t primary_scope(const struct record *r)
 	return record_is_item(r->kind) ? r->collection->id : r->collection->db->id;
 }
 
-static bool is_counted_apart(const struct record *r, const struct table *p, unsigned i)
-{
-	return r->collection != NULL && position_of(p, i, r->collection->id) >= r->seq;
-}
-
 /* Of what changes a collection the position is that of its database, or, where it stood
  * apart, of the collection: which cannot be past it before it is done. */
-static bool is_counted(const struct record *r, const struct table *p, unsigned i)
+static bool is_durable(struct record *r, const struct table *p, unsigned i)
 {
-	return !quarantine_covers(r, i) && position_of(p, i, primary_scope(r)) >= r->seq;
+	bool own =
+	        r->collection != NULL && position_of(p, i, r->collection->id) >= r->seq;
+	bool first = position_of(p, i, primary_scope(r)) >= r->seq;
+
+	r->turns[i].apart = own && !first; /* and may have passed others there */
+	return own || (first && !quarantine_covers(r, i));
 }
 
 /* Its turns that are durable already; true if that is all of them that count. */
@@ -233,11 +233,8 @@ static bool settled(struct record *r, const wal_seq *floors, const struct table 
 	bool all = true;
 
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (r->seq <= floors[i] || is_counted(r, p, i)) {
+		if (r->seq <= floors[i] || is_durable(r, p, i)) {
 			r->turns[i].state = TURN_DURABLE;
-		} else if (is_counted_apart(r, p, i)) {
-			r->turns[i].state = TURN_DURABLE;
-			r->turns[i].was_apart = true;
 		} else {
 			r->turns[i].doubt = r->loaded = true;
 			all = all && detach_is(i);
@@ -264,8 +261,9 @@ static void create_scopes(const struct store_load *load)
 }
 
 /* An instance has it, and its outcome was lost with the process that knew it. Others are
- * sent an item write when it is accepted, and pass a refusal when that is durable: so it
- * was accepted, and its client may have been told. */
+ * sent an item write when it is accepted, and pass a refusal when that is durable; who
+ * has refused it itself is sent nothing behind it before (scope.c). So it was accepted,
+ * and its client may have been told. */
 static void infer_decision(struct record *r)
 {
 	for (unsigned i = 0;

@@ -35,9 +35,9 @@ struct resync {
 	enum identity verdict;
 	const char *why;
 	struct survey survey;
-	size_t next;              /* of its strangers */
-	wal_seq began;            /* the log, then; what came later was not looked for */
-	struct table owed;        /* creates that were not done there, then or now: "id" */
+	size_t next;       /* of its strangers */
+	wal_seq began;     /* the log, then; what came later was not looked for */
+	struct table owed; /* creates that were not done there, then or now: "id" */
 	struct collection **lost; /* held */
 	size_t n_lost;
 	struct op *pending;
@@ -107,8 +107,9 @@ static bool is_lost(const struct resync *r, const struct collection *c)
 		return false;
 	if (nothing_is_trusted(r))
 		return true;
-	return !quarantine_is_parked(c, r->instance) &&
-	       (uuid_none(local) || table_get(&r->survey.there, local->text) == NULL);
+	if (quarantine_is_parked(c, r->instance))
+		return quarantine_is_not_kept(c, r->instance);
+	return uuid_none(local) || table_get(&r->survey.there, local->text) == NULL;
 }
 
 static void collect_lost(struct resync *r)

@@ -29,10 +29,10 @@
 
 struct place {
 	char *tenant, *database; /* database NULL: the tenant itself */
-	TAILQ_ENTRY(place) link;
+	STAILQ_ENTRY(place) link;
 };
 
-TAILQ_HEAD(place_list, place);
+STAILQ_HEAD(place_list, place);
 
 struct scan {
 	struct op op;
@@ -104,9 +104,11 @@ static bool is_reserved(const char *name)
 /* --- its life ------------------------------------------------------------------------
  */
 
-static void place_free(struct place_list *list, struct place *p)
+static void first_place_free(struct place_list *list)
 {
-	TAILQ_REMOVE(list, p, link);
+	struct place *p = STAILQ_FIRST(list);
+
+	STAILQ_REMOVE_HEAD(list, link);
 	free(p->tenant);
 	free(p->database);
 	free(p);
@@ -114,10 +116,8 @@ static void place_free(struct place_list *list, struct place *p)
 
 static void places_free(struct place_list *list)
 {
-	struct place *p;
-
-	while ((p = TAILQ_FIRST(list)) != NULL)
-		place_free(list, p);
+	while (!STAILQ_EMPTY(list))
+		first_place_free(list);
 }
 
 static void add_place(struct place_list *list, const char *tenant, const char *database)
@@ -126,7 +126,7 @@ static void add_place(struct place_list *list, const char *tenant, const char *d
 
 	p->tenant = mem_string(tenant);
 	p->database = mem_string(database);
-	TAILQ_INSERT_TAIL(list, p, link);
+	STAILQ_INSERT_TAIL(list, p, link);
 }
 
 static void deliver(struct op *op)
@@ -198,7 +198,7 @@ static void ask_page(struct scan *s, const char *what, upstream_fn *done)
 {
 	struct text target = {0};
 
-	add_path(&target, TAILQ_FIRST(&s->places));
+	add_path(&target, STAILQ_FIRST(&s->places));
 	text_addf(&target, "/%s?limit=%u&offset=%llu", what, PAGE,
 	          (unsigned long long)s->offset);
 	ask(s, &target, done);
@@ -218,7 +218,7 @@ static bool is_list(const struct reply *reply, struct json_slice *list)
 /* The one in which what changes the place is executed; NULL: not in any, now. */
 static const struct lane *lane_of(const struct scan *s)
 {
-	const struct place *p = TAILQ_FIRST(&s->places);
+	const struct place *p = STAILQ_FIRST(&s->places);
 	struct database *db = NULL;
 
 	if (p->database != NULL)
@@ -245,7 +245,7 @@ static bool is_only_adopted(const struct collection *c, unsigned i)
 static void see_quarantine(void *arg, const struct wal_quarantine *q)
 {
 	struct healing *h = arg;
-	const struct place *p = TAILQ_FIRST(&h->scan->places);
+	const struct place *p = STAILQ_FIRST(&h->scan->places);
 	const struct collection *c = q->collection;
 	unsigned i = instance_index(q->in);
 
@@ -295,9 +295,9 @@ static void forget_page(struct scan *s)
 static void place_done(struct scan *s)
 {
 	TAILQ_CONCAT(&s->found, &s->page, link);
-	TAILQ_CONCAT(&s->places, &s->inside, link);
+	STAILQ_CONCAT(&s->places, &s->inside);
 	forget_page(s);
-	place_free(&s->places, TAILQ_FIRST(&s->places));
+	first_place_free(&s->places);
 	s->tries = 0;
 	next_place(s);
 }
@@ -357,7 +357,7 @@ static bool is_ours(const struct scan *s, const struct place *p, const char *nam
 
 static void take_collection(struct scan *s, struct json_slice element)
 {
-	const struct place *p = TAILQ_FIRST(&s->places);
+	const struct place *p = STAILQ_FIRST(&s->places);
 	char *name = json_text(json_member(element, "name"), NULL);
 	struct uuid id;
 
@@ -400,7 +400,7 @@ static void ask_collections(struct scan *s)
 
 static void take_database(struct scan *s, struct json_slice element)
 {
-	const struct place *p = TAILQ_FIRST(&s->places);
+	const struct place *p = STAILQ_FIRST(&s->places);
 	char *name = json_text(json_member(element, "name"), NULL);
 
 	if (name != NULL && !is_reserved(name) && table_get(&s->names, name) == NULL) {
@@ -450,7 +450,7 @@ static void on_tenant(void *arg, const struct reply *reply)
 		return;
 	}
 	if (there)
-		add_stranger(s, STRANGER_TENANT, TAILQ_FIRST(&s->places), NULL);
+		add_stranger(s, STRANGER_TENANT, STAILQ_FIRST(&s->places), NULL);
 	ask_databases(s); /* there may be some even so */
 }
 
@@ -458,7 +458,7 @@ static void ask_tenant(struct scan *s)
 {
 	struct text target = {0};
 
-	add_path(&target, TAILQ_FIRST(&s->places));
+	add_path(&target, STAILQ_FIRST(&s->places));
 	ask(s, &target, on_tenant);
 	text_clear(&target);
 }
@@ -503,7 +503,7 @@ static void count_next(struct scan *s, struct stranger *x)
 
 static void next_place(struct scan *s)
 {
-	const struct place *p = TAILQ_FIRST(&s->places);
+	const struct place *p = STAILQ_FIRST(&s->places);
 
 	if (is_deposed(s))
 		end(s, STATUS_DEPOSED);
@@ -565,8 +565,8 @@ void scan_start(const struct scan_spec *spec, scan_fn *done, void *arg, struct o
 	s->arg = arg;
 	TAILQ_INIT(&s->found);
 	TAILQ_INIT(&s->page);
-	TAILQ_INIT(&s->places);
-	TAILQ_INIT(&s->inside);
+	STAILQ_INIT(&s->places);
+	STAILQ_INIT(&s->inside);
 	s->epoch = lease_epoch();
 	op_begin(&s->op, slot);
 	if (spec->tenant != NULL) {

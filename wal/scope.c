@@ -245,6 +245,13 @@ bool scope_is_obsolete(const struct scope *s, const struct collection *c)
 	return c->life == LIFE_GONE && s->n_open == 0;
 }
 
+/* Or it stood there, and a former process has done it (recover.c). */
+static void enter_apart(struct record *r, unsigned i)
+{
+	r->turns[i].apart = false;
+	stand_apart(r, i);
+}
+
 void scope_enter(struct record *r)
 {
 	if (is_wide(r))
@@ -253,13 +260,13 @@ void scope_enter(struct record *r)
 	        mem_array(is_wide(r) ? count_scopes() + 2 : 2, sizeof(struct member));
 	if (record_is_item(r->kind)) {
 		enter(r, scope_of_collection(r->collection));
-		r->collection->scope->n_open += record_is_open(r);
+		r->collection->scope->n_open += !r->decision_durable;
 	} else if (r->collection != NULL) {
 		enter(r, scope_of_database(r->collection->db));
 		enter(r, scope_of_collection(r->collection));
 		for (unsigned i = 0; i < health_count(); i++)
-			if (r->collection->scope->lanes[i].apart || r->turns[i].was_apart)
-				stand_apart(r, i);
+			if (r->collection->scope->lanes[i].apart || r->turns[i].apart)
+				enter_apart(r, i);
 	} else {
 		enter(r, scope_all());
 		if (r->database != NULL)
@@ -294,7 +301,7 @@ static void leave(struct member *m)
 
 void scope_leave(struct record *r)
 {
-	if (record_is_open(r))
+	if (!r->decision_durable)
 		scope_decided(r);
 	for (unsigned k = 0; k < r->n_members; k++)
 		leave(&r->members[k]);
@@ -377,6 +384,13 @@ static void done_apart(struct lane *lane, wal_seq seq)
 		lane->done = seq;
 }
 
+/* A position behind a refusal that is not durable would say that it was accepted:
+ * recover.c. */
+static bool may_be_forgotten(const struct record *r)
+{
+	return r->decision > DECISION_ACCEPTED && !r->decision_durable;
+}
+
 void scope_done(struct record *r, unsigned i)
 {
 	for (unsigned k = 0; k < r->n_members; k++) {
@@ -391,10 +405,13 @@ void scope_done(struct record *r, unsigned i)
 		lane->done = r->seq;
 		lane->behind--;
 		lane->passed++;
-		if (lane->undurable++ == 0)
+		if (may_be_forgotten(r))
+			lane->run = RECORD_NONE;
+		else if (lane->undurable == 0)
 			lane->run = r->kind;
 		else if (lane->run != r->kind)
 			lane->run = RECORD_NONE;
+		lane->undurable++;
 	}
 }
 

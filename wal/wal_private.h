@@ -44,7 +44,6 @@ struct turn {
 	bool blocked;        /* too many in flight at the instance */
 	unsigned waits_for;  /* the member in whose lane it was not first: scope.c */
 	bool apart;          /* it stands in its collection's lane only: scope.c */
-	bool was_apart;      /* ... when a former process executed it */
 	bool broken;         /* the connection broke: has it killed the instance? */
 	unsigned failures;   /* executions that ended without a verdict ... */
 	unsigned errors_500; /* ... of those, answered 500 ... */
@@ -141,7 +140,7 @@ struct scope {
 	int64_t database;       /* the one it is, or lies in; 0: everything */
 	bool orphan;            /* nobody but its members knows it any more */
 	unsigned holds;         /* new records wait: its lanes are looked at */
-	unsigned n_open;        /* item writes whose clients have no answer yet */
+	unsigned n_open;        /* item writes whose decision is not durable yet */
 	LIST_ENTRY(scope) link; /* unless orphan */
 	TAILQ_HEAD(member_list, member) members;
 	struct lane lanes[];
@@ -343,6 +342,8 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
  * and then says so. */
 wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error);
 void quarantine_kept(struct collection *c, unsigned i);
+/* It was found out so, and its row could not be written: nobody but a survey does. */
+bool quarantine_is_not_kept(const struct collection *c, unsigned i);
 bool quarantine_is_lost(const struct collection *c, unsigned i);
 bool quarantine_is_parked(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */

@@ -105,6 +105,25 @@ static void what_is_gone_is_found_by_nothing(void **state)
 	assert_int_equal(catalogue_count(NULL).live, 0);
 }
 
+static void made_anew_on_an_instance_it_has_another_id(void **state)
+{
+	static const struct uuid anew = {"bbbbbbbb-0000-4000-8000-000000000002"},
+	                         public_anew = {"aaaaaaaa-0000-4000-8000-000000000002"};
+	struct collection *c = live(7, "docs");
+
+	(void)state;
+	collection_bind(c, 1, &anew);
+	assert_null(catalogue_by_uuid(&on_b));
+	assert_ptr_equal(catalogue_by_uuid(&anew), c);
+	collection_bind(c, 0, &public_anew);
+	assert_ptr_equal(catalogue_by_uuid(&on_a), c); /* what clients know */
+	collection_set_gone(c);
+	assert_null(catalogue_by_uuid(&on_a));
+	assert_null(catalogue_by_uuid(&on_b));
+	assert_null(catalogue_by_uuid(&anew));
+	assert_null(catalogue_by_uuid(&public_anew));
+}
+
 static void it_stays_in_memory_while_somebody_holds_it(void **state)
 {
 	struct collection *c = collection_hold(live(7, "docs"));
@@ -261,6 +280,7 @@ int main(void)
 	        story(a_database_is_found_by_its_tenant_and_name_together),
 	        story(a_collection_has_its_name_from_the_start_and_its_ids_when_live),
 	        story(what_is_gone_is_found_by_nothing),
+	        story(made_anew_on_an_instance_it_has_another_id),
 	        story(it_stays_in_memory_while_somebody_holds_it),
 	        story(its_name_can_be_taken_again_at_once),
 	        story(a_rename_takes_both_names_and_leaves_one),

@@ -372,6 +372,48 @@ static void ids_that_may_not_be_stored_are_not_deleted(void **state)
 	world_finish(); /* compares the ids in the log with those deleted */
 }
 
+/* The outcome of a refusal is not stored, and a position behind it would have been. */
+static void a_refusal_that_was_not_stored_is_none_that_was_accepted(void **state)
+{
+	struct collection *docs;
+
+	(void)state;
+	world_start();
+	docs = made("docs");
+	fake_pg_refuse("outcome", 1);
+	items(RECORD_ADD, docs, "a", 0, true);
+	add("docs", "b");
+	pass_ms(100);
+	world_restart(10000);
+	world_settle();
+	assert_int_equal(wal_quarantined(), 0);
+	assert_int_equal(fake_pg_log(fake_pg_log_count() - 2)->decision,
+	                 DECISION_REJECTED);
+	assert_string_equal(model_items(world_model(B), "docs"), "b");
+	world_finish();
+}
+
+/* It stood apart and is done; what stands before it in the database is not, and nothing
+ * tells any more that the collection was in quarantine. */
+static void a_restart_finds_what_stood_apart_in_front_of_what_is_owed(void **state)
+{
+	(void)state;
+	world_start_with(3);
+	diverged();
+	world_down(B);
+	world_down(C);
+	create("mail");
+	modify("docs");
+	pass_ms(100);
+	drop("docs");
+	pass_ms(1000);
+	assert_int_equal(fake_pg_quarantines("replica"), 0);
+	world_restart(10000);
+	world_up(B);
+	world_up(C);
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +434,8 @@ int main(void)
 	        world_story(who_may_have_applied_it_is_heard_before_a_refusal),
 	        world_story(a_refusal_does_not_wait_for_one_that_cannot_be_heard),
 	        world_story(ids_that_may_not_be_stored_are_not_deleted),
+	        world_story(a_refusal_that_was_not_stored_is_none_that_was_accepted),
+	        world_story(a_restart_finds_what_stood_apart_in_front_of_what_is_owed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -367,6 +367,23 @@ static void one_set_back_under_our_eyes_is_found_out(void **state)
 	world_stop();
 }
 
+/* A canary is sent at once, to see whether it takes writes. */
+static void also_if_a_call_breaks_before_anybody_has_looked(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	model_save(PRIMARY);
+	pass_ms(30000);
+	model_restore(PRIMARY);
+	model_fault(PRIMARY, FAULT_LOST_BEFORE, 1);
+	upsert("docs", "a");
+	until_down(A);
+	until_up(A);
+	assert_string_equal(identity(A), "old");
+	assert_int_equal(parked(A), 2);
+	world_stop();
+}
+
 /* --- with an older copy ------------------------------------------------------------- */
 
 static void an_older_copy_is_not_read_and_holds_no_names(void **state)
@@ -646,6 +663,47 @@ static void also_at_a_start(void **state)
 	world_stop();
 }
 
+/* The second survey finds its lane parked already, though no row says so. */
+static void and_when_postgresql_refuses_its_row_at_first(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_repairs();
+	world_crash();
+	model_drop_behind_our_back(PRIMARY, "notes");
+	world_boot();
+	fake_pg_refuse("quarantine_all", 1);
+	world_lead(10000);
+	until_up(A);
+	assert_int_equal(parked(A), 1);
+	assert_int_equal(fake_pg_quarantines("primary"), 1);
+	pass_ms(30000);
+	assert_int_equal(parked(A), 0); /* it was made anew */
+	world_finish();
+}
+
+/* The answer to the row is lost with the instance. */
+static void and_when_it_goes_down_meanwhile(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_repairs();
+	world_crash();
+	model_drop_behind_our_back(PRIMARY, "notes");
+	world_boot();
+	while (parked(A) == 0)
+		pass_ms(1);
+	fake_pg_stall(true);
+	world_down(A);
+	fake_pg_stall(false);
+	pass_ms(4000);
+	returns(A);
+	assert_int_equal(parked(A), 1);
+	assert_int_equal(fake_pg_quarantines("primary"), 1);
+	pass_ms(30000);
+	world_finish();
+}
+
 static void one_that_lists_nothing_is_let_in_if_it_bears_its_marker(void **state)
 {
 	(void)state;
@@ -819,6 +877,7 @@ int main(void)
 	        world_story(what_was_owed_is_owed),
 	        world_story(one_wiped_under_our_eyes_is_found_out),
 	        world_story(one_set_back_under_our_eyes_is_found_out),
+	        world_story(also_if_a_call_breaks_before_anybody_has_looked),
 	        world_story(an_older_copy_is_not_read_and_holds_no_names),
 	        world_story(what_is_there_in_a_database_that_is_gone_is_set_aside),
 	        world_story(swapped_urls_are_refused_until_they_are_right),
@@ -833,6 +892,8 @@ int main(void)
 	        world_story(its_rows_are_written_again_if_postgresql_refuses_them),
 	        world_story(a_collection_that_is_missing_is_found_out_before_it_is_read),
 	        world_story(also_at_a_start),
+	        world_story(and_when_postgresql_refuses_its_row_at_first),
+	        world_story(and_when_it_goes_down_meanwhile),
 	        world_story(one_that_lists_nothing_is_let_in_if_it_bears_its_marker),
 	        world_story(more_than_a_page_of_them_is_walked),
 	        world_story(after_a_reset_it_is_marked_anew),

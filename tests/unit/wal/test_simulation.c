@@ -38,9 +38,11 @@ static struct {
 	unsigned errors_500[3];
 	bool down[3];
 	msec up_at[3], reachable_at, flows_at, boot_at;
-	unsigned permille; /* of steps at which something breaks */
-	unsigned loser;    /* an instance that loses collections ... */
-	bool loses;        /* ... in this run */
+	unsigned permille;  /* of steps at which something breaks */
+	unsigned loser;     /* an instance that loses collections ... */
+	bool loses;         /* ... in this run ... */
+	bool wipes, saved;  /* ... or its disk; an older copy of that was made ... */
+	int64_t saved_beat; /* ... with that beat */
 } sim;
 
 /* --- what clients do
@@ -185,6 +187,40 @@ static void crash(void)
 	sim.boot_at = clock_ms() + 1 + chance_below(3000);
 }
 
+static int64_t beat_on(const struct model *m)
+{
+	const char *beat = strrchr(model_marker(m), ' ');
+
+	return beat != NULL ? strtoll(beat, NULL, 10) : 0;
+}
+
+/* One that is not older than its last beat cannot be told from the disk. */
+static bool is_older(unsigned i)
+{
+	bool marked;
+
+	return fake_pg_beat((const char *[]){"primary", "replica", "third"}[i], &marked) >
+	               sim.saved_beat &&
+	       marked;
+}
+
+/* Without its disk, or with an older copy of it. */
+static void comes_back_as_another(unsigned i)
+{
+	struct model *m = world_model(i);
+	uint64_t die = chance_below(100);
+
+	if (die < 25) {
+		model_wipe(m);
+	} else if (die < 60 && sim.saved && is_older(i)) {
+		model_restore(m);
+	} else if (die < 90) {
+		model_save(m);
+		sim.saved = true;
+		sim.saved_beat = beat_on(m);
+	}
+}
+
 static void instance_breaks(void)
 {
 	unsigned i = (unsigned)chance_below(sim.n);
@@ -192,6 +228,8 @@ static void instance_breaks(void)
 	if (sim.down[i])
 		return;
 	model_down(world_model(i), chance_of(50));
+	if (sim.wipes && i == sim.loser)
+		comes_back_as_another(i);
 	sim.down[i] = true;
 	sim.up_at[i] = clock_ms() + 1 + chance_below(6000);
 }
@@ -459,6 +497,7 @@ static void run(uint64_t seed)
 	sim.permille = (unsigned)chance_below(60);
 	sim.loses = chance_of(30);
 	sim.loser = (unsigned)chance_below(sim.n);
+	sim.wipes = sim.loses && chance_of(50);
 	world_start_with(sim.n);
 	world_merges(chance_of(50));
 	world_crash();
@@ -486,7 +525,10 @@ static void run(uint64_t seed)
 	}
 	peace();
 	if (late_kinds() == LATE_NONE && !something_was_given_up()) {
-		world_check();
+		if (sim.wipes)
+			world_check_but(sim.loser);
+		else
+			world_check();
 		nothing_was_adopted();
 	} else {
 		pass_ms(LOOKS_OVER_MS);
