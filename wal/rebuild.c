@@ -893,6 +893,46 @@ void rebuild_loaded(const struct store_load *found, const struct pg_results *r, 
 	leftover_loaded(r, at + 2);
 }
 
+/* --- the target has another disk ------------------------------------------------------
+ */
+
+static const struct pg_statement distrust = {
+        "rebuild_distrust",
+        "UPDATE chromatid.rebuild SET made = NULL, base = 0, items = 0, total = 0,"
+        " complete = false, switched = false, at = now() WHERE instance = $1"};
+
+void rebuild_add_distrust(struct pg_unit *unit, unsigned target)
+{
+	pg_add(unit, &distrust, 1,
+	       (struct pg_param[]){pg_int4(store_instance_id(target))});
+}
+
+static void begin_anew(struct rebuild *b)
+{
+	op_cancel(&b->pending);
+	op_cancel(&b->noting);
+	timer_stop(&b->timer);
+	copy_destroy(&b->copy);
+	b->was_found = false;
+	b->anew = true;
+	if (b->switching) {
+		b->switching = b->switched = false;
+		b->lost_again = true;
+		quarantine_switch(b->collection, b->target, false);
+	}
+	rest(b, "the instance has another disk");
+}
+
+/* A copy that is there may be an older one, though it has the same id. */
+void rebuild_distrust(unsigned target)
+{
+	struct rebuild *b;
+
+	TAILQ_FOREACH (b, &all, link)
+		if (b->target == target && b->step != STEP_ABANDONING)
+			begin_anew(b);
+}
+
 /* --- the whole -----------------------------------------------------------------------
  */
 

@@ -162,6 +162,8 @@ static void keep(struct resync *r, const char *collections, const char *seqs)
 	       (struct pg_param[]){pg_int4(store_instance_id(r->instance)),
 	                           pg_text(collections), pg_text(seqs),
 	                           pg_int4(QUARANTINE_LOST), pg_text(r->why)});
+	if (nothing_is_trusted(r))
+		rebuild_add_distrust(unit, r->instance);
 	pg_submit(wal_pg(), unit, on_kept, r, &r->pending);
 }
 
@@ -187,6 +189,8 @@ static void park_lost(struct resync *r)
 
 static void find_lost(struct resync *r)
 {
+	if (nothing_is_trusted(r))
+		rebuild_distrust(r->instance);
 	collect_lost(r);
 	if (r->n_lost > 0)
 		park_lost(r);

@@ -1316,6 +1316,21 @@ static void rebuild_progress(struct fake_set *set)
 	b->complete = number(7) != 0;
 }
 
+static void rebuild_distrust_rows(struct fake_set *set)
+{
+	struct rebuild_row *b;
+
+	(void)set;
+	each_row(b, &db.rebuilds)
+	{
+		if (b->instance != number(1))
+			continue;
+		replace(&b->made, NULL);
+		b->base = b->items = b->total = 0;
+		b->complete = b->switched = false;
+	}
+}
+
 static void rebuild_switch(struct fake_set *set)
 {
 	struct rebuild_row *b = rebuild_of(number(1), number(2));
@@ -1654,6 +1669,7 @@ static const struct {
         {"rebuild_begin", rebuild_begin},
         {"rebuild_progress", rebuild_progress},
         {"rebuild_switch", rebuild_switch},
+        {"rebuild_distrust", rebuild_distrust_rows},
         {"rebuild_end", rebuild_end},
         {"sweep_rebuild", sweep_rebuild},
         {"load_rebuild", load_rebuild},

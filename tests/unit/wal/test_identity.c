@@ -632,6 +632,56 @@ static void its_rows_are_written_again_if_postgresql_refuses_them(void **state)
 	world_stop();
 }
 
+static void is_switching(void *arg, const struct wal_rebuild *b)
+{
+	bool *switching = arg;
+
+	*switching |= strcmp(b->step, "switching") == 0;
+}
+
+static void until_it_switches(void)
+{
+	msec until = clock_ms() + 60000;
+	bool switching = false;
+
+	while (!switching) {
+		assert_true(clock_ms() < until);
+		pass_ms(1);
+		wal_each_rebuild(is_switching, &switching);
+	}
+}
+
+/* The copy is there, too, but as it was when it had hardly begun. */
+static void an_older_copy_is_not_gone_on_with(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	add("docs", "p,q,r,s");
+	world_settle();
+	world_repairs();
+	world_restart(10000);
+	model_drop_behind_our_back(REPLICA, "docs");
+	upsert("docs", "p");
+	while (model_aside(REPLICA) == 0)
+		pass_ms(1);
+	model_save(REPLICA);
+	world_down(A);
+	pass_ms(30000); /* beats */
+	fake_pg_delay(20);
+	model_up(PRIMARY);
+	until_it_switches();
+	world_down(B);
+	model_restore(REPLICA);
+	fake_pg_delay(2);
+	returns(B);
+	assert_string_equal(identity(B), "old");
+	pass_ms(400000);
+	world_settle();
+	assert_int_equal(wal_quarantined(), 0);
+	world_check_but(B);
+	world_stop();
+}
+
 /* --- collections -------------------------------------------------------------------- */
 
 static void a_collection_that_is_missing_is_found_out_before_it_is_read(void **state)
@@ -890,6 +940,7 @@ int main(void)
 	        world_story(nor_one_that_does_not_take_the_marker),
 	        world_story(without_postgresql_a_blank_one_waits),
 	        world_story(its_rows_are_written_again_if_postgresql_refuses_them),
+	        world_story(an_older_copy_is_not_gone_on_with),
 	        world_story(a_collection_that_is_missing_is_found_out_before_it_is_read),
 	        world_story(also_at_a_start),
 	        world_story(and_when_postgresql_refuses_its_row_at_first),
