@@ -51,7 +51,8 @@ static void set_state(struct client *c, enum client_state state)
 
 	if (c->state == CLIENT_BODY && state != CLIENT_BODY)
 		pressure_leave(c);
-	server.uploading += (state == CLIENT_BODY) - (c->state == CLIENT_BODY);
+	server.uploading += state == CLIENT_BODY;
+	server.uploading -= c->state == CLIENT_BODY;
 	c->state = state;
 	if (is && !was)
 		server.active++;

@@ -6,7 +6,6 @@
  *   create         in one of the forms a create can have (copy_shape.c)
  *   on_created     it is the same? Else delete it, and the next form
  *   on_metadata    its metadata
- *   on_dimension   its dimension, which is set by the first item
  * When it does not go well: the tenant or database is not there: they are made first. No
  * form gives the same: STATUS_CONFLICT. */
 #include <stdlib.h>
@@ -25,20 +24,10 @@ static void made(struct copy *c)
 	copy_end(c, STATUS_OK, "");
 }
 
-static void set_dimension(struct copy *c)
-{
-	int64_t dimension = shape_dimension(c->shape);
-
-	if (dimension != 0)
-		copy_set_dimension(c, dimension, made);
-	else
-		made(c);
-}
-
 static void on_metadata(struct copy *c, const struct reply *reply)
 {
 	(void)reply;
-	set_dimension(c);
+	made(c);
 }
 
 /* --- a create --------------------------------------------------------------------------
@@ -64,7 +53,7 @@ static void set_metadata(struct copy *c, const json_t *now)
 	struct ask ask = {.instance = c->spec.target, .method = "PUT"};
 
 	if (shape_same_metadata(c->shape, now)) {
-		set_dimension(c);
+		made(c);
 		return;
 	}
 	ask.body = shape_changes(c->shape, now);

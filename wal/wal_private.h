@@ -375,7 +375,8 @@ void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
 void rebuild_start(bool by_itself);
 void rebuild_stop(void);
 void rebuild_clear(void);
-/* What was copied to it so far is not trusted: it has lost its disk, or has an old one. */
+/* What was copied to it so far is not trusted: it has lost its disk, or has an old one.
+ */
 void rebuild_distrust(unsigned target);
 void rebuild_add_distrust(struct pg_unit *unit, unsigned target);
 void rebuild_add_load(struct pg_unit *unit);

@@ -232,7 +232,8 @@ void world_start_with(unsigned n)
 	repairs_next = false;
 	world.conf.log_max_bytes = log_limit;
 	log_limit = 0;
-	world.n = world.conf.n_instances = n;
+	world.conf.n_instances = n;
+	world.n = n;
 	TAILQ_INIT(&world.writes);
 	fake_pg_start();
 	for (unsigned i = 0; i < n; i++)

@@ -140,7 +140,7 @@ static void who_is_refused_may_set_the_dimension_in_company_as_alone(void **stat
 
 static void a_refused_one_is_refused_alone(void **state)
 {
-	struct write *bad;
+	struct write *bad = NULL;
 	unsigned calls;
 
 	(void)state;
