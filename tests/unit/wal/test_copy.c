@@ -327,7 +327,7 @@ static void a_lost_answer_to_a_create_leaves_nothing_over(void **state)
 {
 	(void)state;
 	with_items("a");
-	for (unsigned k = 0; k < 8; k++) {
+	for (unsigned k = 0; k < 6; k++) {
 		before = k;
 		model_faults(TARGET, is_lost_once, NULL);
 		assert_int_equal(make(), STATUS_BROKEN);

@@ -392,7 +392,6 @@ static void lanes_in_quarantine_do_not_hold_it_back(void **state)
 {
 	(void)state;
 	world_log_limit(ROOM_FOR * FAKE_RECORD_BYTES);
-	world_repairs();
 	world_start();
 	made("docs");
 	made("notes");
