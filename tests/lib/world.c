@@ -252,6 +252,7 @@ void world_stop(void)
 {
 	struct write *w;
 
+	repairs_next = false;
 	if (world.booted)
 		world_crash();
 	while ((w = TAILQ_FIRST(&world.writes)) != NULL) {

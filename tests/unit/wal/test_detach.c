@@ -397,7 +397,7 @@ static void lanes_in_quarantine_do_not_hold_it_back(void **state)
 	made("notes");
 	model_refuse_collection(REPLICA, "notes", 400, true);
 	upsert("notes", "a");
-	pass_ms(200);
+	pass_ms(1000);
 	assert_int_equal(figures().instances[B].quarantined, 1);
 	upsert("notes", "b");
 	drop("notes");
