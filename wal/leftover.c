@@ -45,12 +45,17 @@ static struct {
 	struct op *pending;
 } work;
 
-static void drop(struct leftover *l)
+static void leftover_free(struct leftover *l)
 {
-	TAILQ_REMOVE(&all, l, link);
 	free(l->tenant);
 	free(l->database);
 	free(l);
+}
+
+static void drop(struct leftover *l)
+{
+	TAILQ_REMOVE(&all, l, link);
+	leftover_free(l);
 }
 
 /* --- rows ----------------------------------------------------------------------------
@@ -227,14 +232,17 @@ void leftover_start(void)
 
 void leftover_clear(void)
 {
-	struct leftover *l;
+	struct leftover *l, *next;
 
 	op_cancel(&work.pending);
 	if (work.now != NULL)
 		job_rest(work.job, EVERY_MS);
 	work.now = NULL;
-	while ((l = TAILQ_FIRST(&all)) != NULL)
-		drop(l);
+	for (l = TAILQ_FIRST(&all); l != NULL; l = next) {
+		next = TAILQ_NEXT(l, link);
+		leftover_free(l);
+	}
+	TAILQ_INIT(&all);
 }
 
 void leftover_stop(void)
