@@ -165,8 +165,8 @@ mutant(
 mutant(
     "parked_lanes_go_on",
     "a lane in quarantine stands still",
-    (WAL, "lane->head != &r->members[k] || lane->parked ||",
-     "lane->head != &r->members[k] ||"),
+    (WAL, "!lane->parked && position_allows(m->record, lane));",
+     "position_allows(m->record, lane));"),
 )
 mutant(
     "parked_lanes_are_read",
@@ -262,6 +262,8 @@ mutant(
     "at rest is when nothing is under way, and the same record is next for all",
     (WAL, "(lanes[i].head != next || !is_at_rest(&lanes[i], i))", "lanes[i].cold != NULL && !is_at_rest(&lanes[i], i)"),
     (WAL, "const struct member *next = lanes[__builtin_ctz(r->who)].head;", ""),
+)
+
 # --- reads that share a call -------------------------------------------------------------
 
 mutant(
@@ -384,7 +386,8 @@ mutant(
 mutant(
     "survey_expects_too_much",
     "what an instance is still owed is not missed there",
-    (WAL, "if (c->life != LIFE_LIVE || is_owed(r, c))", "if (c->life != LIFE_LIVE)"),
+    (WAL, "if (c->life != LIFE_LIVE || c->id > r->began || is_owed(r, c))",
+     "if (c->life != LIFE_LIVE)"),
     (WAL, "static bool is_owed(const struct resync *r, const struct collection *c)",
      "bool is_not_used(const struct resync *r, const struct collection *c);\n"
      "bool is_not_used(const struct resync *r, const struct collection *c)"),
@@ -398,7 +401,8 @@ mutant(
 mutant(
     "survey_is_tried_again",
     "nothing in a lane tells when a collection that was missed is there again",
-    (WAL, "if (is_about_content(q) || is_surveyed(q))", "if (is_about_content(q))"),
+    (WAL, "if (quarantine_is_about_content(q) || quarantine_is_surveyed(q))",
+     "if (quarantine_is_about_content(q))"),
 )
 
 # --- adoption ----------------------------------------------------------------------------
