@@ -78,7 +78,7 @@ run_ctest() {
 }
 
 run_e2e() {
-	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e -n 2 --dist loadfile \
+	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e -n 3 --dist loadfile \
 		-o cache_dir=build/pytest --timeout 300 --durations 10 -q "$@"
 }
 

@@ -260,7 +260,15 @@ def test_an_instance_that_was_down_at_the_first_start(make_world):
     assert sorted(healed(world)[DEFAULT_DATABASE]) == ["docs", "new"]
 
 
-FAILPOINTS = ["adopt_scanned", "append_committed:5", "adopt_found:5", "adopt_adopted:5", "adopt_closing"]
+FAILPOINTS = [
+    "adopt_scanned",
+    "append_committed:5",
+    "adopt_found:5",
+    "adopt_laid_aside",
+    "adopt_adopted:5",
+    "adopt_closing",
+    "adopt_closed",
+]
 
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
