@@ -44,11 +44,11 @@ run_cppcheck() {
 	cppcheck --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--quiet --std=c11 -I . --cppcheck-build-dir=build/cppcheck -j "$(nproc)" \
 		--include="$(find /usr/include -path '*sys/queue.h' | head -1)" \
-		--suppress=missingIncludeSystem core health mapping wal http cli
+		--suppress=missingIncludeSystem core health mapping wal http
 }
 
 run_clang_tidy() {
-	printf '%s\n' {core,health,mapping,wal,http,cli}/*.c |
+	printf '%s\n' {core,core/cli,health,mapping,wal,http}/*.c |
 		xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/debug
 }
 

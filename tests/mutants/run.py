@@ -24,7 +24,7 @@ from list import MUTANTS
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"
 TREE, OUT = WORK / "tree", WORK / "out"
-FOLDERS = ["core", "health", "mapping", "wal", "http", "cli", "tests/lib", "tests/unit/wal",
+FOLDERS = ["core", "health", "mapping", "wal", "http", "core/cli", "tests/lib", "tests/unit/wal",
            "tests/unit/http"]
 SEEDS = "400"
 LONGEST = 120  # seconds; a test that takes longer has noticed, too
