@@ -5,7 +5,8 @@
 #   ./test.sh lint               format, includes, cppcheck, clang-tidy, shellcheck
 #   ./test.sh unit [ctest args]  unit, fuzz corpora, integration; e.g. unit -R mapping
 #   ./test.sh e2e [pytest args]  real PostgreSQL and Chroma servers; e.g. e2e -k failover
-#   ./test.sh mutants [name]     each rule switched off once: does a test notice?
+#   ./test.sh mutants [name]     each rule switched off once: does a test notice? (all of
+#                                them; "everything" takes a quarter, others each commit)
 #   ./test.sh chaos [args]       a long run of faults: chaos --seed 7 --seconds 300
 #   ./test.sh bench              a short run of the benchmark
 #
@@ -108,7 +109,7 @@ all)
 	lint
 	step ctest run_ctest
 	step e2e run_e2e
-	step mutants python3 tests/mutants/run.py
+	step mutants python3 tests/mutants/run.py --share 4
 	bench
 	;;
 lint)
