@@ -116,6 +116,8 @@ static void add_time(struct text *json, const char *key, int64_t wall_ms)
 
 static const char *state_at(const struct instance *in, const struct collection *c)
 {
+	if (wal_detached(in))
+		return "detached";
 	if (!wal_holds(in, c))
 		return uuid_none(&c->local[instance_index(in)]) ? "not there yet"
 		                                                : "lost";
