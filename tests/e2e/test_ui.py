@@ -230,6 +230,14 @@ def test_no_violation_in_light_and_dark_narrow_and_wide(browser, world, quaranti
     page.locator("#quarantine button", has_text="Skip").click()
     page.get_by_role("button", name="Token").dispatch_event("click")
     check_axe(page)
+    page.locator("#dialog-no").click()
+    page.route("**/status", lambda route: route.abort())
+    expect(headline(page)).to_contain_text("The proxy does not answer")
+    check_axe(page)
+    page.unroute("**/status")
+    page.route("**/status", lambda route: route.fulfill(status=401, json={"message": "A token is needed"}))
+    expect(headline(page)).to_have_text("A token is needed")
+    check_axe(page)
     watched.context.close()
 
 
@@ -289,6 +297,49 @@ def test_the_timeline_remembers_also_what_was_short(world):
     newer = read(f"?after={timeline['last'] - 1}")
     assert newer["first"] == timeline["last"] and newer["at_ms"][:1] == timeline["at_ms"][-1:]
     assert timeline["interval_ms"] == 5000 and len(timeline["at_ms"]) <= timeline["kept"] == 720
+
+
+def changed(document, **changes):
+    """The replica is otherwise, or the document is."""
+    primary, replica = document["instances"]
+    there = {k: v for k, v in changes.items() if k in replica}
+    rest = {k: v for k, v in changes.items() if k not in replica}
+    return {**document, **rest, "instances": [primary, {**replica, **there}]}
+
+
+DOWN = {"healthy": False, "state": "down"}
+STATES = [
+    ("good", "All is well", {}),
+    ("warn", "replica is down", {**DOWN, "reason": "no answer"}),
+    ("warn", "replica is down", {**DOWN, "identity": "foreign"}),
+    ("warn", "replica is detached", {**DOWN, "detached": True}),
+    ("note", "replica was taken out", {"healthy": False, "state": "taken_out"}),
+    ("warn", "replica takes no writes", {"state": "read_only", "reason": "disk full"}),
+    ("note", "replica is catching up", {"pending_writes": 900, "lag_seconds": 60}),
+    ("good", "All is well", {"pending_writes": 9, "lag_seconds": 0.1}),
+    ("warn", "replica does not catch up", {"pending_writes": 9, "lag_seconds": 60, "last_error": "500"}),
+    ("warn", "This proxy is shutting down", {"status": "draining"}),
+    ("note", "This proxy is starting", {"status": "starting"}),
+    ("note", "This proxy does not lead", {"leader": False, "ready": False}),
+    ("bad", "PostgreSQL does not answer", {"postgres": {"connected": False, "last_error": "gone"}}),
+    ("warn", "A comparison found differences", {"verification": {"differing": 1}}),
+    ("note", "A server holds collections nobody made here", {"strangers": {"collections": 2}}),
+    ("warn", "Memory is nearly used up", {"memory": {"percent": 95}}),
+    ("warn", "The log is filling up", {"wal": {"log_bytes": 75, "log_limit_bytes": 100}}),
+]
+
+
+def test_each_state_has_its_words(page, world):
+    converged(world)
+    status = world.proxy.status()
+    for level, head, changes in STATES:
+        verdict = page.evaluate("judge", changed(status, **changes))
+        assert (verdict["level"], verdict["head"]) == (level, head), changes
+        assert verdict["wrong"] and verdict["safe"] and verdict["todo"]
+        text = " ".join(verdict["wrong"] + verdict["safe"] + verdict["todo"])
+        assert not re.search(r"undefined|null|NaN|\[object", text), text
+    worst = page.evaluate("judge", changed(status, **DOWN, postgres={"connected": False, "last_error": ""}))
+    assert worst["head"] == "PostgreSQL does not answer" and len(worst["wrong"]) == 2
 
 
 # --- names and texts of strangers -----------------------------------------------------
@@ -525,9 +576,13 @@ def test_without_its_token_there_is_no_data(watched, world):
     expect(headline(page)).to_have_text("A token is needed")
     expect(page.locator("#instances-title")).to_be_hidden()
     assert page.evaluate("document.activeElement.id") == "token-value"
+    asked = len(seen)
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
+    wait_until(lambda: page.evaluate("page.asked") and len(seen) > asked, 10, "it was tried")
     expect(page.locator("#token")).to_be_visible()
+    page.evaluate("tick().then(tickSlowly)")
+    assert seen[asked:] == ["Bearer wrong"], "who is refused does not go on asking"
     page.locator("#token-value").fill("s3cret")
     page.keyboard.press("Enter")
     expect(page.locator("#instances tr")).to_have_count(2)
