@@ -62,6 +62,7 @@ struct conf {
 	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */
 	bool access_log;
+	bool ui;
 	uint8_t sources[CONF_MAX_SETTINGS]; /* enum conf_source, in the table's order */
 };
 

@@ -129,6 +129,8 @@ const struct conf_setting conf_settings[] = {
 	 .what = "auto is logfmt on a terminal and JSON elsewhere", .choices = formats},
 	{"ACCESS_LOG", CONF_SWITCH, AT(access_log), "on",
 	 .what = "a line for each request"},
+	{"UI", CONF_SWITCH, AT(ui), "on",
+	 .what = "whether there is a page for people, GET /ui"},
 };
 /* clang-format on */
 

@@ -78,6 +78,23 @@ static const char answers[] =
         "not be looked through), and a `list` as in the status, with the `outcome` of "
         "each.\n";
 
+static const char people[] =
+        "\n"
+        "`/ui` is a page for people, which asks for everything else it shows (`UI=off`: "
+        "404). `/status/timeline` is the last hour as the proxy has in memory: a sample "
+        "each five seconds, in columns: `at_ms`, `requests_per_second`, "
+        "`errors_per_second` (answers of 5xx), and for each of `instances` its worst "
+        "`state` (`up`, `read_only`, `down`, `unknown`) since the sample before, "
+        "`pending_writes` (null: another proxy leads) and `requests_per_second`. They "
+        "are numbered from `first` to `last`; `?after=N` asks for those behind N. "
+        "`/status/collections` lists collections, those that are not as they should be "
+        "first, then the newest (`?limit=N`, 200, 1000 at most; `total` is how many "
+        "there are): for each of `instances` the `state` there (`current`, `behind`, "
+        "`quarantine`, `lost`, `detached`, `not there yet`) and `pending_writes`, and "
+        "the "
+        "`verification`: `result`, `at`, `last_equal_at`, `items`, `differences` of the "
+        "last comparison.\n";
+
 static const char admin[] =
         "\n## Requests of operators\n\n"
         "What changes something, and what belongs to an export, is taken from the "
@@ -153,5 +170,6 @@ void http_document(struct text *out)
 		text_addf(out, "` | `%s` | %s |\n", op, route_kind_text(kind));
 	}
 	text_adds(out, answers);
+	text_adds(out, people);
 	text_adds(out, admin);
 }

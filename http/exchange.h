@@ -209,6 +209,9 @@ void export_items_page(struct exchange *ex);
 void export_end_page(struct exchange *ex);
 void cleanup(struct exchange *ex); /* retention_page.c */
 void operator_answer(struct exchange *ex);
+void timeline_page(struct exchange *ex);
+void collections_page(struct exchange *ex);
+void ui_page(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 
 /* --- admin.c ----------------------------------------------------------------------- */

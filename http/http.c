@@ -11,6 +11,7 @@
 
 #include "core/clock.h"
 #include "http/exchange.h"
+#include "http/timeline.h"
 
 #define LOOK_MS 10u
 #define CLIENTS_MOST 4096u
@@ -205,6 +206,7 @@ char *http_start(const struct conf *conf)
 	exchange_conf = conf;
 	options.max_body = most_body();
 	options.max_held = most_held();
+	timeline_start();
 	return server_start(&options);
 }
 
@@ -231,6 +233,7 @@ void http_stop(void)
 {
 	timer_stop(&draining.look);
 	export_stop();
+	timeline_stop();
 	server_stop();
 	together_stop();
 }
