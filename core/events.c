@@ -14,9 +14,9 @@ static struct {
 /* The word itself, as a constant; NULL: not one that is kept. */
 static const char *kept_word(const char *event)
 {
-	static const char *const words[] = {"adopt",    "health",  "lease",
-	                                    "postgres", "recover", "retention",
-	                                    "start",    "stop",    "strangers"};
+	static const char *const words[] = {
+	        "adopt",   "health",    "lease", "operator", "postgres",
+	        "recover", "retention", "start", "stop",     "strangers"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(event, words[i]) == 0)

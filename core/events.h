@@ -1,7 +1,8 @@
 /* core/events.h - the last changes of state, kept for who looks at the status later.
  *
- * Fed by core/log.c with the lines that tell of a change (adopt, health, lease, postgres,
- * recover, start, stop, strangers), whatever LOG_LEVEL lets through to standard error. */
+ * Fed by core/log.c with the lines that tell of a change (adopt, health, lease, operator,
+ * postgres, recover, start, stop, strangers), whatever LOG_LEVEL lets through to standard
+ * error. */
 #ifndef CORE_EVENTS_H
 #define CORE_EVENTS_H
 
