@@ -59,6 +59,8 @@ struct conf {
 	int64_t max_memory_mb;
 	msec wal_retention;
 	int64_t log_max_bytes;
+	msec metrics_interval, metrics_retention; /* interval 0: no samples */
+	char *slack_webhook_url;
 	bool merge_reads;
 	char *adopt_cluster;
 	bool allow_reset;

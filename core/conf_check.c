@@ -12,6 +12,7 @@
 #include "core/mem.h"
 #include "core/pg.h"
 #include "core/upstream.h"
+#include "core/webhook.h"
 
 #define QUOTED_MOST 120u
 
@@ -221,12 +222,19 @@ static bool take_text(char **field, const struct conf_setting *s, const char *va
 }
 
 /* URLs are judged by who will use them. */
+static char *check_url(enum conf_kind kind, const char *value)
+{
+	if (kind == CONF_DATABASE_URL)
+		return pg_check_url(value);
+	if (kind == CONF_WEBHOOK_URL)
+		return webhook_check_url(value);
+	return upstream_check_url(value);
+}
+
 static void take_url(char **field, const struct conf_setting *s, const char *value,
                      const char *source, struct text *errors)
 {
-	char *wrong = s->kind == CONF_DATABASE_URL ? pg_check_url(value)
-	                                           : upstream_check_url(value);
-	char *shown;
+	char *wrong = check_url(s->kind, value), *shown;
 
 	if (wrong == NULL) {
 		*field = mem_string(value);
@@ -270,6 +278,7 @@ void conf_take(struct conf *conf, const struct conf_setting *s, const char *valu
 		break;
 	case CONF_SERVER_URL:
 	case CONF_DATABASE_URL:
+	case CONF_WEBHOOK_URL:
 		take_url(field, s, value, source, errors);
 		break;
 	case CONF_TEXT:

@@ -113,6 +113,7 @@ void conf_show(const struct conf *conf, const struct conf_setting *s, struct tex
 	case CONF_LISTEN:
 	case CONF_SERVER_URL:
 	case CONF_DATABASE_URL:
+	case CONF_WEBHOOK_URL:
 	case CONF_INSTANCES:
 	case CONF_TOKEN:
 	case CONF_HEADER_NAME:

@@ -135,6 +135,16 @@ const struct conf_setting conf_settings[] = {
 	{"LOG_MAX_BYTES", CONF_BYTES, AT(log_max_bytes), "2GiB",
 	 .what = "room for the log in PostgreSQL; above it old writes go sooner, and an instance that is down for long is given up; 0: no limit",
 	 .least = 0, .most = 1024 * 1024 * 1024 * MIB},
+	{"METRICS_INTERVAL", CONF_DURATION, AT(metrics_interval), "1m",
+	 .what = "how often memory, processor, delay and backlog are noted in PostgreSQL "
+	         "(performance_metrics); 0: never",
+	 .least = 0, .most = DAY},
+	{"METRICS_RETENTION", CONF_DURATION, AT(metrics_retention), "30d",
+	 .what = "how long that is kept there", .least = SECOND, .most = 3650 * DAY},
+	{"SLACK_WEBHOOK_URL", CONF_WEBHOOK_URL, AT(slack_webhook_url), NULL,
+	 .what = "where messages for people go (https://hooks.slack.com/..., or what takes the same): "
+	         "an instance down or back, PostgreSQL away, quarantine, differences, a machine "
+	         "too small", .secret = true},
 	{"ADOPT_CLUSTER", CONF_TEXT, AT(adopt_cluster), NULL,
 	 .what = "id of another cluster whose servers are taken over, after their PostgreSQL was lost"},
 	{"ALLOW_RESET", CONF_SWITCH, AT(allow_reset), "on",

@@ -17,6 +17,7 @@ enum conf_kind {                 /* stored as */
 	         CONF_LISTEN,
 	         CONF_SERVER_URL,
 	         CONF_DATABASE_URL,
+	         CONF_WEBHOOK_URL,
 	         CONF_INSTANCES,
 	         CONF_TOKEN,
 	         CONF_HEADER_NAME,

@@ -145,6 +145,7 @@ static int run(const struct conf *conf)
 	health_start(conf);
 	wal_start(conf);
 	wal_adopt_start(conf);
+	wal_monitor_start(conf);
 	error = http_start(conf);
 	if (error != NULL) {
 		log_error("listen", "%s", error);
@@ -154,6 +155,7 @@ static int run(const struct conf *conf)
 		loop_run(on_stop);
 	}
 	http_stop();
+	wal_monitor_stop();
 	wal_adopt_stop();
 	wal_stop();
 	health_stop();

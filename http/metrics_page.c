@@ -221,6 +221,27 @@ static void add_connections(struct sheet *s)
 	}
 }
 
+static void add_failovers(struct sheet *s)
+{
+	static const char name[] = "chromatid_failovers_total";
+	struct text labels = {0};
+
+	metrics_family(&s->text, name, "counter",
+	               "How often writes began to go to another instance first.");
+	for (unsigned from = 0; from < health_count(); from++)
+		for (unsigned to = 0; to < health_count(); to++) {
+			if (from == to)
+				continue;
+			text_reset(&labels);
+			metrics_label(&labels, "from",
+			              instance_name(health_instance(from)));
+			metrics_label(&labels, "to", instance_name(health_instance(to)));
+			metrics_value(&s->text, name, text_string(&labels),
+			              (double)wal_failovers(from, to));
+		}
+	text_clear(&labels);
+}
+
 static void add_instances(struct sheet *s)
 {
 	per_instance(s, "chromatid_instance_up", "gauge", "1 while it answers.", is_up);
@@ -230,6 +251,7 @@ static void add_instances(struct sheet *s)
 	add_requests(s);
 	add_errors(s);
 	add_probes(s);
+	add_failovers(s);
 	per_instance(s, "chromatid_instance_probe_seconds", "gauge",
 	             "How long the last good probe took.", probe_seconds);
 	add_connections(s);
@@ -429,6 +451,19 @@ static void add_loop(struct sheet *s)
 	    "Lines that nobody was there to read.", (double)log_dropped());
 }
 
+static void add_messages(struct sheet *s)
+{
+	static const char name[] = "chromatid_webhook_messages_total";
+	struct wal_told told = wal_told();
+
+	metrics_family(
+	        &s->text, name, "counter",
+	        "Messages to SLACK_WEBHOOK_URL; failed: tries, dropped: given up.");
+	labelled(s, name, "result", "sent", (double)told.sent);
+	labelled(s, name, "result", "failed", (double)told.failed);
+	labelled(s, name, "result", "dropped", (double)told.dropped);
+}
+
 static void add_process(struct sheet *s)
 {
 	const struct process_figures *f = &s->process;
@@ -497,6 +532,7 @@ void metrics_page(struct exchange *ex)
 	add_collections(&s);
 	add_postgres(&s);
 	add_loop(&s);
+	add_messages(&s);
 	add_process(&s);
 	send_page(ex, &s.text);
 }

@@ -225,6 +225,9 @@ static const char *const *const migrations[][2] = {
         {bound_schema, nothing},     /* 6 */
         {bounded_schema, nothing},   /* 7 */
         {partition_schema, nothing}, /* 8 */
+        {nothing, nothing},          /* 9 */
+        {nothing, nothing},          /* 10 */
+        {monitor_schema, nothing},   /* 11 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

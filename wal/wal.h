@@ -308,6 +308,16 @@ struct wal_log_figures {
 };
 void wal_log_figures(struct wal_log_figures *out);
 
+/* How this process is doing, kept in PostgreSQL, and messages for people. */
+void wal_monitor_start(const struct conf *conf);
+void wal_monitor_stop(void);
+struct wal_told {
+	uint64_t sent, failed, dropped; /* messages; tries; messages */
+};
+struct wal_told wal_told(void);
+/* How often writes have begun to go to another instance than before. */
+uint64_t wal_failovers(unsigned from, unsigned to);
+
 /* An instance that is in the log and not in the settings. */
 struct wal_removed {
 	const char *name;

@@ -1,0 +1,16 @@
+/* wal/monitor.c - the door to what watches: sample.c, tell.c, failover.c. */
+#include "wal/tell.h"
+#include "wal/wal_private.h"
+
+void wal_monitor_start(const struct conf *conf)
+{
+	failover_start();
+	tell_start(conf);
+	sample_start(conf);
+}
+
+void wal_monitor_stop(void)
+{
+	sample_stop();
+	tell_stop();
+}
