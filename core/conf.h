@@ -60,6 +60,7 @@ struct conf {
 	msec wal_retention;
 	int64_t log_max_bytes;
 	msec metrics_interval, metrics_retention; /* interval 0: no samples */
+	int64_t metrics_per_collection;
 	char *slack_webhook_url;
 	bool merge_reads;
 	char *adopt_cluster;

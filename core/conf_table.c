@@ -141,6 +141,10 @@ const struct conf_setting conf_settings[] = {
 	 .least = 0, .most = DAY},
 	{"METRICS_RETENTION", CONF_DURATION, AT(metrics_retention), "30d",
 	 .what = "how long that is kept there", .least = SECOND, .most = 3650 * DAY},
+	{"METRICS_PER_COLLECTION", CONF_COUNT, AT(metrics_per_collection), "0",
+	 .what = "so many collections, the oldest first, are named in /metrics, with what each "
+	         "instance lacks of them",
+	 .least = 0, .most = 1000},
 	{"SLACK_WEBHOOK_URL", CONF_WEBHOOK_URL, AT(slack_webhook_url), NULL,
 	 .what = "where messages for people go (https://hooks.slack.com/..., or what takes the same): "
 	         "an instance down or back, PostgreSQL away, quarantine, differences, a machine "

@@ -11,6 +11,9 @@ static const double bounds[METRIC_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01
                                               0.05,   0.1,   0.25,   0.5,   1,    2.5,
                                               5,      10,    20,     30};
 
+static const double counts[METRIC_BUCKETS] = {1,  2,  3,  4,  6,  8,  10, 12,
+                                              16, 20, 24, 32, 40, 48, 56, 64};
+
 static void add_escaped(struct text *out, const char *s, const char *special)
 {
 	for (; *s != '\0'; s++) {
@@ -83,29 +86,58 @@ static void add_bucket(struct text *page, const char *name, const char *labels, 
 	text_addf(page, "\"} %llu\n", (unsigned long long)count);
 }
 
-void metrics_histogram(struct text *page, const char *name, const char *labels,
-                       const struct metric_histogram *h)
+static void add_histogram(struct text *page, const char *name, const char *labels,
+                          const struct metric_histogram *h, const double *limits)
 {
 	uint64_t below = 0;
 
 	for (size_t i = 0; i < METRIC_BUCKETS; i++) {
 		below += h->counts[i];
-		add_bucket(page, name, labels, bounds[i], below);
+		add_bucket(page, name, labels, limits[i], below);
 	}
 	add_bucket(page, name, labels, (double)INFINITY, h->count);
 	add_sample(page, name, "_sum", labels, h->sum);
 	add_sample(page, name, "_count", labels, (double)h->count);
 }
 
-void metrics_observe(struct metric_histogram *h, double seconds)
+void metrics_histogram(struct text *page, const char *name, const char *labels,
+                       const struct metric_histogram *h)
+{
+	add_histogram(page, name, labels, h, bounds);
+}
+
+void metrics_histogram_of_counts(struct text *page, const char *name, const char *labels,
+                                 const struct metric_histogram *h)
+{
+	add_histogram(page, name, labels, h, counts);
+}
+
+static void observe(struct metric_histogram *h, double value, const double *limits)
 {
 	size_t i = 0;
 
-	if (!(seconds >= 0)) /* a clock that jumped, or not a number */
-		seconds = 0;
-	while (i < METRIC_BUCKETS && seconds > bounds[i])
+	while (i < METRIC_BUCKETS && value > limits[i])
 		i++;
 	h->counts[i]++;
 	h->count++;
-	h->sum += seconds;
+	h->sum += value;
+}
+
+void metrics_observe(struct metric_histogram *h, double seconds)
+{
+	/* a clock that jumped, or not a number */
+	observe(h, seconds >= 0 ? seconds : 0, bounds);
+}
+
+void metrics_observe_count(struct metric_histogram *h, unsigned n)
+{
+	observe(h, n, counts);
+}
+
+void metrics_merge(struct metric_histogram *into, const struct metric_histogram *h)
+{
+	for (size_t i = 0; i <= METRIC_BUCKETS; i++)
+		into->counts[i] += h->counts[i];
+	into->count += h->count;
+	into->sum += h->sum;
 }

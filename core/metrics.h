@@ -15,7 +15,7 @@ struct metric_counter {
 };
 
 #define METRIC_BUCKETS 16
-struct metric_histogram { /* seconds */
+struct metric_histogram { /* of seconds, or of how many at once */
 	uint64_t counts[METRIC_BUCKETS + 1];
 	uint64_t count;
 	double sum;
@@ -31,5 +31,10 @@ void metrics_value(struct text *page, const char *name, const char *labels, doub
 void metrics_histogram(struct text *page, const char *name, const char *labels,
                        const struct metric_histogram *h);
 void metrics_observe(struct metric_histogram *h, double seconds);
+/* The same for a number from 1 to 64. */
+void metrics_histogram_of_counts(struct text *page, const char *name, const char *labels,
+                                 const struct metric_histogram *h);
+void metrics_observe_count(struct metric_histogram *h, unsigned n);
+void metrics_merge(struct metric_histogram *into, const struct metric_histogram *h);
 
 #endif

@@ -166,15 +166,20 @@ static void forget_refusal(struct pg *pg)
 	pg->useless = NULL;
 }
 
-static void group_committed(struct pg *pg)
+static void group_committed(struct pg *pg, uint64_t took_us)
 {
 	struct pg_unit *unit;
+	unsigned appends = 0;
 
 	while ((unit = TAILQ_FIRST(&pg->sent)) != NULL) {
 		TAILQ_REMOVE(&pg->sent, unit, link);
 		pg->figures.units++;
+		appends += unit->work == PG_APPEND ? 1 : 0;
+		metrics_observe(&pg->figures.seconds[unit->work], (double)took_us / 1e6);
 		pg_unit_end(unit, STATUS_OK);
 	}
+	if (appends > 0)
+		metrics_observe_count(&pg->figures.appends, appends);
 }
 
 /* Rolled back: its units wait again, in front and in order. */
@@ -210,13 +215,14 @@ static void group_refused(struct pg *pg)
 static bool group_over(struct pg *pg)
 {
 	const char *useless = pg->useless;
+	uint64_t took_us = clock_us() - pg->sent_at_us;
 
 	pg->n_answers = pg->next = 0;
 	pg->figures.groups++;
-	pg->figures.round_trip_us_sum += clock_us() - pg->sent_at_us;
+	pg->figures.round_trip_us_sum += took_us;
 	pg_conn_idle(pg->conn);
 	if (pg->sqlstate[0] == '\0')
-		group_committed(pg);
+		group_committed(pg, took_us);
 	else
 		group_refused(pg);
 	forget_refusal(pg);

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "core/op.h"
 #include "core/status.h"
 
@@ -88,6 +89,9 @@ struct pg_param {
 #define pg_bytes(p, n) ((struct pg_param){.kind = PG_BYTES, .data = (p), .len = (n)})
 
 struct pg_unit *pg_unit_create(void);
+/* What it is for: metrics keep that apart. PG_OTHER unless said. */
+enum pg_work { PG_OTHER, PG_APPEND, PG_OUTCOME, PG_LEASE, PG_WORKS };
+void pg_unit_is(struct pg_unit *unit, enum pg_work work);
 void pg_add(struct pg_unit *unit, const struct pg_statement *statement, int n,
             const struct pg_param *params);
 /* The answer to the statement added last has nothing but bytea, and comes as it is: half
@@ -123,7 +127,9 @@ const char *pg_message(const struct pg_results *r);  /* "" unless refused */
 struct pg_figures {
 	uint64_t units, groups, refused, lost, connects;
 	uint64_t waiting_units, waiting_bytes;
-	uint64_t round_trip_us_sum; /* of groups */
+	uint64_t round_trip_us_sum;                /* of groups */
+	struct metric_histogram seconds[PG_WORKS]; /* of a unit, at the server */
+	struct metric_histogram appends;           /* committed together, if any */
 };
 struct pg_figures pg_figures(const struct pg *pg);
 

@@ -106,6 +106,7 @@ struct pg_unit {
 	struct pg_part *parts;
 	int n, room;
 	size_t bytes;
+	enum pg_work work;
 	bool alone;  /* its group was refused: this time with a Sync of its own */
 	void **kept; /* bytes copied when the owner walked away */
 	int n_kept;

@@ -27,6 +27,11 @@ struct pg_unit *pg_unit_create(void)
 	return mem_new(struct pg_unit);
 }
 
+void pg_unit_is(struct pg_unit *unit, enum pg_work work)
+{
+	unit->work = work;
+}
+
 static struct pg_part *next_part(struct pg_unit *unit)
 {
 	if (unit->n == unit->room) {

@@ -54,6 +54,9 @@ static void add_proxy(struct sheet *s)
 	    operator_ready());
 	one(s, "chromatid_leader", "gauge", "1 while this proxy executes writes.",
 	    s->wal.leads);
+	one(s, "chromatid_leader_changes_total", "counter",
+	    "How often this proxy began to lead, or ceased to.",
+	    (double)s->wal.leader_changes);
 	one(s, "chromatid_leader_epoch", "gauge",
 	    "Which leadership this is, counted over all proxies; 0: not led by this one.",
 	    (double)s->wal.epoch);
@@ -407,6 +410,32 @@ static void add_collections(struct sheet *s)
 	labelled(s, name, "state", "creating", if_led(s, n.creating));
 }
 
+/* Of both sessions: nobody who looks at a graph cares which. */
+static void add_queries(struct sheet *s)
+{
+	static const char name[] = "chromatid_postgres_query_duration_seconds";
+	static const char *const works[PG_WORKS] = {[PG_OTHER] = "other",
+	                                            [PG_APPEND] = "append",
+	                                            [PG_OUTCOME] = "outcome",
+	                                            [PG_LEASE] = "lease"};
+
+	metrics_family(&s->text, name, "histogram",
+	               "From sending a unit of work to its commit, by what it is for.");
+	for (unsigned k = 0; k < PG_WORKS; k++) {
+		struct metric_histogram both = s->wal.postgres.seconds[k];
+		struct text labels = {0};
+
+		metrics_merge(&both, &s->wal.control.seconds[k]);
+		metrics_label(&labels, "query", works[k]);
+		metrics_histogram(&s->text, name, text_string(&labels), &both);
+		text_clear(&labels);
+	}
+	metrics_family(&s->text, "chromatid_wal_commit_batch_entries", "histogram",
+	               "Writes that became durable in one commit.");
+	metrics_histogram_of_counts(&s->text, "chromatid_wal_commit_batch_entries", "",
+	                            &s->wal.postgres.appends);
+}
+
 static void add_postgres(struct sheet *s)
 {
 	const struct pg_figures *f = &s->wal.postgres;
@@ -416,6 +445,7 @@ static void add_postgres(struct sheet *s)
 	    "Groups of statements committed together.", (double)f->groups);
 	one(s, "chromatid_postgres_round_trip_seconds_total", "counter",
 	    "How long those took, together.", (double)f->round_trip_us_sum / 1e6);
+	add_queries(s);
 	one(s, "chromatid_postgres_waiting_units", "gauge",
 	    "Units of work that wait for the next group.", (double)f->waiting_units);
 	metrics_family(&s->text, "chromatid_postgres_errors_total", "counter",
@@ -530,6 +560,7 @@ void metrics_page(struct exchange *ex)
 	add_instances(&s);
 	add_wal(&s);
 	add_collections(&s);
+	collection_metrics(&s.text);
 	add_postgres(&s);
 	add_loop(&s);
 	add_messages(&s);

@@ -4,6 +4,7 @@
  *	status_page.c    /status, /wal/status
  *	mappings_page.c  /collection/mappings
  *	metrics_page.c   /metrics
+ *	collection_metrics.c  ... of single collections
  *	tally.c          requests counted by what they were and how they ended
  *
  * None of them asks PostgreSQL or an instance: what they show is in memory. */
@@ -25,5 +26,6 @@ void mappings_page(struct exchange *ex);
 void metrics_page(struct exchange *ex);
 
 void tally_add_metrics(struct text *page);
+void collection_metrics(struct text *page);
 
 #endif

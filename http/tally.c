@@ -14,6 +14,7 @@ static const char *const codes[CODES] = {"2xx", "3xx", "4xx", "5xx", "cut"};
 
 struct tally {
 	const char *op;
+	bool ours; /* for operators */
 	bool asks; /* an instance may have answered it */
 	uint64_t answers[CONF_MAX_INSTANCES + 1][CODES]; /* the last: we did */
 	struct metric_histogram seconds;
@@ -21,6 +22,7 @@ struct tally {
 
 static struct tally tallies[OPS_MOST];
 static unsigned n_tallies;
+static struct metric_histogram operator_seconds; /* of all that is ours, together */
 static struct metric_histogram instance_seconds[CONF_MAX_INSTANCES];
 
 static struct tally *find(const char *op)
@@ -44,6 +46,7 @@ static void list_ops(void)
 		if (find(op) != NULL || n_tallies == OPS_MOST)
 			continue;
 		tallies[n_tallies].op = op;
+		tallies[n_tallies].ours = route_is_ours(kind);
 		tallies[n_tallies++].asks =
 		        !route_is_ours(kind) && !route_is_answered_here(kind);
 	}
@@ -72,7 +75,8 @@ void tally_answer(const struct exchange *ex)
 	if (t == NULL)
 		t = &tallies[0];
 	t->answers[i][code_of(ex->http)]++;
-	metrics_observe(&t->seconds, (double)(clock_us() - ex->started_us) / 1e6);
+	metrics_observe(t->ours ? &operator_seconds : &t->seconds,
+	                (double)(clock_us() - ex->started_us) / 1e6);
 	if (i < CONF_MAX_INSTANCES && ex->upstream_us > 0)
 		metrics_observe(&instance_seconds[i], (double)ex->upstream_us / 1e6);
 }
@@ -96,13 +100,14 @@ static void add_answers(struct text *page, const struct tally *t, unsigned i)
 	text_clear(&labels);
 }
 
-static void add_durations(struct text *page, const struct tally *t)
+static void add_durations(struct text *page, const char *op,
+                          const struct metric_histogram *seconds)
 {
 	struct text labels = {0};
 
-	metrics_label(&labels, "op", t->op);
+	metrics_label(&labels, "op", op);
 	metrics_histogram(page, "chromatid_http_request_duration_seconds",
-	                  text_string(&labels), &t->seconds);
+	                  text_string(&labels), seconds);
 	text_clear(&labels);
 }
 
@@ -133,7 +138,9 @@ void tally_add_metrics(struct text *page)
 	metrics_family(page, "chromatid_http_request_duration_seconds", "histogram",
 	               "From the end of a request's body to the end of its answer.");
 	for (unsigned k = 0; k < n_tallies; k++)
-		add_durations(page, &tallies[k]);
+		if (!tallies[k].ours)
+			add_durations(page, tallies[k].op, &tallies[k].seconds);
+	add_durations(page, "operator", &operator_seconds);
 	metrics_family(page, "chromatid_instance_request_duration_seconds", "histogram",
 	               "Of that, the time spent at the instance that answered.");
 	add_instance_durations(page);

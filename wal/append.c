@@ -177,6 +177,7 @@ static void submit(struct append *a)
 {
 	struct pg_unit *unit = pg_unit_create();
 
+	pg_unit_is(unit, PG_APPEND);
 	persist_add_fence(unit);
 	append_sql_add(unit, &a->write, &a->id, &a->public_id,
 	               a->digested ? &a->digest : NULL);

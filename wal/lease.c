@@ -135,6 +135,7 @@ static void run(struct job *job, void *arg)
 		return;
 	}
 	unit = pg_unit_create();
+	pg_unit_is(unit, PG_LEASE);
 	lease.asked = clock_ms();
 	if (lease.epoch > 0) {
 		pg_add(unit, &renew, 2,

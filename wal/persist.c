@@ -141,6 +141,7 @@ static void submit(struct persist *p)
 	struct pg_unit *unit = pg_unit_create();
 	const struct turn *t = &r->turns[p->instance];
 
+	pg_unit_is(unit, PG_OUTCOME);
 	persist_add_fence(unit);
 	if (p->with_decision) {
 		add_outcome(unit, r);

@@ -21,6 +21,7 @@ static struct {
 	struct pg *log, *control;
 	struct op *migrating;
 	bool migrated, leads;
+	uint64_t changes; /* of `leads` */
 	struct timer depose, drain;
 	const char *deposed_why;
 	msec drain_until;
@@ -105,6 +106,7 @@ void wal_start(const struct conf *conf)
 
 void wal_recovered(void)
 {
+	wal.changes += wal.leads ? 0 : 1;
 	wal.leads = true;
 	identity_lead(); /* before anything is executed */
 	engine_hold(false);
@@ -112,6 +114,7 @@ void wal_recovered(void)
 
 static void forget_everything(enum status s)
 {
+	wal.changes += wal.leads ? 1 : 0;
 	wal.leads = false;
 	lease_lost();
 	identity_clear();
@@ -390,6 +393,8 @@ void wal_figures(struct wal_figures *out)
 	out->append_us_sum = append_us_sum();
 	out->append_seconds = append_seconds();
 	out->postgres = pg_figures(wal.log);
+	out->control = pg_figures(wal.control);
+	out->leader_changes = wal.changes;
 	out->epoch = lease_epoch();
 	out->leads = wal.leads;
 	out->connected = wal_connected();

@@ -357,6 +357,8 @@ struct wal_figures {
 	uint64_t append_us_sum;
 	const struct metric_histogram *append_seconds;
 	struct pg_figures postgres; /* of the session that appends */
+	struct pg_figures control;  /* of the other one */
+	uint64_t leader_changes;    /* begun or ended to lead */
 	int64_t epoch;
 	bool leads, connected;
 	const char *last_error; /* of PostgreSQL; "" */

@@ -771,13 +771,14 @@ void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
 struct pg *wal_pg(void);      /* appends, outcomes, positions: in one order */
 struct pg *wal_control(void); /* lease, bodies */
 
-/* --- schema_monitor.c, failover.c, sample.c ------------------------------------------------- */
+/* --- schema_monitor.c, failover.c, sample.c
+ * ------------------------------------------------- */
 
 extern const char *const monitor_schema[];
 int failover_target(void); /* where writes go first; -1: nowhere */
 void failover_start(void);
 void sample_start(const struct conf *conf);
 void sample_stop(void);
-bool wal_migrated(void);      /* the tables are there */
+bool wal_migrated(void); /* the tables are there */
 
 #endif

@@ -12,7 +12,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libevhtp
 	libpq-dev libjansson-dev libssl-dev"
 run_packages="ca-certificates postgresql python3 python3-venv"
 test_packages="clang libclang-rt-14-dev clang-format clang-tidy llvm cppcheck libcmocka-dev shellcheck
-	chromium"
+	chromium prometheus"
 
 # A package that another one provides (pkg-config by pkgconf) counts as there.
 missing_packages() {
@@ -43,7 +43,8 @@ install_packages() {
 	echo "installing with apt: $missing"
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null
 	# shellcheck disable=SC2086 # a list of words
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	# RUNLEVEL: of the daemons among them only the files are wanted (promtool)
+	as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq \
 		--no-install-recommends $missing </dev/null >/dev/null
 }
 

@@ -112,6 +112,42 @@ static void a_time_that_makes_no_sense_counts_as_none(void **state)
 	assert_true(h.sum >= 0 && h.sum <= 0);
 }
 
+static void counts_have_bounds_of_their_own(void **state)
+{
+	struct metric_histogram h = {0};
+
+	(void)state;
+	metrics_observe_count(&h, 1);
+	metrics_observe_count(&h, 5);
+	metrics_observe_count(&h, 64);
+	metrics_observe_count(&h, 65);
+	metrics_histogram_of_counts(&page, "d", "", &h);
+	assert_non_null(strstr(text_string(&page), "d_bucket{le=\"1\"} 1\n"));
+	assert_non_null(strstr(text_string(&page), "d_bucket{le=\"4\"} 1\n"));
+	assert_non_null(strstr(text_string(&page), "d_bucket{le=\"6\"} 2\n"));
+	assert_non_null(strstr(text_string(&page), "d_bucket{le=\"64\"} 3\n"));
+	assert_non_null(strstr(text_string(&page), "d_bucket{le=\"+Inf\"} 4\n"));
+	assert_non_null(strstr(text_string(&page), "\nd_sum 135\nd_count 4\n"));
+	text_clear(&page);
+}
+
+static void two_histograms_are_one(void **state)
+{
+	struct metric_histogram a = {0}, b = {0}, both = {0};
+
+	(void)state;
+	metrics_observe(&a, 0.002);
+	metrics_observe(&b, 0.002);
+	metrics_observe(&b, 100);
+	metrics_observe(&both, 0.002);
+	metrics_observe(&both, 0.002);
+	metrics_observe(&both, 100);
+	metrics_merge(&a, &b);
+	assert_memory_equal(a.counts, both.counts, sizeof(a.counts));
+	assert_int_equal(a.count, 3);
+	assert_true(a.sum > 100.003 && a.sum < 100.005);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +159,8 @@ int main(void)
 	                buckets_are_cumulative_from_half_a_millisecond_to_half_a_minute),
 	        cmocka_unit_test(a_histogram_without_labels_has_only_the_bound),
 	        cmocka_unit_test(a_time_that_makes_no_sense_counts_as_none),
+	        cmocka_unit_test(counts_have_bounds_of_their_own),
+	        cmocka_unit_test(two_histograms_are_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
