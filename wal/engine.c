@@ -356,12 +356,12 @@ void engine_persisted(struct record *r, unsigned i)
 	engine.figures[i].owed_bytes -= r->body_len;
 	r->unsettled--;
 	scope_durable(r, i);
-	quarantine_moved(r, i);
 	if (!r->decision_durable && (int)i == r->decided_by) {
 		r->decision_durable = true;
 		scope_decided(r);
 		engine_tell(r);
 	}
+	quarantine_moved(r, i);
 	lane_moves(r);
 	if (r->unsettled == 0 && r->busy == 0)
 		forget(r);

@@ -237,6 +237,12 @@ enum verdict {
 enum verdict verdict_of(const struct reply *reply);
 const char *verdict_name(enum verdict v);
 
+/* overtaken.c: its collection is deleted by a later record, and not there any more ... */
+bool overtaken_is(const struct record *r, enum verdict v);
+/* ... or there, but not as the log says. */
+bool overtaken_is_left(const struct record *r, unsigned i);
+bool overtaken_another_can_say(const struct record *r, unsigned i);
+
 /* --- engine.c: whose turn it is ---------------------------------------------------- */
 void engine_start(const struct conf *conf);
 void engine_stop(void);
@@ -346,6 +352,8 @@ void quarantine_kept(struct collection *c, unsigned i);
 bool quarantine_is_not_kept(const struct collection *c, unsigned i);
 bool quarantine_is_lost(const struct collection *c, unsigned i);
 bool quarantine_is_parked(const struct collection *c, unsigned i);
+/* The collection is deleted: what it has there, if anything, is asked nothing any more. */
+bool quarantine_is_left(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
 unsigned quarantine_count(unsigned i);                      /* at that instance */

@@ -421,6 +421,78 @@ static void an_older_copy_is_not_read_and_holds_no_names(void **state)
 	world_stop();
 }
 
+/* What waits in front of the delete is executed no more where all is decided; what is not
+ * is decided by who has the collection as it was. */
+static void nor_has_it_a_say_in_what_is_being_deleted(void **state)
+{
+	const struct fake_log *l;
+	struct write *w;
+
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	model_save(REPLICA);
+	returns(B);
+	add("docs", "c");
+	world_settle();
+	pass_ms(11000);
+	world_down(B);
+	world_down(A);
+	model_restore(REPLICA);
+	w = take_out_where("docs", "{}");
+	drop("docs");
+	pass_ms(50);
+	assert_false(w->ended);
+	world_crash();
+	world_boot();
+	world_lead(20000);
+	returns(B);
+	assert_string_equal(identity(B), "old");
+	pass_ms(3000);
+	l = fake_pg_log_seq(w->seq);
+	assert_int_equal(l->decision, 0);
+	world_restart(20000); /* it bears its marker by now */
+	until_up(B);
+	pass_ms(3000);
+	assert_int_equal(fake_pg_log_seq(w->seq)->decision, 0);
+	model_up(PRIMARY);
+	world_settle();
+	assert_string_equal(fake_pg_log_seq(w->seq)->ids,
+	                    "{\"ids\":[\"a\",\"b\",\"c\"]}");
+	world_stop();
+}
+
+/* Nobody else can say: it had no effect. */
+static void it_says_no_when_nobody_else_is_there(void **state)
+{
+	struct write *w, *gone;
+
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	model_save(REPLICA);
+	returns(B);
+	add("docs", "c");
+	world_settle();
+	pass_ms(11000);
+	world_down(B);
+	world_down(A);
+	model_restore(REPLICA);
+	w = take_out_where("docs", "{}");
+	gone = drop("docs");
+	pass_ms(50);
+	model_forget_trace(REPLICA);
+	returns(B);
+	pass_ms(5000);
+	assert_decided(w, 404);
+	assert_decided(gone, 200);
+	model_up(PRIMARY);
+	world_settle();
+	assert_null(model_collection_id(PRIMARY, "docs"));
+	assert_int_equal(fake_pg_quarantines("replica"), 1); /* the notes */
+	world_stop();
+}
+
 static void what_is_there_in_a_database_that_is_gone_is_set_aside(void **state)
 {
 	(void)state;
@@ -929,6 +1001,8 @@ int main(void)
 	        world_story(one_set_back_under_our_eyes_is_found_out),
 	        world_story(also_if_a_call_breaks_before_anybody_has_looked),
 	        world_story(an_older_copy_is_not_read_and_holds_no_names),
+	        world_story(nor_has_it_a_say_in_what_is_being_deleted),
+	        world_story(it_says_no_when_nobody_else_is_there),
 	        world_story(what_is_there_in_a_database_that_is_gone_is_set_aside),
 	        world_story(swapped_urls_are_refused_until_they_are_right),
 	        world_story(one_server_twice_is_found_out),
