@@ -10,8 +10,9 @@
  *   - the instance has lost its disk, or has an older one: that goes for every collection
  *     it should have, whatever is there, in one statement. Its tenants and databases are
  *     made again, so that what is created from now on has its place; what holds a name
- *     without being in the catalogue (deleted since the copy was made) is set aside under
- *     "ctd-lost.<id>", never deleted, and told
+ *     without being in the catalogue (deleted since the copy was made; or with a name of
+ *     ours, half deleted or half copied then) is set aside under "ctd-lost.<id>", never
+ *     deleted, and told
  *   - it cannot be looked at, or not in a moment: without its disk it is not let in, and
  *     all is done again; bearing its marker it is, and what is missing is found out when
  *     it is used

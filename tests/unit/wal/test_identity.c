@@ -421,6 +421,45 @@ static void an_older_copy_is_not_read_and_holds_no_names(void **state)
 	world_stop();
 }
 
+static void make_there(struct model *m, const char *name)
+{
+	char *body = mem_format("{\"name\":\"%s\"}", name);
+
+	assert_int_equal(
+	        model_execute(m, "POST",
+	                      "/api/v2/tenants/default_tenant/databases/default_database/"
+	                      "collections",
+	                      body, strlen(body), NULL),
+	        200);
+	free(body);
+}
+
+/* A delete was half done, or a copy, when the copy of the disk was made. */
+static void what_has_a_name_of_ours_on_an_older_disk_is_set_aside(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	make_there(REPLICA, "ctd-del.2.of-an-old-delete");
+	make_there(REPLICA, "ctd-new.1.1");
+	make_there(REPLICA, "ctd-lost.before");
+	model_save(REPLICA);
+	model_drop_behind_our_back(REPLICA, "ctd-del.2.of-an-old-delete");
+	model_drop_behind_our_back(REPLICA, "ctd-new.1.1");
+	returns(B);
+	pass_ms(11000);
+	assert_int_equal(model_aside(REPLICA), 1);
+	world_down(B);
+	model_restore(REPLICA);
+	assert_int_equal(model_aside(REPLICA), 3);
+	returns(B);
+	assert_string_equal(identity(B), "old");
+	assert_int_equal(model_lost(REPLICA), 3);
+	assert_int_equal(model_aside(REPLICA), 3);
+	assert_non_null(model_collection_id(REPLICA, "ctd-lost.before"));
+	world_stop();
+}
+
 /* What waits in front of the delete is executed no more where all is decided; what is not
  * is decided by who has the collection as it was. */
 static void nor_has_it_a_say_in_what_is_being_deleted(void **state)
@@ -1001,6 +1040,7 @@ int main(void)
 	        world_story(one_set_back_under_our_eyes_is_found_out),
 	        world_story(also_if_a_call_breaks_before_anybody_has_looked),
 	        world_story(an_older_copy_is_not_read_and_holds_no_names),
+	        world_story(what_has_a_name_of_ours_on_an_older_disk_is_set_aside),
 	        world_story(nor_has_it_a_say_in_what_is_being_deleted),
 	        world_story(it_says_no_when_nobody_else_is_there),
 	        world_story(what_is_there_in_a_database_that_is_gone_is_set_aside),
