@@ -332,14 +332,11 @@ static void on_owner(struct execution *e, const struct reply *reply)
 
 static void on_taken(struct execution *e, const struct reply *reply)
 {
-	const struct record *r = e->record;
-	bool ours = r->turns[e->instance].doubt;
-
-	if (r->kind != RECORD_CREATE_COLLECTION) {
-		/* The catalogue takes it over; whoever asked is told what a Chroma says.
-		 */
-		conclude(e, VERDICT_APPLIED, ours ? 200 : reply->http,
-		         ours ? NULL : reply->body, "");
+	if (e->record->kind != RECORD_CREATE_COLLECTION) {
+		/* By our own earlier attempt; or an older disk has it still, or somebody
+		 * made it there: what the catalogue did not list was not there for a
+		 * client, and the catalogue has it now. */
+		conclude(e, VERDICT_APPLIED, 200, NULL, "");
 	} else {
 		e->taken = blob_ref(reply->body);
 		e->step = STEP_FIND;

@@ -460,6 +460,36 @@ static void what_has_a_name_of_ours_on_an_older_disk_is_set_aside(void **state)
 	world_stop();
 }
 
+/* The catalogue does not list it: for a client it does not exist, and is made. */
+static void a_database_that_an_older_disk_has_still_is_made_again(void **state)
+{
+	struct write *again;
+
+	(void)state;
+	start_with_two_collections();
+	create_database("east");
+	world_settle();
+	world_down(B);
+	model_save(REPLICA);
+	returns(B);
+	drop_database("east");
+	world_settle();
+	pass_ms(11000);
+	world_down(A);
+	world_down(B);
+	model_restore(REPLICA);
+	returns(B);
+	assert_string_equal(identity(B), "old");
+	assert_true(model_has_database(REPLICA, "default_tenant", "east"));
+	again = create_database("east");
+	pass_ms(2000);
+	assert_decided(again, 200);
+	model_up(PRIMARY);
+	world_settle();
+	assert_true(model_has_database(PRIMARY, "default_tenant", "east"));
+	world_stop();
+}
+
 /* What waits in front of the delete is executed no more where all is decided; what is not
  * is decided by who has the collection as it was. */
 static void nor_has_it_a_say_in_what_is_being_deleted(void **state)
@@ -1041,6 +1071,7 @@ int main(void)
 	        world_story(also_if_a_call_breaks_before_anybody_has_looked),
 	        world_story(an_older_copy_is_not_read_and_holds_no_names),
 	        world_story(what_has_a_name_of_ours_on_an_older_disk_is_set_aside),
+	        world_story(a_database_that_an_older_disk_has_still_is_made_again),
 	        world_story(nor_has_it_a_say_in_what_is_being_deleted),
 	        world_story(it_says_no_when_nobody_else_is_there),
 	        world_story(what_is_there_in_a_database_that_is_gone_is_set_aside),
