@@ -97,7 +97,7 @@ static void note(struct loading *l, size_t i, bool is_file, const char *value,
 		g->value = value;
 }
 
-/* Of those that ask a running proxy, maybe in the same container: cli/ask.c */
+/* Of those that ask a running proxy, maybe in the same container: core/cli/ask.c */
 static bool is_for_commands(const char *name)
 {
 	return strcmp(name, "CHROMATID_TOKEN") == 0 || strcmp(name, "CHROMATID_URL") == 0;

@@ -9,7 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "core/cli/cli.h"
 #include "core/conf.h"
 #include "core/dns.h"
 #include "core/lag.h"

@@ -378,7 +378,7 @@ void quarantine_switch(const struct collection *c, unsigned i, bool begin);
 void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
 void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
 
-/* --- rebuild.c: a collection is made anew from another instance ----------------------
+/* --- rebuild_turn.c, rebuild_rows.c: a collection is made anew from another instance -
  */
 void rebuild_start(bool by_itself);
 void rebuild_stop(void);

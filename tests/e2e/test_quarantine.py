@@ -140,7 +140,7 @@ def test_an_operators_word_must_make_sense(world):
 
 def test_what_arrives_late_is_found(make_world):
     """Something in front of a server held a request and delivers it when everybody has gone on."""
-    world = make_world(relays=True, LATE_CHECK="2s")
+    world = make_world(relays=True, LATE_CHECK="2s", REPAIR="report")
     c = make(world, "late", records=1)
     relay = world.relay_of(world.primary)
     is_upsert = lambda method, path: path.endswith("/upsert")

@@ -5,6 +5,7 @@ time a test must notice. A rule whose absence nobody notices is not tested.
     tests/mutants/run.py                all (list.py)
     tests/mutants/run.py no_fence       those whose name contains it
     tests/mutants/run.py --all          run every test on each, to see who notices what
+    tests/mutants/run.py --share 4      every fourth, others with each commit
 
 The tree is copied to build/mutants, one build directory serves all, and only what a
 mutant changes is compiled. A text to replace must be found exactly once, else the run
@@ -24,7 +25,7 @@ from list import MUTANTS
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"
 TREE, OUT = WORK / "tree", WORK / "out"
-FOLDERS = ["core", "health", "mapping", "wal", "http", "cli", "tests/lib", "tests/unit/wal",
+FOLDERS = ["core", "health", "mapping", "wal", "http", "core/cli", "tests/lib", "tests/unit/wal",
            "tests/unit/http"]
 SEEDS = "400"
 LONGEST = 120  # seconds; a test that takes longer has noticed, too
@@ -177,9 +178,18 @@ def try_one(mutant, tests, every):
             put(path, text)
 
 
+def share_of(mutants, n):
+    """Every n-th. Which, the number of commits says: all have their turn, and a run of the
+    same commit is the same."""
+    count = run(["git", "-C", ROOT, "rev-list", "--count", "HEAD"])
+    first = int(count.stdout) % n if count.returncode == 0 else 0
+    return mutants[first::n]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("name", nargs="?", default="")
+    parser.add_argument("--share", type=int, default=1)
     parser.add_argument("--all", action="store_true", dest="every")
     arguments = parser.parse_args()
     chosen = [m for m in MUTANTS if arguments.name in m["name"]]
@@ -189,6 +199,7 @@ def main():
     tests = tests_here()
     for mutant in chosen:
         edit(mutant)
+    chosen = share_of(chosen, arguments.share)
     check_unchanged(tests)
     survivors = []
     for mutant in chosen:

@@ -13,5 +13,5 @@ fix) mode="-i" ;;
 esac
 
 # shellcheck disable=SC2086 # mode is a list of words
-find core health mapping wal http cli tests -name '*.[ch]' -print0 |
+find core health mapping wal http tests -name '*.[ch]' -print0 |
 	xargs -0 "${CLANG_FORMAT:-clang-format}" $mode --style=file

@@ -2,7 +2,7 @@
 """A folder is a layer: it includes only what is to its left, and by the front door.
 
     core <- health <- mapping <- wal <- http        core/main.c builds it all
-                      mapping <- cli                the commands
+                      mapping <- core/cli           the commands
 
 From outside a folder only <folder>/<folder>.h may be included, in core every header but
 the private ones. Prints each line that does otherwise; exit status 1 if there is one.
@@ -12,7 +12,7 @@ import pathlib
 import re
 import sys
 
-LAYERS = ["core", "health", "mapping", "wal", "http", "cli"]
+LAYERS = ["core", "health", "mapping", "wal", "http", "core/cli"]
 MAIN = "core/main.c"
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -20,16 +20,20 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 LIBRARIES = {"evhtp": "http", "libpq-fe.h": "core"}
 
 
+def layer_of(path):
+    return path.rpartition("/")[0]
+
+
 def is_door(layer, header):
     if layer == "core":
         return not header.endswith("_private.h")
-    return header == f"{layer}/{layer}.h"
+    return header == f"{layer}/{layer.split('/')[-1]}.h"
 
 
 def judge_own(root, source, header):
     """What is wrong with including our own `header` into `source`, or None."""
-    folder, layer = source.split("/")[0], header.split("/")[0]
-    if "/" not in header or layer not in LAYERS:
+    folder, layer = layer_of(source), layer_of(header)
+    if layer not in LAYERS:
         return 'write it as "folder/file.h"'
     if not (root / header).is_file():
         return "there is no such file"
@@ -44,7 +48,7 @@ def judge_own(root, source, header):
 
 def judge_library(source, header):
     for prefix, owner in LIBRARIES.items():
-        if header.startswith(prefix) and source.split("/")[0] != owner:
+        if header.startswith(prefix) and layer_of(source) != owner:
             return f"only {owner}/ uses this library"
     return None
 

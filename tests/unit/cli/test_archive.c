@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "cli/contents.h"
+#include "core/cli/contents.h"
 #include "core/mem.h"
 
 #define HEAD "{\"chromatid_export\":1,\"position\":7}"

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 
 #define MOST 12
 

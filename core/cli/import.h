@@ -1,9 +1,9 @@
-/* cli/import.h - what the files of an import share: import.c reads the file and
+/* core/cli/import.h - what the files of an import share: import.c reads the file and
  * decides, import_write.c does it; until.c and until_record.c go on with the log. */
 #ifndef CLI_IMPORT_H
 #define CLI_IMPORT_H
 
-#include "cli/contents.h"
+#include "core/cli/contents.h"
 #include "mapping/mapping.h"
 
 struct importing {

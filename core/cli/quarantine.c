@@ -1,9 +1,9 @@
-/* cli/quarantine.c - `chromatid quarantine`, `wal retry`, `wal skip`, `mappings`: lists
- * out of the proxy's pages, and an operator's word. */
+/* core/cli/quarantine.c - `chromatid quarantine`, `wal retry`, `wal skip`, `mappings`:
+ * lists out of the proxy's pages, and an operator's word. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 #include "core/mem.h"
 
 /* --- lists ------------------------------------------------------------------------- */

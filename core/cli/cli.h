@@ -1,4 +1,5 @@
-/* cli/cli.h - the command line: one table of commands (table.c), and what they print.
+/* core/cli/cli.h - the command line: one table of commands (table.c), and what they
+ * print.
  *
  * All but `serve` talk to a running proxy over HTTP. They end with one of these: */
 #ifndef CLI_CLI_H

@@ -1,9 +1,10 @@
-/* cli/until_record.c - one record of the log, applied: as the API call it once was. */
+/* core/cli/until_record.c - one record of the log, applied: as the API call it once was.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/import.h"
+#include "core/cli/import.h"
 #include "core/mem.h"
 
 struct record {

@@ -1,7 +1,8 @@
-/* cli/status.c - `chromatid status`: what someone who has just been woken up must see. */
+/* core/cli/status.c - `chromatid status`: what someone who has just been woken up must
+ * see. */
 #include <string.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 
 #define EVERY_MS 1000u
 

@@ -1,4 +1,4 @@
-/* cli/cli_private.h - what the files of cli/ share.
+/* core/cli/cli_private.h - what the files of core/cli/ share.
  *
  *	table.c     the commands, their options, and which words mean which
  *	help.c      the table for people, man and bash
@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/cli.h"
 #include "core/blob.h"
+#include "core/cli/cli.h"
 #include "core/clock.h"
 #include "core/json_scan.h"
 #include "core/status.h"

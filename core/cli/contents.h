@@ -1,8 +1,8 @@
-/* cli/contents.h - what is in the file of an export, in short (contents.c). */
+/* core/cli/contents.h - what is in the file of an export, in short (contents.c). */
 #ifndef CLI_CONTENTS_H
 #define CLI_CONTENTS_H
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 
 struct content {
 	char *id, *name, *tenant, *database;

@@ -1,12 +1,12 @@
-/* cli/ask.c - one request to the proxy at a time, and its answer waited for. It is the
- * same loop and the same client as the proxy's own (core/upstream.h); between two
+/* core/cli/ask.c - one request to the proxy at a time, and its answer waited for. It is
+ * the same loop and the same client as the proxy's own (core/upstream.h); between two
  * requests the loop does not run. A signal stops the request under way, or the next one;
  * those behind it are sent, for who cleans up. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 #include "core/dns.h"
 #include "core/headers.h"
 #include "core/log.h"

@@ -1,4 +1,5 @@
-/* cli/export.c - `chromatid export`: everything as of one place in the log, into a file.
+/* core/cli/export.c - `chromatid export`: everything as of one place in the log, into a
+ * file.
  *
  *   begin      the proxy brings an instance to that place and holds it there
  *   add_head   what it is, tenants and databases
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 #include "core/mem.h"
 #include "core/version.h"
 

@@ -1,4 +1,4 @@
-/* cli/import.c - `chromatid import`: what is in the file of an export, restored.
+/* core/cli/import.c - `chromatid import`: what is in the file of an export, restored.
  *
  *   contents_read   the file is whole and unchanged (contents.c)
  *   look_for_others nothing has its names or ids
@@ -9,7 +9,7 @@
  * When it does not go well: a write that is not taken now is sent again for a while,
  * which changes nothing if it was taken before. What was cut off is gone on with by
  * --resume: as many items as are there already are left out. */
-#include "cli/import.h"
+#include "core/cli/import.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
-/* cli/resync.c - `chromatid resync`: has collections made anew, and shows how far it is.
+/* core/cli/resync.c - `chromatid resync`: has collections made anew, and shows how far it
+ * is.
  */
 #include <string.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 
 #define EVERY_MS 500u
 #define LINES_MOST 20u

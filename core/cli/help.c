@@ -1,8 +1,8 @@
-/* cli/help.c - the table of commands for people: help, docs/CLI.md, the manual page; and
- * for bash. */
+/* core/cli/help.c - the table of commands for people: help, docs/CLI.md, the manual page;
+ * and for bash. */
 #include <string.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 #include "core/version.h"
 
 static const struct {

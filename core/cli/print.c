@@ -1,4 +1,4 @@
-/* cli/print.c - what is shown: columns, bars, and what went wrong.
+/* core/cli/print.c - what is shown: columns, bars, and what went wrong.
  *
  * Names of collections are whatever clients have called them: nothing of them may reach
  * a terminal that it would obey. */
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 #include "core/mem.h"
 #include "core/utf8.h"
 

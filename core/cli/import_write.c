@@ -1,10 +1,10 @@
-/* cli/import_write.c - what an import writes, through the proxy's ordinary API: each
+/* core/cli/import_write.c - what an import writes, through the proxy's ordinary API: each
  * write is logged and executed by every instance like any other. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/import.h"
+#include "core/cli/import.h"
 #include "core/mem.h"
 
 #define TRIES_MOST 120u

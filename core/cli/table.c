@@ -1,11 +1,11 @@
-/* cli/table.c - the commands, and what a command line means.
+/* core/cli/table.c - the commands, and what a command line means.
  *
  * A command is one word or two. Options stand anywhere behind it, as `--name value` or
  * `--name=value`; `--` ends them. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 #include "core/healthcheck.h"
 #include "core/mem.h"
 #include "core/version.h"

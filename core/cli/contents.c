@@ -1,6 +1,6 @@
-/* cli/contents.c - reads the file of an export once, and says what is in it. Nothing of a
- * file is used before this has found it whole and unchanged. */
-#include "cli/contents.h"
+/* core/cli/contents.c - reads the file of an export once, and says what is in it. Nothing
+ * of a file is used before this has found it whole and unchanged. */
+#include "core/cli/contents.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

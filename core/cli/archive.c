@@ -1,4 +1,4 @@
-/* cli/archive.c - the file of an export: lines of JSON, and at its end a seal.
+/* core/cli/archive.c - the file of an export: lines of JSON, and at its end a seal.
  *
  *	{"chromatid_export": 1, ...}       what it is, as of which place in the log
  *	{"collection": ...}                as Chroma describes it
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/cli_private.h"
+#include "core/cli/cli_private.h"
 #include "core/digest.h"
 #include "core/mem.h"
 

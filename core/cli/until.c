@@ -1,5 +1,5 @@
-/* cli/until.c - `chromatid import --until`: from the place of the export on, record by
- * record, to a later moment, as long as the log is kept.
+/* core/cli/until.c - `chromatid import --until`: from the place of the export on, record
+ * by record, to a later moment, as long as the log is kept.
  *
  *   until_check  is it the log the export was made of, and is all of it still there?
  *   until_apply  page by page, each record as the API call it was (until_record.c): item
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli/import.h"
+#include "core/cli/import.h"
 #include "core/mem.h"
 
 #define PAGE 500
