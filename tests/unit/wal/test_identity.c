@@ -823,6 +823,33 @@ static void an_older_copy_is_not_gone_on_with(void **state)
 	world_stop();
 }
 
+/* No donor was there before the collection was deleted. */
+static void one_that_never_began_leaves_nothing_over(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	start_with_two_collections();
+	world_repairs();
+	world_restart(10000);
+	drop("notes");
+	world_settle();
+	world_down(A);
+	model_wipe(REPLICA);
+	world_down(B);
+	returns(B);
+	pass_ms(3000);
+	assert_int_equal(parked(B), 1);
+	drop("docs");
+	returns(A);
+	world_settle();
+	pass_ms(1000);
+	calls = model_calls(REPLICA);
+	pass_ms(9000); /* no beat of the canary counts */
+	assert_int_equal(model_calls(REPLICA), calls);
+	world_finish();
+}
+
 /* --- collections -------------------------------------------------------------------- */
 
 static void a_collection_that_is_missing_is_found_out_before_it_is_read(void **state)
@@ -1086,6 +1113,7 @@ int main(void)
 	        world_story(without_postgresql_a_blank_one_waits),
 	        world_story(its_rows_are_written_again_if_postgresql_refuses_them),
 	        world_story(an_older_copy_is_not_gone_on_with),
+	        world_story(one_that_never_began_leaves_nothing_over),
 	        world_story(a_collection_that_is_missing_is_found_out_before_it_is_read),
 	        world_story(also_at_a_start),
 	        world_story(and_when_postgresql_refuses_its_row_at_first),
