@@ -359,6 +359,7 @@ void engine_persisted(struct record *r, unsigned i)
 	if (!r->decision_durable && (int)i == r->decided_by) {
 		r->decision_durable = true;
 		scope_decided(r);
+		scope_let_by(r);
 		engine_tell(r);
 	}
 	quarantine_moved(r, i);

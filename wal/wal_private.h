@@ -71,6 +71,7 @@ enum decision {
 struct member {
 	struct record *record;
 	struct scope *scope;
+	unsigned left; /* a bit for each instance: it does not wait in that lane */
 	TAILQ_ENTRY(member) link;
 };
 
@@ -214,6 +215,8 @@ void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
 /* A collection's lane stands still; and then what changes the collection stands apart. */
 void scope_park(struct scope *s, unsigned i);
+/* Refused, durably so: it does not wait for what is parked. */
+void scope_let_by(struct record *r);
 void scope_stand_apart(struct scope *s, unsigned i);
 void scope_unpark(struct scope *s, unsigned i);
 /* Its lanes are being compared, or one is about to be replaced. */
