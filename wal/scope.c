@@ -369,7 +369,9 @@ static bool is_behind_cold(const struct member *m, unsigned i)
 {
 	wal_seq first = m->scope->lanes[i].first_cold;
 
-	return first > 0 && first < m->record->seq && waits_in(m, i);
+	if (!waits_in(m, i))
+		return false;
+	return first > 0 && first < m->record->seq;
 }
 
 bool scope_is_behind_cold(const struct record *r, unsigned i)
@@ -378,6 +380,18 @@ bool scope_is_behind_cold(const struct record *r, unsigned i)
 		if (is_behind_cold(&r->members[k], i))
 			return true;
 	return false;
+}
+
+bool scope_is_first(const struct record *r, unsigned i)
+{
+	for (unsigned k = 0; k < r->n_members; k++) {
+		const struct member *m = &r->members[k];
+
+		if (waits_in(m, i) &&
+		    (m->scope->lanes[i].head != m || is_behind_cold(m, i)))
+			return false;
+	}
+	return true;
 }
 
 static bool has_its_turn(const struct member *m, unsigned i)

@@ -213,6 +213,8 @@ void scope_sent(struct record *r, unsigned i);
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
+/* Everything before it is done there, in all its lanes. */
+bool scope_is_first(const struct record *r, unsigned i);
 /* A collection's lane stands still; and then what changes the collection stands apart. */
 void scope_park(struct scope *s, unsigned i);
 /* Refused, durably so: it does not wait for what is parked. */

@@ -1010,6 +1010,26 @@ static void whoever_dies_beside_a_reset_finds_no_hole(void **state)
 }
 
 /* What a lost session has begun commits behind what was sent again. */
+/* It stands behind something else: nobody has sent it there. */
+static void one_that_waits_does_not_explain_a_lost_disk(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	add("docs", "c");
+	reset();
+	pass_ms(100);
+	create("later");
+	pass_ms(100);
+	world_crash();
+	world_boot();
+	world_lead(20000);
+	model_wipe(REPLICA);
+	returns(B);
+	assert_string_equal(identity(B), "blank");
+	world_finish();
+}
+
 static void a_beat_that_is_noted_late_does_not_mark_what_was_reset(void **state)
 {
 	bool marked;
@@ -1122,6 +1142,7 @@ int main(void)
 	        world_story(more_than_a_page_of_them_is_walked),
 	        world_story(after_a_reset_it_is_marked_anew),
 	        world_story(whoever_dies_beside_a_reset_finds_no_hole),
+	        world_story(one_that_waits_does_not_explain_a_lost_disk),
 	        world_story(a_beat_that_is_noted_late_does_not_mark_what_was_reset),
 	        world_story(a_copy_from_before_a_reset_is_old),
 	        world_story(whoever_dies_beside_it_finds_it_again),
