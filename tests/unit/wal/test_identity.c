@@ -823,6 +823,33 @@ static void an_older_copy_is_not_gone_on_with(void **state)
 	world_stop();
 }
 
+/* However often it was looked at while PostgreSQL was away. */
+static void it_is_copied_soon_after_postgresql_is_back(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_repairs();
+	world_restart(10000);
+	model_drop_behind_our_back(REPLICA, "docs");
+	add("docs", "c");
+	model_latency(REPLICA, 300);
+	pass_ms(500);
+	assert_int_equal(parked(B), 1);
+	world_down(B);
+	model_wipe(REPLICA);
+	model_latency(REPLICA, 3);
+	fake_pg_reachable(false);
+	fake_pg_cut("log", 0, false, 0);
+	model_up(REPLICA);
+	pass_ms(4000);
+	fake_pg_reachable(true);
+	until_writable(B);
+	pass_ms(8000);
+	assert_int_equal(parked(B), 0);
+	pass_ms(130000); /* leftovers go */
+	world_finish();
+}
+
 /* No donor was there before the collection was deleted. */
 static void one_that_never_began_leaves_nothing_over(void **state)
 {
@@ -1010,6 +1037,25 @@ static void whoever_dies_beside_a_reset_finds_no_hole(void **state)
 }
 
 /* What a lost session has begun commits behind what was sent again. */
+/* It has no marker before its next beat: so it is looked at, however short it was away.
+ */
+static void one_that_loses_its_disk_behind_it_is_found_out(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	reset();
+	world_settle();
+	create_database("east");
+	made("docs");
+	model_down(REPLICA, false);
+	model_wipe(REPLICA);
+	until_down(B);
+	returns(B);
+	assert_int_equal(parked(B), 1);
+	assert_true(model_has_database(REPLICA, "default_tenant", "east"));
+	world_stop();
+}
+
 /* It stands behind something else: nobody has sent it there. */
 static void one_that_waits_does_not_explain_a_lost_disk(void **state)
 {
@@ -1133,6 +1179,7 @@ int main(void)
 	        world_story(without_postgresql_a_blank_one_waits),
 	        world_story(its_rows_are_written_again_if_postgresql_refuses_them),
 	        world_story(an_older_copy_is_not_gone_on_with),
+	        world_story(it_is_copied_soon_after_postgresql_is_back),
 	        world_story(one_that_never_began_leaves_nothing_over),
 	        world_story(a_collection_that_is_missing_is_found_out_before_it_is_read),
 	        world_story(also_at_a_start),
@@ -1142,6 +1189,7 @@ int main(void)
 	        world_story(more_than_a_page_of_them_is_walked),
 	        world_story(after_a_reset_it_is_marked_anew),
 	        world_story(whoever_dies_beside_a_reset_finds_no_hole),
+	        world_story(one_that_loses_its_disk_behind_it_is_found_out),
 	        world_story(one_that_waits_does_not_explain_a_lost_disk),
 	        world_story(a_beat_that_is_noted_late_does_not_mark_what_was_reset),
 	        world_story(a_copy_from_before_a_reset_is_old),
