@@ -306,7 +306,7 @@ bool quarantine_is_not_kept(const struct collection *c, unsigned i)
 {
 	const struct quarantine *q = find(c, i);
 
-	return q != NULL && quarantine_stands(q) && quarantine_is_surveyed(q) &&
+	return q != NULL && q->state == STATE_PARKED && quarantine_is_surveyed(q) &&
 	       !c->scope->lanes[i].apart;
 }
 
@@ -428,20 +428,21 @@ void quarantine_switch(const struct collection *c, unsigned i, bool begin)
 	q->state = begin ? STATE_SWITCHING : STATE_HEALING;
 	q->retry_at = 0;
 	timer_stop(&q->retry);
+	if (!begin && !c->scope->lanes[i].apart)
+		quarantine_write_row(q); /* it was about to end, and may be gone */
 }
 
-void quarantine_healed(struct collection *c, unsigned i)
+void quarantine_healed(struct collection *c, unsigned i, bool row_is_gone)
 {
 	struct quarantine *q = find(c, i);
 
 	if (q == NULL)
 		return;
 	set_free(q, STATE_TRYING);
-	if (scope_has_apart(c->scope, i))
-		quarantine_write_row(
-		        q); /* it has come meanwhile, and relies on the row */
-	else
+	if (row_is_gone)
 		drop(q);
+	else
+		end_if_nothing_relies_on_it(q);
 	engine_kick_scope(c->scope);
 }
 

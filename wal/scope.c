@@ -174,6 +174,14 @@ void scope_stand_apart(struct scope *s, unsigned i)
 		stand_apart(m->record, i);
 }
 
+bool scope_stop_apart(struct scope *s, unsigned i)
+{
+	if (s->lanes[i].n_apart > 0)
+		return false;
+	s->lanes[i].apart = false;
+	return true;
+}
+
 void scope_unpark(struct scope *s, unsigned i)
 {
 	s->lanes[i].parked = s->lanes[i].apart = false;

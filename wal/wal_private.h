@@ -220,6 +220,8 @@ void scope_park(struct scope *s, unsigned i);
 /* Refused, durably so: it does not wait for what is parked. */
 void scope_let_by(struct record *r);
 void scope_stand_apart(struct scope *s, unsigned i);
+/* From now on nothing does any more; false: something does. */
+bool scope_stop_apart(struct scope *s, unsigned i);
 void scope_unpark(struct scope *s, unsigned i);
 /* Its lanes are being compared, or one is about to be replaced. */
 bool scope_is_held(const struct record *r);
@@ -381,7 +383,8 @@ void quarantine_heal(const struct collection *c, unsigned i, bool begin);
 /* The healing is about to be durable: a delete of the collection waits for its end. */
 void quarantine_switch(const struct collection *c, unsigned i, bool begin);
 void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
-void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
+/* Its row is gone; or it stays until what stands apart is done. */
+void quarantine_healed(struct collection *c, unsigned i, bool row_is_gone);
 
 /* --- rebuild_turn.c, rebuild_rows.c: a collection is made anew from another instance -
  */
