@@ -197,14 +197,26 @@ static int64_t beat_on(const struct model *m)
 	return beat != NULL ? strtoll(beat, NULL, 10) : 0;
 }
 
+static int64_t beat_known(unsigned i, bool *marked)
+{
+	return fake_pg_beat((const char *[]){"primary", "replica", "third"}[i], marked);
+}
+
 /* One that is not older than its last beat cannot be told from the disk. */
 static bool is_older(unsigned i)
 {
 	bool marked;
 
-	return fake_pg_beat((const char *[]){"primary", "replica", "third"}[i], &marked) >
-	               sim.saved_beat &&
-	       marked;
+	return beat_known(i, &marked) > sim.saved_beat && marked;
+}
+
+/* Nor can one without a disk, between a reset and the next beat. */
+static bool is_marked(unsigned i)
+{
+	bool marked;
+
+	beat_known(i, &marked);
+	return marked;
 }
 
 /* Without its disk, or with an older copy of it. */
@@ -214,7 +226,8 @@ static void comes_back_as_another(unsigned i)
 	uint64_t die = chance_below(100);
 
 	if (die < 25) {
-		model_wipe(m);
+		if (is_marked(i))
+			model_wipe(m);
 	} else if (die < 60 && sim.saved && is_older(i)) {
 		model_restore(m);
 	} else if (die < 90) {
