@@ -347,6 +347,13 @@ bool quarantine_is_left(const struct collection *c, unsigned i)
 	return q != NULL && q->state == STATE_LEAVING;
 }
 
+/* Asked about each write, and there may be ten thousand lanes in quarantine. */
+static bool may_delete(const struct record *r)
+{
+	return r->kind == RECORD_DELETE_COLLECTION || r->kind == RECORD_DELETE_DATABASE ||
+	       r->kind == RECORD_RESET;
+}
+
 static bool deletes(const struct record *r, const struct collection *c)
 {
 	if (r->kind == RECORD_DELETE_COLLECTION)
@@ -360,7 +367,7 @@ void quarantine_gone(const struct record *r)
 {
 	struct quarantine *q, *next;
 
-	if (!wal_leads())
+	if (!may_delete(r) || !wal_leads())
 		return; /* still loading: quarantine_all_loaded() */
 	for (q = TAILQ_FIRST(&quarantines); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);

@@ -295,6 +295,7 @@ void rebuild_drop(struct rebuild *b)
 {
 	rebuild_thaw(b);
 	TAILQ_REMOVE(&rebuilds, b, link);
+	rebuild_lane(b, b->target)->rebuild = NULL;
 	timer_stop(&b->timer);
 	op_cancel(&b->pending);
 	op_cancel(&b->noting);

@@ -125,6 +125,7 @@ struct lane {
 	struct cold *cold;   /* records of it that are no objects now: cold.c ... */
 	wal_seq first_cold;  /* ... and the first of them; 0: none */
 	struct quarantine *quarantine; /* NULL: it is in none */
+	struct rebuild *rebuild;       /* NULL: it is not being made anew */
 	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not durably done */
@@ -359,7 +360,8 @@ void quarantine_kept(struct collection *c, unsigned i);
 bool quarantine_is_not_kept(const struct collection *c, unsigned i);
 bool quarantine_is_lost(const struct collection *c, unsigned i);
 bool quarantine_is_parked(const struct collection *c, unsigned i);
-/* The collection is deleted: what it has there, if anything, is asked nothing any more. */
+/* The collection is deleted: what it has there, if anything, is asked nothing any more.
+ */
 bool quarantine_is_left(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
