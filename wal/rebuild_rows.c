@@ -232,6 +232,7 @@ static void begin_anew(struct rebuild *b)
 	copy_destroy(&b->copy);
 	b->was_found = false;
 	b->anew = true;
+	b->failures = 0; /* they were of another disk */
 	if (b->switching) {
 		b->switching = b->switched = false;
 		b->lost_again = true;
