@@ -35,7 +35,7 @@ extern struct copy_sizes copy_sizes;
  */
 struct touched {
 	int64_t collection;
-	unsigned donor;
+	int donor_id;
 	wal_seq seen;          /* read up to here */
 	wal_seq executed;      /* by the donor, before the last reading: at least that */
 	struct text ids;       /* ["a","b",... each once */

@@ -38,6 +38,8 @@
 #define REST_MOST_MS 3000u
 #define RETREATS_MOST 100u /* without coming any further */
 
+struct copy_load copy_loads[CONF_MAX_INSTANCES];
+
 static void read_window(struct copy *c);
 static void next_page(struct copy *c);
 
@@ -51,13 +53,21 @@ void walk_clear(struct walk *w)
 /* --- items ---------------------------------------------------------------------------
  */
 
+/* All copies together take no more than one would. */
+static uint64_t shared(unsigned instance, uint64_t rests)
+{
+	unsigned n = copy_loads[instance].copies;
+
+	return (rests + 1) * (n > 0 ? n : 1) - 1;
+}
+
 /* Has anybody but us asked it for something since the page began? */
 static bool serves_others(unsigned instance, uint64_t calls)
 {
 	struct upstream_figures f =
 	        upstream_figures(instance_upstream(health_instance(instance)));
 
-	return f.calls > calls + 1 || f.open > f.idle;
+	return copy_loads[instance].serves || f.calls > calls + 1 || f.open > f.idle;
 }
 
 static uint64_t calls_of(unsigned instance)
@@ -80,9 +90,9 @@ static msec rest_after(const struct copy *c)
 	if (!w->rests)
 		return 0;
 	if (serves_others(c->spec.donor, w->donor_calls))
-		rest = more_of(asked * DONOR_RESTS, added);
+		rest = more_of(asked * shared(c->spec.donor, DONOR_RESTS), added);
 	if (serves_others(c->spec.target, w->target_calls)) {
-		other = more_of(added * TARGET_RESTS, asked);
+		other = more_of(added * shared(c->spec.target, TARGET_RESTS), asked);
 		rest = other > rest ? other : rest;
 	}
 	return rest / 1000 < REST_MOST_MS ? rest / 1000 : REST_MOST_MS;
