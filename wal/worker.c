@@ -282,6 +282,7 @@ void worker_start(void)
 	snprintf(me.name + strlen(me.name), 10, "-%.8s", id.text);
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
 		me.works[i].target = i;
+	log_info("worker", "this proxy copies as %s", me.name);
 	me.job = job_create("worker", run, NULL);
 	job_rest(me.job, WAIT_MS);
 }
