@@ -30,7 +30,7 @@
 #define CUT_MS 4500u
 #define SERVES_CALLS 10u /* in a second: more than our own probes */
 
-enum asked { ASKED_NOTHING, ASKED_TAKE, ASKED_NOTE };
+enum asked { ASKED_NOTHING, ASKED_TAKE, ASKED_NOTE, ASKED_CUT };
 
 static struct {
 	struct job *job;
@@ -190,8 +190,10 @@ static void answer(unsigned i, const struct pg_results *r)
 
 	if (w->serial != me.asked[i].serial)
 		return; /* it has ended since */
-	if (me.asked[i].what == ASKED_NOTE && w->on)
-		work_noted(w, pg_changed(r, me.asked[i].at) == 1);
+	if (me.asked[i].what == ASKED_NOTE && pg_changed(r, me.asked[i].at) == 0)
+		work_lost(w);
+	else if (me.asked[i].what == ASKED_CUT)
+		work_drop(w);
 	else if (me.asked[i].what == ASKED_TAKE && pg_rows(r, me.asked[i].at) == 1)
 		work_take(w, r, me.asked[i].at);
 }
@@ -220,7 +222,7 @@ static void ask(struct pg_unit *unit, unsigned i)
 	me.asked[i].serial = w->serial;
 	me.asked[i].at = me.n_asked;
 	if (w->on) {
-		me.asked[i].what = ASKED_NOTE;
+		me.asked[i].what = w->cut ? ASKED_CUT : ASKED_NOTE;
 		work_add_note(unit, w);
 		me.n_asked++;
 	} else if (instance_up(health_instance(i)) && clock_ms() >= w->not_before) {

@@ -32,9 +32,10 @@ struct work {
 void work_add_take(struct pg_unit *unit, const struct work *w);
 /* Its answer, if that has a row: the work begins. */
 void work_take(struct work *w, const struct pg_results *r, int at);
-/* In a heartbeat: how far it is; or that it was cut. No row changed: it is lost. */
+/* In a heartbeat: how far it is; or that it was cut, and that is its end. No row changed:
+ * it is lost. */
 void work_add_note(struct pg_unit *unit, const struct work *w);
-void work_noted(struct work *w, bool still_ours);
+void work_lost(struct work *w);
 /* We may have been given up: what is on its way is cut off. */
 void work_cut(struct work *w);
 void work_drop(struct work *w); /* without a word */

@@ -288,15 +288,10 @@ void work_add_note(struct pg_unit *unit, const struct work *w)
 	                           pg_int8((int64_t)p->total)});
 }
 
-void work_noted(struct work *w, bool still_ours)
+void work_lost(struct work *w)
 {
-	if (still_ours && !w->cut)
-		return;
-	if (!still_ours)
-		log_warn("worker",
-		         "the copy of collection %lld at %s is not ours any more",
-		         (long long)w->collection,
-		         instance_name(health_instance(w->target)));
+	log_warn("worker", "the copy of collection %lld at %s is not ours any more",
+	         (long long)w->collection, instance_name(health_instance(w->target)));
 	work_drop(w);
 }
 
