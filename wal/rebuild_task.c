@@ -148,6 +148,11 @@ static void on_freed(void *arg, enum status s, const struct pg_results *r)
 		worker_kick();
 }
 
+static const char *worker_of(const struct rebuild *b)
+{
+	return b->worker != NULL ? b->worker : "nobody";
+}
+
 static void take_over(struct rebuild *b)
 {
 	struct pg_unit *unit;
@@ -155,7 +160,7 @@ static void take_over(struct rebuild *b)
 	if (b->pending != NULL)
 		return;
 	log_warn("rebuild", "collection %s at %s: %s, which copies it, has ended",
-	         b->collection->public_id.text, rebuild_target_name(b), b->worker);
+	         b->collection->public_id.text, rebuild_target_name(b), worker_of(b));
 	unit = rebuild_unit();
 	pg_add(unit, &set_free, 4,
 	       (struct pg_param[]){pg_int4(store_instance_id(b->target)),
@@ -186,7 +191,7 @@ static void rate(struct rebuild *b)
 	         "collection %s at %s: %llu of %llu items, %.0f a second, by %s",
 	         b->collection->public_id.text, rebuild_target_name(b),
 	         (unsigned long long)b->found.items, (unsigned long long)b->found.total,
-	         b->rate, b->worker != NULL ? b->worker : "nobody");
+	         b->rate, worker_of(b));
 }
 
 static void note_worker(struct rebuild *b, const char *worker)
@@ -263,7 +268,7 @@ static void take_row(struct rebuild *b, const struct pg_results *r, int row)
 	case TASK_IS_DONE:
 		log_info("rebuild", "collection %s at %s: %llu items copied by %s",
 		         b->collection->public_id.text, rebuild_target_name(b),
-		         (unsigned long long)b->found.items, b->worker);
+		         (unsigned long long)b->found.items, worker_of(b));
 		rebuild_take_back(b);
 		rebuild_copied(b);
 		break;

@@ -203,7 +203,7 @@ static void on_beat(void *arg, enum status s, const struct pg_results *r)
 {
 	(void)arg;
 	if (s != STATUS_OK) {
-		job_rest(me.job, WAIT_MS);
+		job_failed(me.job);
 		return;
 	}
 	me.swept = true;
