@@ -37,6 +37,22 @@ static void what_follows_from_a_row(void **state)
 	assert_int_equal(judged(TASK_FAILED, false, false, true), TASK_ANEW);
 }
 
+static void one_freeze_at_a_time_for_each_target(void **state)
+{
+	struct rebuild x = {.target = B}, y = {.target = B}, z = {.target = A};
+
+	(void)state;
+	TAILQ_INSERT_TAIL(&rebuilds, &x, link);
+	TAILQ_INSERT_TAIL(&rebuilds, &y, link);
+	TAILQ_INSERT_TAIL(&rebuilds, &z, link);
+	assert_true(rebuild_may_freeze(&x));
+	y.frozen = true;
+	assert_false(rebuild_may_freeze(&x));
+	assert_true(rebuild_may_freeze(&y));
+	assert_true(rebuild_may_freeze(&z));
+	TAILQ_INIT(&rebuilds);
+}
+
 /* --- a copy that takes a while -------------------------------------------------------
  */
 
@@ -272,10 +288,65 @@ static void a_deleted_collection_is_handed_out_no_more(void **state)
 	ends_after(1);
 }
 
+static unsigned n_frozen(void)
+{
+	const struct rebuild *b;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (b, &rebuilds, link)
+		n += b->frozen;
+	return n;
+}
+
+static unsigned n_under_way(void)
+{
+	const struct rebuild *b;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (b, &rebuilds, link)
+		n += b->step != STEP_WAITING;
+	return n;
+}
+
+/* Of as many as there are proxies to copy them, one at a time is frozen. */
+static void as_many_at_once_as_there_are_proxies(void **state)
+{
+	msec until;
+	unsigned most = 0, frozen = 0;
+
+	(void)state;
+	lose_a_collection();
+	fake_pg_worker(OTHER, true);
+	pass_ms(1500);
+	add("notes", "a,b,c,d,e,f");
+	model_drop_behind_our_back(REPLICA, "notes");
+	upsert("notes", "a");
+	model_latency(world_model(A), 300);
+	model_latency(REPLICA, 100);
+	until = clock_ms() + 120000;
+	while (wal_quarantined() > 0) {
+		assert_true(clock_ms() < until);
+		if (clock_ms() % 1000 == 0)
+			fake_pg_worker(OTHER, true);
+		if (clock_ms() % 700 == 0) { /* something to freeze for */
+			upsert("docs", "b");
+			upsert("notes", "b");
+		}
+		pass_ms(1);
+		most = n_under_way() > most ? n_under_way() : most;
+		frozen = n_frozen() > frozen ? n_frozen() : frozen;
+	}
+	assert_int_equal(most, 2);
+	assert_int_equal(frozen, 1);
+	model_latency(world_model(A), 3);
+	ends_after(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(what_follows_from_a_row),
+	        cmocka_unit_test(one_freeze_at_a_time_for_each_target),
 	        story(we_copy_it_ourselves),
 	        story(one_that_has_ended_is_replaced),
 	        story(one_that_may_wake_up_is_left_with_what_it_has),
@@ -286,6 +357,7 @@ int main(void)
 	        story(what_is_unsound_is_begun_anew),
 	        story(whoever_leads_next_finds_it),
 	        story(whoever_leads_next_leaves_it_to_another),
+	        story(as_many_at_once_as_there_are_proxies),
 	        story(a_deleted_collection_is_handed_out_no_more),
 	};
 
