@@ -27,6 +27,7 @@
 struct copy_sizes copy_sizes = {
         .window = 5000, .page = 400, .tail = 1000, .deletes = 1000};
 static uint64_t calls[CONF_MAX_INSTANCES];
+static unsigned under_way[CONF_MAX_INSTANCES];
 
 /* --- life ----------------------------------------------------------------------------
  */
@@ -53,6 +54,8 @@ static void ask_clear(struct ask *ask)
 
 static void step_clear(struct copy *c)
 {
+	if (c->pending != NULL)
+		under_way[c->ask.instance]--;
 	op_cancel(&c->pending);
 	timer_stop(&c->rest);
 	ask_clear(&c->ask);
@@ -94,6 +97,11 @@ const struct copy_progress *copy_progress(const struct copy *c)
 uint64_t copy_calls(unsigned instance)
 {
 	return calls[instance];
+}
+
+unsigned copy_calls_under_way(unsigned instance)
+{
+	return under_way[instance];
 }
 
 void copy_begin(struct copy *c, copy_fn *done, void *arg)
@@ -209,6 +217,7 @@ static void on_reply(void *arg, const struct reply *reply)
 {
 	struct copy *c = arg;
 
+	under_way[c->ask.instance]--;
 	health_report(health_instance(c->ask.instance), health_signal_of(reply),
 	              reply->detail);
 	if (is_worth_another_try(c, reply))
@@ -232,6 +241,7 @@ static void send_it(struct copy *c)
 	                    .repeatable = reads(&c->ask)};
 
 	calls[c->ask.instance]++;
+	under_way[c->ask.instance]++;
 	c->ask.tries++;
 	if (c->ask.body != NULL)
 		headers_add(&headers, "content-type", "application/json");

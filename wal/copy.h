@@ -60,6 +60,7 @@ struct copy_load {
 };
 extern struct copy_load copy_loads[CONF_MAX_INSTANCES];
 uint64_t copy_calls(unsigned instance); /* that copies have made there */
+unsigned copy_calls_under_way(unsigned instance);
 
 /* Makes the new collection, like the donor's; `base` is how far the donor had come before
  * (what is read from it later holds at least that). Leftovers of earlier attempts go. */

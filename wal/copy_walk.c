@@ -61,18 +61,21 @@ static uint64_t shared(unsigned instance, uint64_t rests)
 	return (rests + 1) * (n > 0 ? n : 1) - 1;
 }
 
-/* Has anybody but us asked it for something since the page began? */
-static bool serves_others(unsigned instance, uint64_t calls)
+/* Calls of anybody but copies, up to now. */
+static uint64_t calls_of_others(unsigned instance)
+{
+	return upstream_figures(instance_upstream(health_instance(instance))).calls -
+	       copy_calls(instance);
+}
+
+/* Has anybody asked it for something since the page began? */
+static bool serves_others(unsigned instance, uint64_t before)
 {
 	struct upstream_figures f =
 	        upstream_figures(instance_upstream(health_instance(instance)));
 
-	return copy_loads[instance].serves || f.calls > calls + 1 || f.open > f.idle;
-}
-
-static uint64_t calls_of(unsigned instance)
-{
-	return upstream_figures(instance_upstream(health_instance(instance))).calls;
+	return copy_loads[instance].serves || calls_of_others(instance) > before ||
+	       f.open > f.idle + copy_calls_under_way(instance);
 }
 
 static uint64_t more_of(uint64_t a, uint64_t b)
@@ -174,8 +177,8 @@ static void ask_page(struct copy *c)
 	        .instance = c->spec.donor, .method = "POST", .expects = EXPECT_TOO_LARGE};
 
 	w->page_began = w->ids;
-	w->donor_calls = calls_of(c->spec.donor);
-	w->target_calls = calls_of(c->spec.target);
+	w->donor_calls = calls_of_others(c->spec.donor);
+	w->target_calls = calls_of_others(c->spec.target);
 	w->began_us = clock_us();
 	ask.body = copy_page(&w->ids, w->at_once, &w->in_page);
 	ask.most = w->in_page > 1 ? PAGE_BYTES_MOST : ALONE_BYTES_MOST;

@@ -215,12 +215,15 @@ static void what_was_cut_off_is_not_gone_on_with(void **state)
 	(void)state;
 	lose_a_collection();
 	until_copying();
-	model_latency(REPLICA, 60000);
-	pass_ms(1500);
+	model_fault(REPLICA, FAULT_HANG_BEFORE, 1);
+	for (unsigned ms = 0; ms < 1000; pass_ms(1))
+		ms = copy_calls_under_way(B) > 0 ? ms + 1 : 0;
 	fake_pg_stall(true);
-	pass_ms(4600);
+	pass_ms(3400);
+	assert_int_equal(copy_calls_under_way(B), 1);
+	pass_ms(1200);
+	assert_int_equal(copy_calls_under_way(B), 0);
 	fake_pg_stall(false);
-	model_latency(REPLICA, 700);
 	ends_after(2);
 }
 
