@@ -21,10 +21,8 @@
 #define PAGE 500u
 #define ANSWER_MS 15000u
 #define AGAIN_MS 20u
-#define TRIES_MOST                                                                       \
-	100u /* to find it at rest; that one asked in vain is as many as ...             \
-	      */
-#define TRIES_ASKED 20u
+#define TRIES_MOST 100u /* to find it at rest; to have asked in vain ... */
+#define TRIES_ASKED 20u /* ... is as much as so many */
 #define TENANTS_MOST 64u
 
 struct place {
@@ -341,6 +339,25 @@ static bool is_over(struct scan *s, bool answered, size_t n)
 	return true;
 }
 
+/* What is on it; then the next one, if there may be one. */
+static void take_page(struct scan *s, const struct reply *reply,
+                      void (*take)(struct scan *s, struct json_slice element),
+                      void (*ask_next)(struct scan *s))
+{
+	struct json_slice list;
+	bool answered = is_list(reply, &list);
+	struct json_walk w = json_walk(list);
+	size_t n = 0;
+
+	while (answered && json_step(&w)) {
+		take(s, w.value);
+		n++;
+	}
+	s->offset += n;
+	if (!is_over(s, answered, n))
+		ask_next(s);
+}
+
 /* --- collections ---------------------------------------------------------------------
  */
 
@@ -375,19 +392,7 @@ static void ask_collections(struct scan *s);
 
 static void on_collections(void *arg, const struct reply *reply)
 {
-	struct scan *s = arg;
-	struct json_slice list;
-	bool answered = is_list(reply, &list);
-	struct json_walk w = json_walk(list);
-	size_t n = 0;
-
-	while (answered && json_step(&w)) {
-		take_collection(s, w.value);
-		n++;
-	}
-	s->offset += n;
-	if (!is_over(s, answered, n))
-		ask_collections(s);
+	take_page(arg, reply, take_collection, ask_collections);
 }
 
 static void ask_collections(struct scan *s)
@@ -417,19 +422,7 @@ static void ask_databases(struct scan *s);
 
 static void on_databases(void *arg, const struct reply *reply)
 {
-	struct scan *s = arg;
-	struct json_slice list;
-	bool answered = is_list(reply, &list);
-	struct json_walk w = json_walk(list);
-	size_t n = 0;
-
-	while (answered && json_step(&w)) {
-		take_database(s, w.value);
-		n++;
-	}
-	s->offset += n;
-	if (!is_over(s, answered, n))
-		ask_databases(s);
+	take_page(arg, reply, take_database, ask_databases);
 }
 
 static void ask_databases(struct scan *s)

@@ -1,12 +1,12 @@
 """The log lies in partitions: what is old goes and gives its room back, what is owed stays,
 until the log comes to its limit."""
 
-import os
 import subprocess
 import threading
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 
 from compare import converged
@@ -21,7 +21,7 @@ OLD_SCHEMA = Path(__file__).parent / "schema_2.sql"
 
 def partitions(world):
     return world.sql(
-        "SELECT name, lo, hi, pg_total_relation_size(id) AS bytes FROM chromatid.log_partition ORDER BY lo"
+        "SELECT name, lo, hi, coalesce(pg_total_relation_size(id), 0) AS bytes FROM chromatid.log_partition ORDER BY lo"
     )
 
 
@@ -52,19 +52,21 @@ def said(world, text):
 
 
 class Filler:
-    """Writes much that does not compress; knows the last of each."""
+    """Writes much that does not compress, and that costs a Chroma little: long vectors."""
+
+    DIMENSIONS = 19_000
+    BYTES = 100_000  # of such a write, about: the client sends them as base64
 
     def __init__(self, world, name="filler"):
         self.collection = world.client().get_or_create_collection(name, embedding_function=None)
         self.n = 0
 
     def write(self, megabytes):
-        for _ in range(int(megabytes * 10)):
+        for _ in range(int(megabytes * MB / self.BYTES)):
             self.n += 1
             self.collection.upsert(
                 ids=[f"i{self.n % 20}"],
-                embeddings=[[self.n, 1.0]],
-                documents=[os.urandom(50_000).hex()],
+                embeddings=[numpy.random.default_rng(self.n).random(self.DIMENSIONS, dtype=numpy.float32)],
                 metadatas=[{"n": self.n}],
             )
 

@@ -11,11 +11,13 @@ directory of its own on free ports, and dies with us (setpriv --pdeathsig).
         converged(world)            # in compare.py: waits, then compares every record
 """
 
+import functools
 import json
 import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -29,9 +31,12 @@ from relay import Relay
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CHROMATID_BINARY", str(ROOT / "build/debug/chromatid"))
-CHROMA = str(Path(sys.executable).parent / "chroma")
+CHROMA = [sys.executable, str(ROOT / "tests/e2e/chroma_server.py")]
 DEFAULT = "/api/v2/tenants/default_tenant/databases/default_database"
 COLLECTIONS = DEFAULT + "/collections"
+# Nobody speaks TLS here, but each client would read all certificates there are.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
+
 SANITIZER_REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
 
 
@@ -159,7 +164,7 @@ class Chroma(Process):
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
     def start(self, wait=True):
-        self.spawn([CHROMA, "run", str(self.config)])
+        self.spawn([*CHROMA, "run", str(self.config)])
         if wait:
             self.wait()
 
