@@ -117,6 +117,10 @@ void instance_ask_again(struct instance *in); /* soon: it cannot be said now */
 void instance_mark(struct instance *in);
 /* Something that is there was not found there: its marker is looked at, at once. */
 void instance_look(struct instance *in);
+/* What it bears, for one who does not lead but is to work there; STATUS_OK: `found`. */
+typedef void(instance_marker_fn)(void *arg, enum status s, const struct marker *found);
+void instance_read_marker(struct instance *in, instance_marker_fn *done, void *arg,
+                          struct op **slot);
 /* How long it was not up. */
 msec instance_away(const struct instance *in);
 

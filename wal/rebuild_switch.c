@@ -238,6 +238,16 @@ static void on_quiet_look(void *arg)
 	}
 }
 
+bool rebuild_may_freeze(const struct rebuild *b)
+{
+	const struct rebuild *other;
+
+	TAILQ_FOREACH (other, &rebuilds, link)
+		if (other != b && other->target == b->target && other->frozen)
+			return false;
+	return true;
+}
+
 /* A comparison may be holding them as well, and does not mind. */
 void rebuild_freeze(struct rebuild *b)
 {

@@ -346,9 +346,9 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
-	identity_loaded(r, 10 + STORE_LOAD_STATEMENTS);
-	strangers_loaded(r, 12 + STORE_LOAD_STATEMENTS);
-	verify_loaded(&rec->load, r, 13 + STORE_LOAD_STATEMENTS);
+	identity_loaded(r, 11 + STORE_LOAD_STATEMENTS);
+	strangers_loaded(r, 13 + STORE_LOAD_STATEMENTS);
+	verify_loaded(&rec->load, r, 14 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }

@@ -173,6 +173,8 @@ struct wal_rebuild {
 	const char *why;                   /* what was in the way last; "" */
 	unsigned attempt;
 	uint64_t items, total;
+	const char *worker; /* the proxy that copies it; NULL: none, or that is over */
+	double rate;        /* items a second; 0: not known */
 	int64_t since_wall_ms;
 };
 typedef void(wal_rebuild_fn)(void *arg, const struct wal_rebuild *rebuild);

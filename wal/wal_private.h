@@ -400,6 +400,22 @@ void rebuild_add_distrust(struct pg_unit *unit, unsigned target);
 void rebuild_add_load(struct pg_unit *unit);
 void rebuild_loaded(const struct store_load *load, const struct pg_results *r, int at);
 
+/* There may be news of what other proxies copy. */
+void rebuild_look_soon(void);
+
+/* --- worker.c: this proxy copies what the leader hands out ----------------------------
+ */
+#define WORKER_SILENT "6 seconds" /* then it is dead, or may be */
+void worker_start(void);
+void worker_stop(void);
+void worker_kick(void); /* there may be a task for it */
+const char *worker_name(void);
+unsigned worker_count(void); /* proxies that can copy; at least 1 */
+bool worker_is_busy(void);
+/* It is to end what it does, and take nothing more; then gives back what is left. */
+void worker_leave(void);
+void worker_say_goodbye(void (*done)(void *arg), void *arg);
+
 /* --- strangers.c: what was not made through the log; look.c --------------------------
  */
 void strangers_add_load(struct pg_unit *unit);

@@ -369,6 +369,7 @@ static void a_target_that_is_blank_gets_tenant_and_database(void **state)
 	                                  .tenant = TENANT_DEFAULT,
 	                                  .database = "other",
 	                                  .donor = A,
+	                                  .donor_id = store_instance_id(A),
 	                                  .target = B,
 	                                  .source = c->local[A]};
 	model_execute(TARGET, "DELETE", "/api/v2/tenants/default_tenant/databases/other",
