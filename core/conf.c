@@ -270,6 +270,27 @@ static void apply(struct loading *l, size_t i)
 	free(value);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+static void check_tokens(const struct conf *conf, struct text *errors,
+                         struct text *warnings)
+{
+	if (is_same(conf->api_token, conf->read_token) ||
+	    is_same(conf->api_token, conf->admin_token) ||
+	    is_same(conf->read_token, conf->admin_token))
+		text_adds(errors, "API_TOKEN, READ_TOKEN and ADMIN_TOKEN must differ: "
+		                  "each may do something else\n");
+	if (conf->read_token != NULL && conf->api_token == NULL)
+		text_adds(warnings, "READ_TOKEN without API_TOKEN: only who has "
+		                    "ADMIN_TOKEN can write\n");
+	if (conf->status_auth && conf->api_token == NULL && conf->read_token == NULL)
+		text_adds(warnings, "STATUS_AUTH does nothing without API_TOKEN or "
+		                    "READ_TOKEN\n");
+}
+
 bool conf_load(struct conf *conf, int argc, char **argv, char **envp, struct text *errors,
                struct text *warnings)
 {
@@ -289,6 +310,7 @@ bool conf_load(struct conf *conf, int argc, char **argv, char **envp, struct tex
 	if (conf->upstream_auth_header != NULL && conf->upstream_token == NULL)
 		text_adds(warnings, "UPSTREAM_AUTH_HEADER does nothing without "
 		                    "UPSTREAM_TOKEN\n");
+	check_tokens(conf, errors, warnings);
 	return errors->len == before;
 }
 

@@ -36,6 +36,9 @@ struct conf {
 	struct conf_instance instances[CONF_MAX_INSTANCES]; /* in order of preference */
 	size_t n_instances;
 	char *upstream_token, *upstream_auth_header, *upstream_ca_file;
+	char *api_token, *read_token, *admin_token;
+	bool status_auth;
+	char *cors_allow_origins, *protected_collections;
 	msec check_interval, check_timeout;
 	int64_t failure_threshold, recovery_threshold;
 	double read_replica_ratio;
@@ -62,6 +65,7 @@ struct conf {
 	int log_level;  /* enum log_level */
 	int log_format; /* enum log_format */
 	bool access_log;
+	bool ui;
 	uint8_t sources[CONF_MAX_SETTINGS]; /* enum conf_source, in the table's order */
 };
 

@@ -74,6 +74,8 @@ static void add_expected(struct text *out, const struct conf_setting *s)
 	        [CONF_LISTEN] = "host:port or [v6]:port",
 	        [CONF_TOKEN] = "one line of visible ASCII characters",
 	        [CONF_HEADER_NAME] = "the name of a header",
+	        [CONF_ORIGINS] = "* or origins such as https://example.com, with commas "
+	                         "between",
 	};
 
 	text_adds(out, kinds[s->kind]);
@@ -181,10 +183,37 @@ static bool is_listen(const char *value)
 	       (memchr(value, ':', (size_t)(colon - value)) == NULL || colon[-1] == ']');
 }
 
+/* "https://host:port", with nothing behind it: a browser sends no more. */
+static bool is_origin(const char *value, size_t len)
+{
+	const char *mark = memmem(value, len, "://", 3);
+	const char *end = value + len;
+
+	if (len == 1 && value[0] == '*')
+		return true;
+	return mark != NULL && mark > value && mark + 3 < end &&
+	       memchr(mark + 3, '/', (size_t)(end - mark - 3)) == NULL;
+}
+
+static bool are_origins(const char *value)
+{
+	while (*value != '\0') {
+		size_t len;
+
+		value += strspn(value, " ,");
+		len = strcspn(value, " ,");
+		if (len > 0 && !is_origin(value, len))
+			return false;
+		value += len;
+	}
+	return true;
+}
+
 static bool take_text(char **field, const struct conf_setting *s, const char *value)
 {
 	if ((s->kind == CONF_TOKEN && !is_visible(value)) ||
 	    (s->kind == CONF_HEADER_NAME && !is_header_name(value)) ||
+	    (s->kind == CONF_ORIGINS && !are_origins(value)) ||
 	    (s->kind == CONF_LISTEN && !is_listen(value)))
 		return false;
 	*field = mem_string(value);
@@ -248,6 +277,7 @@ void conf_take(struct conf *conf, const struct conf_setting *s, const char *valu
 	case CONF_INSTANCES:
 	case CONF_TOKEN:
 	case CONF_HEADER_NAME:
+	case CONF_ORIGINS:
 		good = take_text(field, s, value);
 		break;
 	}

@@ -116,6 +116,7 @@ void conf_show(const struct conf *conf, const struct conf_setting *s, struct tex
 	case CONF_INSTANCES:
 	case CONF_TOKEN:
 	case CONF_HEADER_NAME:
+	case CONF_ORIGINS:
 		show_text(conf, s, *(char *const *)(const void *)field, out);
 		break;
 	}

@@ -39,6 +39,22 @@ const struct conf_setting conf_settings[] = {
 	 .what = "header that carries UPSTREAM_TOKEN, bare, instead of Authorization"},
 	{"UPSTREAM_CA_FILE", CONF_TEXT, AT(upstream_ca_file), NULL,
 	 .what = "PEM file of the authorities trusted for https instances; the system's if unset"},
+	{"API_TOKEN", CONF_TOKEN, AT(api_token), NULL,
+	 .what = "what clients must bear, as Authorization: Bearer or Basic, X-Chroma-Token or "
+	         "X-Api-Key; open to everyone if neither this nor READ_TOKEN is set", .secret = true},
+	{"READ_TOKEN", CONF_TOKEN, AT(read_token), NULL,
+	 .what = "another one, which may only read", .secret = true},
+	{"ADMIN_TOKEN", CONF_TOKEN, AT(admin_token), NULL,
+	 .what = "for /admin/... and what else changes something there; it may do everything. If "
+	         "unset that is taken from the machine of the proxy only", .secret = true},
+	{"STATUS_AUTH", CONF_SWITCH, AT(status_auth), "off",
+	 .what = "whether /status, /wal/status and /metrics need a token, too"},
+	{"CORS_ALLOW_ORIGINS", CONF_ORIGINS, AT(cors_allow_origins), NULL,
+	 .what = "origin,origin,... whose pages may use the API from a browser, as "
+	         "https://host[:port]; * is any"},
+	{"PROTECTED_COLLECTIONS", CONF_TEXT, AT(protected_collections), NULL,
+	 .what = "name,name,... of collections that cannot be deleted or renamed, alone or with "
+	         "what they are in"},
 	{"CHECK_INTERVAL", CONF_DURATION, AT(check_interval), "1s",
 	 .what = "time between two probes of an instance", .least = 50, .most = HOUR},
 	{"CHECK_TIMEOUT", CONF_DURATION, AT(check_timeout), "1s",
@@ -129,6 +145,8 @@ const struct conf_setting conf_settings[] = {
 	 .what = "auto is logfmt on a terminal and JSON elsewhere", .choices = formats},
 	{"ACCESS_LOG", CONF_SWITCH, AT(access_log), "on",
 	 .what = "a line for each request"},
+	{"UI", CONF_SWITCH, AT(ui), "on",
+	 .what = "whether there is a page for people, GET /ui"},
 };
 /* clang-format on */
 

@@ -20,6 +20,7 @@ enum conf_kind {                 /* stored as */
 	         CONF_INSTANCES,
 	         CONF_TOKEN,
 	         CONF_HEADER_NAME,
+	         CONF_ORIGINS,
 };
 
 enum conf_source { CONF_DEFAULT, CONF_ENVIRONMENT, CONF_FILE, CONF_FLAG };

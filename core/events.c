@@ -1,4 +1,7 @@
-/* core/events.c - a ring of the last changes of state. */
+/* core/events.c - a ring of the last changes of state.
+ *
+ * An instance that has lost its disk makes a line for each of its collections: of such
+ * words only the last few in a row are kept, or they would push out what came before. */
 #include "core/events.h"
 
 #include <stdio.h>
@@ -11,16 +14,23 @@ static struct {
 	unsigned next, count;
 } events;
 
-/* The word itself, as a constant; NULL: not one that is kept. */
-static const char *kept_word(const char *event)
-{
-	static const char *const words[] = {"adopt",    "health",  "lease",
-	                                    "postgres", "recover", "retention",
-	                                    "start",    "stop",    "strangers"};
+static const struct word {
+	const char *text;
+	bool many; /* it may come by the thousand */
+} words[] = {
+        {"adopt", false},     {"export", false},   {"health", false},
+        {"lease", false},     {"operator", false}, {"postgres", false},
+        {"quarantine", true}, {"recover", false},  {"retention", false},
+        {"start", false},     {"stop", false},     {"strangers", false},
+        {"verify", true},
+};
 
+/* NULL: not one that is kept. */
+static const struct word *kept_word(const char *event)
+{
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(event, words[i]) == 0)
-			return words[i];
+		if (strcmp(event, words[i].text) == 0)
+			return &words[i];
 	return NULL;
 }
 
@@ -29,33 +39,60 @@ bool events_keep(const char *event)
 	return kept_word(event) != NULL;
 }
 
+static struct kept_event *at(unsigned i)
+{
+	return &events.ring[(events.next + 2 * EVENTS_KEPT - 1 - i) % EVENTS_KEPT];
+}
+
 static struct kept_event *newest(void)
 {
-	return &events.ring[(events.next + EVENTS_KEPT - 1) % EVENTS_KEPT];
+	return at(0);
+}
+
+/* How many of the newest have that word. */
+static unsigned run_of(const struct word *word)
+{
+	unsigned n = 0;
+
+	while (n < events.count && events_get(n)->event == word->text)
+		n++;
+	return n;
+}
+
+static bool is_repeated(const struct kept_event *e)
+{
+	return events.count > 0 && newest()->event == e->event &&
+	       strcmp(newest()->text, e->text) == 0;
+}
+
+/* The oldest of the run goes, the others move up. */
+static void shorten_run(void)
+{
+	for (unsigned i = EVENTS_RUN - 1; i > 0; i--)
+		*at(i) = *at(i - 1);
 }
 
 void events_add(const char *event, const char *text)
 {
-	const char *word = kept_word(event);
-	struct kept_event e = {.wall_ms = clock_wall_ms(), .times = 1, .event = word};
-	struct kept_event *last = newest();
+	const struct word *word = kept_word(event);
+	struct kept_event e = {.wall_ms = clock_wall_ms(), .times = 1};
 
 	if (word == NULL)
 		return;
+	e.event = word->text;
 	snprintf(e.text, sizeof(e.text), "%s", text);
-	if (events.count > 0 && last->event == word && strcmp(last->text, e.text) == 0) {
-		last->wall_ms = e.wall_ms;
-		last->times++;
-		return;
+	if (is_repeated(&e)) {
+		e.times += newest()->times;
+	} else if (word->many && run_of(word) >= EVENTS_RUN) {
+		shorten_run();
+	} else {
+		events.next = (events.next + 1) % EVENTS_KEPT;
+		events.count += events.count < EVENTS_KEPT ? 1 : 0;
 	}
-	events.ring[events.next] = e;
-	events.next = (events.next + 1) % EVENTS_KEPT;
-	events.count += events.count < EVENTS_KEPT ? 1 : 0;
+	*newest() = e;
 }
 
 const struct kept_event *events_get(unsigned i)
 {
-	if (i >= events.count)
-		return NULL;
-	return &events.ring[(events.next + EVENTS_KEPT - 1 - i) % EVENTS_KEPT];
+	return i < events.count ? at(i) : NULL;
 }

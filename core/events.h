@@ -1,19 +1,20 @@
 /* core/events.h - the last changes of state, kept for who looks at the status later.
  *
- * Fed by core/log.c with the lines that tell of a change (adopt, health, lease, postgres,
- * recover, start, stop, strangers), whatever LOG_LEVEL lets through to standard error. */
+ * Fed by core/log.c with the lines that tell of a change (the words are in events.c),
+ * whatever LOG_LEVEL lets through to standard error. */
 #ifndef CORE_EVENTS_H
 #define CORE_EVENTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define EVENTS_KEPT 50u
+#define EVENTS_KEPT 100u
+#define EVENTS_RUN 10u /* in a row, of the words that may come by the thousand */
 
 struct kept_event {
 	int64_t wall_ms; /* of the last one, if it came several times in a row */
 	unsigned times;
-	const char *event; /* one of the words above */
+	const char *event; /* one of those words */
 	char text[200];    /* cut where it is longer, maybe inside a character */
 };
 

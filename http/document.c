@@ -17,7 +17,28 @@ static const char introduction[] =
         "id, any id of the collection is understood (its own, or the one it has on an "
         "instance), and on the paths of items its name as well. Where a path wants a "
         "name, the id is understood if no collection has that name.\n"
-        "- Names that begin with `ctd-` are reserved.\n\n";
+        "- Names that begin with `ctd-` are reserved.\n\n"
+        "## Access\n\n"
+        "A Chroma has no lock of its own; the proxy is it. A token is sent as "
+        "`Authorization: Bearer TOKEN`, `Authorization: Basic` (as the password, or all "
+        "of `user:password`), `X-Chroma-Token` or `X-Api-Key`. None of them reaches an "
+        "instance: those are sent `UPSTREAM_TOKEN`.\n\n"
+        "| | with |\n|---|---|\n"
+        "| health: `/health`, `/ready` and their other names, the heartbeats | nothing "
+        "|\n"
+        "| `/status`, `/wal/status`, `/metrics` | nothing, or with `STATUS_AUTH` as what "
+        "reads |\n"
+        "| what reads (`get`, `query`, `search` and the mappings, too) | `READ_TOKEN`, "
+        "`API_TOKEN` or `ADMIN_TOKEN`; nothing if neither of the first two is set |\n"
+        "| what writes | `API_TOKEN` or `ADMIN_TOKEN`; the same |\n"
+        "| `/admin/...`, `/wal/cleanup` and what else is for operators | `ADMIN_TOKEN`; "
+        "if it is not set: from the machine of the proxy, sent to an address or "
+        "`localhost`, passed on by nobody (no `X-Forwarded-For` or the like), a `POST` "
+        "with `Content-Type: application/json` |\n\n"
+        "Pages in browsers: `CORS_ALLOW_ORIGINS` names the origins that may use the API; "
+        "none may administer. What is in `PROTECTED_COLLECTIONS` is not deleted, nor "
+        "renamed, nor is the database it is in, nor everything: 403. Each change that "
+        "an operator makes is in the log and in `recent_events` (event `operator`).\n\n";
 
 static const char answers[] =
         "\n## Sent again\n\n"
@@ -52,6 +73,9 @@ static const char answers[] =
         "`{\"error\": NAME, \"message\": TEXT}`, as Chroma's own.\n\n"
         "| status | NAME | cause |\n|---|---|---|\n"
         "| 400 | `ChromaError` | the `Idempotency-Key` is none |\n"
+        "| 401 | `AuthError` | no token, or none that is known |\n"
+        "| 403 | `AuthorizationError` | the token may not do that; only from the "
+        "machine of the proxy; the collection is protected |\n"
         "| 403 | `ChromaError` | `ALLOW_RESET` is off |\n"
         "| 413 | `ChromaError`, or plain text where Chroma says it so | the body is "
         "longer than `MAX_BODY_SIZE` |\n"
@@ -67,10 +91,10 @@ static const char answers[] =
         "`?realtime=true` the instances are asked first) and `/wal/status` are described "
         "by `status.schema.json`. `/metrics` is Prometheus text, or with `Accept: "
         "application/json` five numbers for older scripts. `POST /wal/cleanup` with "
-        "`{\"max_age_hours\": 24}` (from the proxy's own machine) shortens the log: what "
+        "`{\"max_age_hours\": 24}` shortens the log: what "
         "is older and every instance has goes, in whole partitions, and is counted as "
         "`deleted_entries`. What they mean, and what to do: `OPERATIONS.md`.\n\n"
-        "`POST /admin/adopt` (from the same machine, as `application/json`) looks for "
+        "`POST /admin/adopt` looks for "
         "collections that an instance holds and nobody has made through the proxy: "
         "`{\"dry\": true}` lists them, `{\"dry\": false}` adopts them; with "
         "`\"instance\"` only of that one, with `\"collection\"` only the one of that "
@@ -78,11 +102,26 @@ static const char answers[] =
         "not be looked through), and a `list` as in the status, with the `outcome` of "
         "each.\n";
 
+static const char people[] =
+        "\n"
+        "`/ui` is a page for people, which asks for everything else it shows (`UI=off`: "
+        "404). `/status/timeline` is the last hour as the proxy has in memory: a sample "
+        "each five seconds, in columns: `at_ms`, `requests_per_second`, "
+        "`errors_per_second` (answers of 5xx), and for each of `instances` its worst "
+        "`state` (`up`, `read_only`, `down`, `unknown`) since the sample before, "
+        "`pending_writes` (null: another proxy leads) and `requests_per_second`. They "
+        "are numbered from `first` to `last`; `?after=N` asks for those behind N. "
+        "`/status/collections` lists collections, those that are not as they should be "
+        "first, then the newest (`?limit=N`, 200, 1000 at most; `total` is how many "
+        "there are): for each of `instances` the `state` there (`current`, `behind`, "
+        "`quarantine`, `lost`, `detached`, `not there yet`) and `pending_writes`, and "
+        "the "
+        "`verification`: `result`, `at`, `last_equal_at`, `items`, `differences` of the "
+        "last comparison.\n";
+
 static const char admin[] =
         "\n## Requests of operators\n\n"
-        "What changes something, and what belongs to an export, is taken from the "
-        "machine of the proxy only, and as JSON (`Content-Type: application/json`). The "
-        "commands of `CLI.md` do all of it.\n\n"
+        "The commands of `CLI.md` do most of it.\n\n"
         "| | body | answer |\n|---|---|---|\n"
         "| `POST /admin/resync` | `instance`, `collection` (name or id), `tenant`, "
         "`database`: one of the first two at least; without `instance` wherever it is in "
@@ -153,5 +192,6 @@ void http_document(struct text *out)
 		text_addf(out, "` | `%s` | %s |\n", op, route_kind_text(kind));
 	}
 	text_adds(out, answers);
+	text_adds(out, people);
 	text_adds(out, admin);
 }

@@ -2,6 +2,7 @@
  * wait, and its end. Everything that answers leads to exchange_finish(), the only door
  * out. */
 #include "http/exchange.h"
+#include "http/access.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -133,6 +134,7 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 	add_number(h, "x-request-id", (int64_t)ex->id);
 	if (ex->log_us > 0 || ex->upstream_us > 0)
 		add_timing(ex, h);
+	cors_add(ex->head, h);
 }
 
 void exchange_reply(struct exchange *ex, int http, const struct headers *more,

@@ -66,6 +66,8 @@ struct exchange {
 
 extern const struct conf *exchange_conf;
 bool http_draining(void);
+/* An error in Chroma's shape, instead of reading (more of) the body. */
+void http_refuse(struct refusal *out, int http, const char *name, const char *message);
 
 /* --- dispatch.c -------------------------------------------------------------------- */
 void dispatch(struct exchange *ex);
@@ -209,10 +211,22 @@ void export_items_page(struct exchange *ex);
 void export_end_page(struct exchange *ex);
 void cleanup(struct exchange *ex); /* retention_page.c */
 void operator_answer(struct exchange *ex);
+void timeline_page(struct exchange *ex);
+void collections_page(struct exchange *ex);
+void ui_page(struct exchange *ex);
 void tally_answer(const struct exchange *ex); /* counts it, for the metrics */
 
+/* --- protect.c --------------------------------------------------------------------- */
+bool protect_covers(const char *name);
+/* One that is protected; NULL: there is none. */
+const struct collection *protect_in(const struct database *db);
+const struct collection *protect_anywhere(void);
+void protect_refuse(struct exchange *ex, const struct collection *c); /* 403 */
+
 /* --- admin.c ----------------------------------------------------------------------- */
-bool admin_allowed(struct exchange *ex); /* false: it is answered */
+/* What an administrator has changed: who and when is added. */
+void admin_event(const struct exchange *ex, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
 struct instance *admin_instance(const char *name);
 void admin_no_instance(struct exchange *ex, const char *name); /* 404 */
 void export_stop(void);                                        /* export.c */
@@ -237,6 +251,7 @@ void write_answer(struct exchange *ex, const struct wal_outcome *outcome);
 struct json_slice write_body(const struct exchange *ex);
 /* By its Content-Type; so is one without any. */
 bool write_is_json(const struct exchange *ex);
+bool write_type_is_json(const char *type);
 /* Can this body be a write at all? */
 bool write_takes_part(const struct exchange *ex);
 char *write_text(const struct exchange *ex, const char *key); /* NULL: no such text */

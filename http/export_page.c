@@ -161,7 +161,7 @@ static void begin(struct exchange *ex, const char *instance,
 		exchange_error(ex, 409, "ChromaError", "No export can begin: %s", why);
 		return;
 	}
-	log_info("operator", "export %s, by %s", x->id, client_address(ex->client));
+	admin_event(ex, "export %s", x->id);
 	ex->route.item = mem_string(x->id);
 	timer_start(&ex->timer, 0, on_look, ex);
 }
@@ -188,8 +188,6 @@ void export_begin_page(struct exchange *ex)
 {
 	static const struct wal_stretch nothing;
 
-	if (!admin_allowed(ex))
-		return;
 	if (write_takes_part(ex))
 		wal_history(&nothing, on_history, ex, &ex->pending);
 	else
@@ -204,8 +202,6 @@ static struct export *find(struct exchange *ex)
 	const char *why;
 	struct export *x;
 
-	if (!admin_allowed(ex))
-		return NULL;
 	x = export_find(ex->route.item, &why);
 	if (x == NULL || !x->reached) {
 		refuse(ex, x == NULL ? why : "it has not begun");

@@ -1,6 +1,6 @@
 /* http/http.c - the client's side as a whole: what the server tells us, start and end.
  *
- *	on_head     limits, before the body is read
+ *	on_head     who may do that (access.c), and limits, before the body is read
  *	on_request  an exchange is born, and given to whoever answers (dispatch.c)
  *	on_gone     its client has left
  */
@@ -10,7 +10,9 @@
 #include <sys/resource.h>
 
 #include "core/clock.h"
+#include "http/access.h"
 #include "http/exchange.h"
+#include "http/timeline.h"
 
 #define LOOK_MS 10u
 #define CLIENTS_MOST 4096u
@@ -28,7 +30,7 @@ static struct {
 
 /* --- from the server --------------------------------------------------------------- */
 
-static void refuse(struct refusal *out, int http, const char *name, const char *message)
+void http_refuse(struct refusal *out, int http, const char *name, const char *message)
 {
 	struct text json = {0};
 	size_t len;
@@ -82,28 +84,38 @@ static bool too_much(const struct request_head *head)
 	return head->framing != FRAMING_NONE && server_held_bytes() > most_held();
 }
 
-static void refuse_for_now(struct refusal *out)
+static void refuse_for_now(const struct request_head *head, struct refusal *out)
 {
 	exchange_totals.rejected++;
-	refuse(out, 429, "Backoff", "too many requests at a time");
+	http_refuse(out, 429, "Backoff", "too many requests at a time");
 	headers_add(&out->headers, "retry-after", RETRY_AFTER);
 	headers_add(&out->headers, "x-chromatid-outcome", "none");
+	cors_add(head, &out->headers);
 }
 
-static bool on_head(const struct request_head *head, size_t *max_body,
-                    struct refusal *out)
+static bool on_head(const struct client *client, const struct request_head *head,
+                    size_t *max_body, struct refusal *out)
 {
+	enum access_answer answer;
+
 	(void)max_body;
-	if (is_health(head->target) || (!too_many() && !too_much(head)))
+	if (is_health(head->target))
 		return true;
-	refuse_for_now(out);
+	if (cors_preflight(head, out))
+		return false;
+	answer = access_judge(client, head);
+	if (answer != ACCESS_GRANTED)
+		access_refuse(answer, client, head, out);
+	else if (too_many() || too_much(head))
+		refuse_for_now(head, out);
+	else
+		return true;
 	return false;
 }
 
 static void on_no_room(const struct request_head *head, struct refusal *out)
 {
-	(void)head;
-	refuse_for_now(out);
+	refuse_for_now(head, out);
 }
 
 /* Chroma says it in plain text on the routes that carry embeddings. */
@@ -124,17 +136,18 @@ static void on_too_large(const struct request_head *head, struct refusal *out)
 		out->body = blob_create("Payload too large", 17);
 		headers_add(&out->headers, "chroma-trace-id", NO_TRACE);
 	} else {
-		refuse(out, 413, "ChromaError",
-		       "Failed to buffer the request body: length limit exceeded");
+		http_refuse(out, 413, "ChromaError",
+		            "Failed to buffer the request body: length limit exceeded");
 	}
 	headers_add(&out->headers, "x-chromatid-outcome", "none");
+	cors_add(head, &out->headers);
 	route_clear(&r);
 }
 
 static void on_malformed(int http, struct refusal *out)
 {
 	exchange_totals.malformed++;
-	refuse(out, http, "ChromaError", head_reason(http));
+	http_refuse(out, http, "ChromaError", head_reason(http));
 }
 
 static void on_request(struct client *client, const struct request_head *head,
@@ -203,8 +216,11 @@ char *http_start(const struct conf *conf)
 	};
 
 	exchange_conf = conf;
+	access_start(conf);
+	cors_start(conf->cors_allow_origins);
 	options.max_body = most_body();
 	options.max_held = most_held();
+	timeline_start();
 	return server_start(&options);
 }
 
@@ -231,6 +247,7 @@ void http_stop(void)
 {
 	timer_stop(&draining.look);
 	export_stop();
+	timeline_stop();
 	server_stop();
 	together_stop();
 }

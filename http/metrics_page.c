@@ -12,6 +12,7 @@
 #include "core/metrics.h"
 #include "core/process.h"
 #include "core/version.h"
+#include "http/access.h"
 #include "http/operator.h"
 
 struct sheet {
@@ -73,6 +74,9 @@ static void add_clients(struct sheet *s)
 	labelled(s, name, "reason", "limit", (double)f->rejected);
 	labelled(s, name, "reason", "too_large", (double)f->too_large);
 	labelled(s, name, "reason", "malformed", (double)f->malformed);
+	one(s, "chromatid_auth_failures_total", "counter",
+	    "Requests refused for the token they bear, or where they come from.",
+	    (double)access_failures());
 	one(s, "chromatid_read_merged_calls_total", "counter",
 	    "Calls to instances that carried more than one read.",
 	    (double)together_totals.calls);

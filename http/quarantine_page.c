@@ -4,9 +4,7 @@
  *	POST /admin/wal/{seq}/retry   try again what stands at that record
  *	POST /admin/wal/{seq}/skip    leave the record out there: {"reason": "..."}
  *
- * A collection that lacks a record differs, until a retry says that it is well.
- *
- * Both change what is executed: see admin_allowed(). */
+ * A collection that lacks a record differs, until a retry says that it is well. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,10 +73,7 @@ static void answer(struct exchange *ex, enum status s, const char *verb, const c
 
 void quarantine_retry(struct exchange *ex)
 {
-	if (!admin_allowed(ex))
-		return;
-	log_info("operator", "retry of record %s, by %s", ex->route.item,
-	         client_address(ex->client));
+	admin_event(ex, "retry of record %s", ex->route.item);
 	answer(ex, wal_retry(seq_of(ex)), "retry", NULL);
 }
 
@@ -87,8 +82,8 @@ static void leave_out(struct exchange *ex, const char *reason)
 	const char *why;
 	enum status s = wal_skip(seq_of(ex), &why);
 
-	log_warn("operator", "skip of record %s, by %s: %.200s (%s)", ex->route.item,
-	         client_address(ex->client), reason, status_text(s));
+	admin_event(ex, "skip of record %s: %.200s (%s)", ex->route.item, reason,
+	            status_text(s));
 	answer(ex, s, "skip", why);
 }
 
@@ -97,8 +92,6 @@ void quarantine_skip(struct exchange *ex)
 {
 	char *reason;
 
-	if (!admin_allowed(ex))
-		return;
 	reason = write_text(ex, "reason");
 	if (reason == NULL || reason[0] == '\0')
 		exchange_error(ex, 400, "InvalidArgumentError",

@@ -93,15 +93,12 @@ void cleanup(struct exchange *ex)
 {
 	double hours;
 
-	if (!admin_allowed(ex))
-		return;
 	if (!read_age(ex, &hours)) {
 		exchange_error(ex, 400, "InvalidArgumentError",
 		               "max_age_hours is a number, not negative");
 		return;
 	}
-	log_info("operator", "cleanup of what is older than %g h, by %s", hours,
-	         client_address(ex->client));
+	admin_event(ex, "cleanup of what is older than %g h", hours);
 	if (!wal_cleanup((int64_t)(hours * HOUR_MS), on_cleaned, ex, &ex->pending))
 		exchange_error(
 		        ex, 503, "InternalError",

@@ -83,6 +83,10 @@ static const struct row {
         {"GET", "/readyz", ROUTE_READY, VERB_NONE, "ready"},
         {"GET", "/status", ROUTE_STATUS, VERB_NONE, "status"},
         {"GET", "/wal/status", ROUTE_WAL_STATUS, VERB_NONE, "wal_status"},
+        {"GET", "/status/timeline", ROUTE_TIMELINE, VERB_NONE, "timeline"},
+        {"GET", "/status/collections", ROUTE_STATUS_COLLECTIONS, VERB_NONE,
+         "status_collections"},
+        {"GET", "/ui", ROUTE_UI, VERB_NONE, "ui"},
         {"GET", "/collection/mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
         {"GET", "/admin/collection_mappings", ROUTE_MAPPINGS, VERB_NONE, "mappings"},
         {"POST", "/admin/wal/{c}/retry", ROUTE_WAL_RETRY, VERB_NONE, "wal_retry"},
@@ -126,6 +130,9 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_READY:
 	case ROUTE_STATUS:
 	case ROUTE_WAL_STATUS:
+	case ROUTE_TIMELINE:
+	case ROUTE_STATUS_COLLECTIONS:
+	case ROUTE_UI:
 	case ROUTE_MAPPINGS:
 	case ROUTE_METRICS:
 	case ROUTE_WAL_RETRY:

@@ -36,8 +36,8 @@ struct refusal {
 struct server_handler {
 	/* true: read the body (of at most *max_body bytes, preset to the server's limit);
 	 * false: `out` is the answer. */
-	bool (*on_head)(const struct request_head *head, size_t *max_body,
-	                struct refusal *out);
+	bool (*on_head)(const struct client *client, const struct request_head *head,
+	                size_t *max_body, struct refusal *out);
 	/* The body turned out (declared or chunked) to be more than that. */
 	void (*on_too_large)(const struct request_head *head, struct refusal *out);
 	/* In the middle of the body it turned out that all of them are too much. */

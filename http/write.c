@@ -139,17 +139,21 @@ bool write_joins(struct exchange *ex, const struct wal_write *w)
 
 /* --- bodies ------------------------------------------------------------------------ */
 
-bool write_is_json(const struct exchange *ex)
+bool write_type_is_json(const char *type)
 {
-	const char *type = headers_get(&ex->head->headers, "content-type");
-	size_t len = type != NULL ? strcspn(type, "; \t") : 0;
+	size_t len = strcspn(type, "; \t");
 
-	if (type == NULL)
-		return true;
 	if (len == 16)
 		return strncasecmp(type, "application/json", 16) == 0;
 	return len > 17 && strncasecmp(type, "application/", 12) == 0 &&
 	       strncasecmp(type + len - 5, "+json", 5) == 0;
+}
+
+bool write_is_json(const struct exchange *ex)
+{
+	const char *type = headers_get(&ex->head->headers, "content-type");
+
+	return type == NULL || write_type_is_json(type);
 }
 
 struct json_slice write_body(const struct exchange *ex)

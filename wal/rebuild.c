@@ -83,7 +83,8 @@ static void on_abandoned(void *arg, enum status s, const struct pg_results *r)
 
 	if (!rebuild_is_written(b, s, r))
 		return;
-	leftover_added(b->collection, b->target, b->attempt);
+	if (b->attempt > 0)
+		leftover_added(b->collection, b->target, b->attempt);
 	rebuild_drop(b);
 }
 
@@ -101,7 +102,8 @@ void rebuild_abandon(struct rebuild *b)
 	quarantine_heal(b->collection, b->target, false);
 	b->step = STEP_ABANDONING;
 	rebuild_add_end(unit, b);
-	leftover_add(unit, b->collection, b->target, b->attempt);
+	if (b->attempt > 0)
+		leftover_add(unit, b->collection, b->target, b->attempt);
 	pg_submit(wal_pg(), unit, on_abandoned, b, &b->pending);
 }
 
@@ -291,6 +293,7 @@ void rebuild_drop(struct rebuild *b)
 {
 	rebuild_thaw(b);
 	TAILQ_REMOVE(&rebuilds, b, link);
+	rebuild_lane(b, b->target)->rebuild = NULL;
 	timer_stop(&b->timer);
 	op_cancel(&b->pending);
 	op_cancel(&b->noting);

@@ -47,6 +47,7 @@ struct rebuild {
 	bool switched;   /* ... and is */
 	bool lost_again; /* since; what was old then is left over */
 	bool room_made;  /* for its name, just now */
+	bool row_stays;  /* of the quarantine: something stands apart and is to come */
 	bool frozen;     /* we hold its records */
 	unsigned passes;
 	unsigned failures;

@@ -257,6 +257,7 @@ static void begin_anew(struct rebuild *b)
 	b->found = (struct copy_progress){0};
 	b->was_found = false;
 	b->anew = true;
+	b->failures = 0; /* they were of another disk */
 	if (b->switching) {
 		b->switching = b->switched = false;
 		b->lost_again = true;

@@ -41,18 +41,15 @@ struct rebuild *rebuild_create(struct collection *c, unsigned target)
 	b->target = target;
 	b->since_wall_ms = clock_wall_ms();
 	b->step = STEP_WAITING;
+	rebuild_lane(b, target)->rebuild = b;
 	TAILQ_INSERT_TAIL(&rebuilds, b, link);
 	return b;
 }
 
+/* There may be ten thousand of them, each asked about ten times a second. */
 static struct rebuild *find(const struct collection *c, unsigned target)
 {
-	struct rebuild *b;
-
-	TAILQ_FOREACH (b, &rebuilds, link)
-		if (b->collection == c && b->target == target)
-			return b;
-	return NULL;
+	return c->scope != NULL ? c->scope->lanes[target].rebuild : NULL;
 }
 
 /* As many as there are proxies to copy. */

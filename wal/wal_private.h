@@ -71,6 +71,7 @@ enum decision {
 struct member {
 	struct record *record;
 	struct scope *scope;
+	unsigned left; /* a bit for each instance: it does not wait in that lane */
 	TAILQ_ENTRY(member) link;
 };
 
@@ -124,6 +125,7 @@ struct lane {
 	struct cold *cold;   /* records of it that are no objects now: cold.c ... */
 	wal_seq first_cold;  /* ... and the first of them; 0: none */
 	struct quarantine *quarantine; /* NULL: it is in none */
+	struct rebuild *rebuild;       /* NULL: it is not being made anew */
 	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not durably done */
@@ -212,9 +214,15 @@ void scope_sent(struct record *r, unsigned i);
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
+/* Everything before it is done there, in all its lanes. */
+bool scope_is_first(const struct record *r, unsigned i);
 /* A collection's lane stands still; and then what changes the collection stands apart. */
 void scope_park(struct scope *s, unsigned i);
+/* Refused, durably so: it does not wait for what is parked. */
+void scope_let_by(struct record *r);
 void scope_stand_apart(struct scope *s, unsigned i);
+/* From now on nothing does any more; false: something does. */
+bool scope_stop_apart(struct scope *s, unsigned i);
 void scope_unpark(struct scope *s, unsigned i);
 /* Its lanes are being compared, or one is about to be replaced. */
 bool scope_is_held(const struct record *r);
@@ -236,6 +244,12 @@ enum verdict {
 };
 enum verdict verdict_of(const struct reply *reply);
 const char *verdict_name(enum verdict v);
+
+/* overtaken.c: its collection is deleted by a later record, and not there any more ... */
+bool overtaken_is(const struct record *r, enum verdict v);
+/* ... or there, but not as the log says. */
+bool overtaken_is_left(const struct record *r, unsigned i);
+bool overtaken_another_can_say(const struct record *r, unsigned i);
 
 /* --- engine.c: whose turn it is ---------------------------------------------------- */
 void engine_start(const struct conf *conf);
@@ -346,6 +360,9 @@ void quarantine_kept(struct collection *c, unsigned i);
 bool quarantine_is_not_kept(const struct collection *c, unsigned i);
 bool quarantine_is_lost(const struct collection *c, unsigned i);
 bool quarantine_is_parked(const struct collection *c, unsigned i);
+/* The collection is deleted: what it has there, if anything, is asked nothing any more.
+ */
+bool quarantine_is_left(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
 unsigned quarantine_count(unsigned i);                      /* at that instance */
@@ -368,7 +385,8 @@ void quarantine_heal(const struct collection *c, unsigned i, bool begin);
 /* The healing is about to be durable: a delete of the collection waits for its end. */
 void quarantine_switch(const struct collection *c, unsigned i, bool begin);
 void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
-void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
+/* Its row is gone; or it stays until what stands apart is done. */
+void quarantine_healed(struct collection *c, unsigned i, bool row_is_gone);
 
 /* --- rebuild_turn.c, rebuild_rows.c: a collection is made anew from another instance -
  */

@@ -24,9 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
 static struct text told;
 
-static bool on_head(const struct request_head *head, size_t *max_body,
-                    struct refusal *out)
+static bool on_head(const struct client *client, const struct request_head *head,
+                    size_t *max_body, struct refusal *out)
 {
+	(void)client;
 	*max_body = 100;
 	out->http = 403;
 	return head->target[1] != 'r';

@@ -68,6 +68,7 @@ def copy_tree():
     wanted = {ROOT / "CMakeLists.txt", ROOT / "tests/CMakeLists.txt"}
     for folder in FOLDERS:
         wanted.update((ROOT / folder).glob("*.[ch]"))
+    wanted.add(ROOT / "http/ui.html")
     for old in TREE.rglob("*"):
         if old.is_file() and ROOT / old.relative_to(TREE) not in wanted:
             old.unlink()

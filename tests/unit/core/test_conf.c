@@ -103,6 +103,7 @@ static void defaults_are_those_of_the_table(void **state)
 	assert_int_equal(conf.wal_retention, 86400000);
 	assert_true(conf.allow_reset);
 	assert_true(conf.access_log);
+	assert_true(conf.ui);
 	assert_int_equal(conf.log_level, LOG_INFO);
 	assert_int_equal(conf.log_format, LOG_FORMAT_AUTO);
 	assert_null(conf.upstream_token);

@@ -49,7 +49,7 @@ static void other_words_are_not_kept(void **state)
 	assert_string_equal(events_get(0)->text, "mark");
 }
 
-static void only_the_last_fifty_are_kept(void **state)
+static void only_the_last_hundred_are_kept(void **state)
 {
 	char text[16];
 
@@ -58,9 +58,28 @@ static void only_the_last_fifty_are_kept(void **state)
 		snprintf(text, sizeof(text), "line %u", i);
 		events_add("health", text);
 	}
-	assert_string_equal(events_get(0)->text, "line 149");
-	assert_string_equal(events_get(EVENTS_KEPT - 1)->text, "line 100");
+	assert_string_equal(events_get(0)->text, "line 299");
+	assert_string_equal(events_get(EVENTS_KEPT - 1)->text, "line 200");
 	assert_null(events_get(EVENTS_KEPT));
+}
+
+static void a_flood_does_not_push_out_what_came_before(void **state)
+{
+	char text[24];
+
+	(void)state;
+	events_add("health", "before the flood");
+	for (unsigned i = 0; i < 5 * EVENTS_KEPT; i++) {
+		snprintf(text, sizeof(text), "collection %u", i);
+		events_add("quarantine", text);
+	}
+	assert_string_equal(events_get(0)->text, "collection 499");
+	assert_string_equal(events_get(EVENTS_RUN - 1)->text, "collection 490");
+	assert_string_equal(events_get(EVENTS_RUN)->text, "before the flood");
+	events_add("health", "after it");
+	events_add("quarantine", "another run");
+	assert_string_equal(events_get(2)->text, "collection 499");
+	assert_string_equal(events_get(EVENTS_RUN + 2)->text, "before the flood");
 }
 
 static void a_long_text_is_cut(void **state)
@@ -93,7 +112,8 @@ int main(void)
 	        cmocka_unit_test(the_newest_comes_first),
 	        cmocka_unit_test(the_same_again_is_counted),
 	        cmocka_unit_test(other_words_are_not_kept),
-	        cmocka_unit_test(only_the_last_fifty_are_kept),
+	        cmocka_unit_test(only_the_last_hundred_are_kept),
+	        cmocka_unit_test(a_flood_does_not_push_out_what_came_before),
 	        cmocka_unit_test(a_long_text_is_cut),
 	        cmocka_unit_test(log_lines_of_changes_are_kept_whatever_the_log_shows),
 	};

@@ -67,9 +67,10 @@ static void fill(struct refusal *out, int http)
 	out->body = blob_create("no", 2);
 }
 
-static bool on_head(const struct request_head *head, size_t *max_body,
-                    struct refusal *out)
+static bool on_head(const struct client *client, const struct request_head *head,
+                    size_t *max_body, struct refusal *out)
 {
+	(void)client;
 	if (strcmp(head->target, "/refused") == 0) {
 		note("refuse ");
 		fill(out, 403);
