@@ -132,14 +132,16 @@ enum {
 	DIGEST
 };
 
+/* Where the other tables' places begin has to be said of each: PostgreSQL does not
+ * conclude it for an outer join, and would read them from the start for every page. */
 static const struct pg_statement load_log = {
         "load_log",
         "SELECT l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"
         " l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, o.decision, o.http,"
         " o.instance, r.ids, l.digest FROM chromatid.log l"
-        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq"
-        " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND o.decision IS DISTINCT "
-        "FROM 2"
+        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq AND o.seq > $1"
+        " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND r.seq > $1"
+        " AND o.decision IS DISTINCT FROM 2"
         " WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"};
 
 static void *object_at(const struct table *objects, const struct pg_results *r, int at,
