@@ -225,6 +225,8 @@ static const char *const *const migrations[][2] = {
         {bound_schema, nothing},     /* 6 */
         {bounded_schema, nothing},   /* 7 */
         {partition_schema, nothing}, /* 8 */
+        {nothing, nothing},          /* 9 */
+        {operator_schema, nothing},  /* 10 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

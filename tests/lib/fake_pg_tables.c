@@ -1648,6 +1648,7 @@ static const struct {
         {"lease_release", lease_release},
         {"clock_now", clock_now},
         {"register_instance", register_instance},
+        {"forget_places", nothing},
         {"load_tenants", load_tenants},
         {"load_databases", load_databases},
         {"load_collections", load_collections},
