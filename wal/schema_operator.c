@@ -3,9 +3,10 @@
  *
  *	chromatid.entry        each record, with what has become of it, at each instance
  *	chromatid.mapping      which collection has which id on the first two instances
- *	collection_id_mapping, unified_wal_writes   the same for older scripts, in public
- *if we may create something there; a DELETE of a mapping is a wish (wal/wish.c), one of a
- *write does nothing
+ *
+ * And for older scripts, in public, if we may create something there and nothing of that
+ * name is there already: collection_id_mapping, where a DELETE is a wish (wal/wish.c);
+ * unified_wal_writes, where it does nothing.
  *
  * An instance counts as long as it is in the settings (place) and not detached. */
 #include "wal/wal_private.h"
@@ -120,6 +121,8 @@ const char *const operator_schema[] = {
         " CREATE TRIGGER mapping_delete INSTEAD OF DELETE"
         "  ON public.collection_id_mapping FOR EACH ROW"
         "  EXECUTE FUNCTION chromatid.mapping_delete();"
+        " EXCEPTION WHEN insufficient_privilege OR wrong_object_type THEN NULL; END $$",
+        "DO $$ BEGIN"
         " CREATE VIEW public.unified_wal_writes AS SELECT seq::text AS write_id, method,"
         "  path, collection_id, collection AS collection_name,"
         "  chromatid.write_state(decision, cardinality(lacking), 0) AS status,"

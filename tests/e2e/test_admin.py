@@ -566,3 +566,40 @@ def test_many_ask_at_once(world):
     for t in threads:
         t.join()
     assert set(codes) <= {200, 429} and 200 in codes
+
+
+def test_tables_of_the_older_system_are_left_alone(postgres, tmp_path):
+    """The same database, after a move: neither do they stop the start, nor does it touch them."""
+    database = f"moved_{uuid.uuid4().hex[:8]}"
+    settings = {"DATABASE_URL": postgres.create_database(database) or postgres.url_of(database)}
+    proxy = Proxy(tmp_path, {**settings, "INSTANCES": "a=127.0.0.1:1,b=127.0.0.1:2"})
+    try:
+        for name in ("collection_id_mapping", "unified_wal_writes"):
+            postgres.execute(f"CREATE TABLE {name} (x int)", database)
+            postgres.execute(f"INSERT INTO {name} VALUES (7)", database)
+        proxy.start(wait="listening")
+        wait_until(lambda: proxy.log_contains("leading, epoch 1"), 20, "it leads")
+        for name in ("collection_id_mapping", "unified_wal_writes"):
+            assert postgres.query(f"SELECT x FROM {name}", database) == [{"x": 7}]
+        page = lambda: proxy.http.get("/admin/wal").json() == {"count": 0, "next": None, "entries": []}
+        wait_until(page, 10, "the pages answer")
+        a_page_that_waits(postgres, proxy, database)
+    finally:
+        proxy.kill()
+        postgres.drop_database(database)
+
+
+def a_page_that_waits(postgres, proxy, database):
+    """For a lock, without end: nobody else notices, and the proxy may end meanwhile."""
+    command = ["psql", "-XAtq", "-d", postgres.url_of(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        reader.stdin.write("BEGIN; LOCK TABLE chromatid.quarantine; SELECT 1;\n")
+        reader.stdin.flush()
+        assert reader.stdout.readline() == "1\n"
+        with httpx.Client(base_url=proxy.url, timeout=1) as leaving, pytest.raises(httpx.TimeoutException):
+            leaving.get("/admin/wal_errors")
+        assert postgres.query("SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == [{"n": 1}]
+        assert proxy.http.get("/admin/wal_count").json()["wal_system_ready"]
+        proxy.terminate()
+        reader.stdin.write("ROLLBACK;\n")
+        reader.stdin.close()
