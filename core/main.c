@@ -145,6 +145,9 @@ static int run(const struct conf *conf)
 	health_start(conf);
 	wal_start(conf);
 	wal_adopt_start(conf);
+	wal_override_start();
+	wal_pages_start(conf);
+	wal_wish_start(conf);
 	error = http_start(conf);
 	if (error != NULL) {
 		log_error("listen", "%s", error);
@@ -154,6 +157,9 @@ static int run(const struct conf *conf)
 		loop_run(on_stop);
 	}
 	http_stop();
+	wal_wish_stop();
+	wal_pages_stop();
+	wal_override_stop();
 	wal_adopt_stop();
 	wal_stop();
 	health_stop();

@@ -108,6 +108,32 @@ static const struct row {
          ROUTE_IMPORT_COLLECTION, VERB_NONE, "import_collection"},
         {"POST", "/wal/cleanup", ROUTE_WAL_CLEANUP, VERB_NONE, "wal_cleanup"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
+        {"GET", "/admin/instances", ROUTE_INSTANCES, VERB_NONE, "instances"},
+        {"POST", "/admin/instances/{c}/health", ROUTE_OVERRIDE, VERB_NONE,
+         "instance_health"},
+        {"GET", "/admin/wal", ROUTE_WAL_LIST, VERB_NONE, "wal_list"},
+        {"GET", "/admin/wal/{c}", ROUTE_WAL_ENTRY, VERB_NONE, "wal_entry"},
+        {"GET", "/admin/wal_count", ROUTE_WAL_COUNT, VERB_NONE, "wal_count"},
+        {"GET", "/admin/wal_errors", ROUTE_WAL_ERRORS, VERB_NONE, "wal_errors"},
+        {"GET", "/admin/wal_debug", ROUTE_WAL_DEBUG, VERB_NONE, "wal_debug"},
+        {"GET", "/admin/transaction_safety_status", ROUTE_TRANSACTIONS, VERB_NONE,
+         "transactions"},
+        {"GET", "/transaction/safety/status", ROUTE_TRANSACTIONS, VERB_NONE,
+         "transactions"},
+        {"GET", "/transaction/safety/transaction/{c}", ROUTE_TRANSACTION, VERB_NONE,
+         "transaction"},
+        {"POST", "/transaction/safety/recovery/trigger", ROUTE_TRANSACTION_TRIGGER,
+         VERB_NONE, "transaction_trigger"},
+        {"POST", "/transaction/safety/cleanup", ROUTE_TRANSACTION_CLEANUP, VERB_NONE,
+         "transaction_cleanup"},
+        {"GET", "/admin/scalability_status", ROUTE_SCALABILITY, VERB_NONE, "scalability"},
+        {"GET", "/admin/config", ROUTE_CONFIG, VERB_NONE, "config"},
+        {"DELETE", "/collection/mappings/{c}", ROUTE_MAPPING_DELETE, VERB_NONE,
+         "mapping_delete"},
+        {"POST", "/admin/create_mapping", ROUTE_MAPPING_CREATE, VERB_NONE,
+         "mapping_create"},
+        {"POST", "/admin/complete_mappings", ROUTE_MAPPINGS_COMPLETE, VERB_NONE,
+         "mappings_complete"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
 
@@ -149,6 +175,22 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_EXPORT_END:
 	case ROUTE_IMPORT_COLLECTION:
 	case ROUTE_WAL_CLEANUP:
+	case ROUTE_INSTANCES:
+	case ROUTE_OVERRIDE:
+	case ROUTE_WAL_COUNT:
+	case ROUTE_WAL_ERRORS:
+	case ROUTE_WAL_DEBUG:
+	case ROUTE_WAL_LIST:
+	case ROUTE_WAL_ENTRY:
+	case ROUTE_TRANSACTIONS:
+	case ROUTE_TRANSACTION:
+	case ROUTE_TRANSACTION_TRIGGER:
+	case ROUTE_TRANSACTION_CLEANUP:
+	case ROUTE_SCALABILITY:
+	case ROUTE_CONFIG:
+	case ROUTE_MAPPING_DELETE:
+	case ROUTE_MAPPING_CREATE:
+	case ROUTE_MAPPINGS_COMPLETE:
 		return true;
 	default:
 		return false;

@@ -376,15 +376,20 @@ static void load_everything(struct recovery *rec)
  * under it must not be taken for that of another. */
 static const struct pg_statement register_instance = {
         "register_instance",
-        "WITH known AS (UPDATE chromatid.instance SET url = $2::text, seen = now()"
-        "  WHERE name = $1::text RETURNING id, floor, detached),"
+        "WITH known AS (UPDATE chromatid.instance SET url = $2::text, seen = now(),"
+        "  place = $3::int WHERE name = $1::text RETURNING id, floor, detached),"
         " number AS (UPDATE chromatid.numbering SET instance = greatest(instance,"
         "  (SELECT coalesce(max(id), 0) FROM chromatid.instance)) + 1"
         "  WHERE NOT EXISTS (SELECT 1 FROM known) RETURNING instance),"
-        " made AS (INSERT INTO chromatid.instance (id, name, url)"
-        "  SELECT instance, $1::text, $2::text FROM number"
+        " made AS (INSERT INTO chromatid.instance (id, name, url, place)"
+        "  SELECT instance, $1::text, $2::text, $3::int FROM number"
         "  RETURNING id, floor, detached)"
         " SELECT * FROM known UNION ALL SELECT * FROM made"};
+
+/* Names have no commas: in the settings they stand with commas between. */
+static const struct pg_statement forget_places = {
+        "forget_places", "UPDATE chromatid.instance SET place = NULL"
+                         " WHERE name <> ALL (string_to_array($1::text, ','))"};
 
 static void load_instance(struct recovery *rec, unsigned i, const struct pg_results *r)
 {
@@ -417,6 +422,7 @@ void recover_start(void (*done)(bool ok), struct op **slot)
 {
 	struct recovery *rec = mem_new(struct recovery);
 	struct pg_unit *unit = pg_unit_create();
+	struct text names = {0};
 
 	rec->op.deliver = deliver;
 	rec->op.release = release;
@@ -428,9 +434,14 @@ void recover_start(void (*done)(bool ok), struct op **slot)
 	for (unsigned i = 0; i < health_count(); i++) {
 		struct instance *in = health_instance(i);
 
-		pg_add(unit, &register_instance, 2,
+		pg_add(unit, &register_instance, 3,
 		       (struct pg_param[]){pg_text(instance_name(in)),
-		                           pg_text(upstream_url(instance_upstream(in)))});
+		                           pg_text(upstream_url(instance_upstream(in))),
+		                           pg_int4((int)i)});
+		text_addf(&names, "%s%s", i > 0 ? "," : "", instance_name(in));
 	}
+	pg_add(unit, &forget_places, 1,
+	       (struct pg_param[]){pg_text(text_string(&names))});
+	text_clear(&names);
 	pg_submit(wal_pg(), unit, on_instances, rec, &rec->pending);
 }

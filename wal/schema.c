@@ -268,6 +268,7 @@ static const char *const *const migrations[][2] = {
         {bounded_schema, nothing},   /* 7 */
         {partition_schema, nothing}, /* 8 */
         {worker_schema, nothing},    /* 9 */
+        {operator_schema, nothing},  /* 10 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

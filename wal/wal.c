@@ -60,6 +60,7 @@ static void begin(void)
 			schema_migrate(wal.control, on_migrated, NULL, &wal.migrating);
 		return;
 	}
+	override_connected(); /* first: who leads must know */
 	lease_connected();
 	worker_kick();
 }

@@ -82,6 +82,7 @@ struct record {
 	bool decision_durable;
 	bool embeddings;
 	bool sets_dimension;
+	bool late;      /* decided when nobody waited for it (any more) */
 	bool deferred;  /* refused once, while another may have applied it */
 	bool loaded;    /* by a new leader: its client may have been told */
 	bool alone;     /* a connection broke under it: never merged with others again */
@@ -785,6 +786,14 @@ bool detach_is_returning(unsigned i);
 void detach_add_end(struct pg_unit *unit, unsigned i); /* ... and with its marker ... */
 void detach_ended(unsigned i);                         /* ... this is durable */
 void detach_clear(void);
+
+/* --- override.c: instances that were taken out by hand --------------------------------
+ */
+void override_connected(void); /* the control session is up, the tables are there */
+
+/* --- schema_operator.c: for the eyes of operators, and their scripts ------------------
+ */
+extern const char *const operator_schema[];
 
 /* --- lease.c, recover.c, schema.c ----------------------------------------------------
  */

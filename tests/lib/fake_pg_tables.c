@@ -1705,6 +1705,7 @@ static const struct fake_statement statements[] = {
         {"lease_release", lease_release},
         {"clock_now", clock_now},
         {"register_instance", register_instance},
+        {"forget_places", nothing},
         {"load_tenants", load_tenants},
         {"load_databases", load_databases},
         {"load_collections", load_collections},
