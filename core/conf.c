@@ -314,6 +314,22 @@ bool conf_load(struct conf *conf, int argc, char **argv, char **envp, struct tex
 	return errors->len == before;
 }
 
+bool conf_lists(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (list != NULL && *list != '\0') {
+		size_t n;
+
+		list += strspn(list, ", ");
+		n = strcspn(list, ", ");
+		if (n > 0 && n == len && memcmp(list, name, len) == 0)
+			return true;
+		list += n;
+	}
+	return false;
+}
+
 void conf_clear(struct conf *conf)
 {
 	for (size_t i = 0; i < conf_settings_count; i++) {

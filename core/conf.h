@@ -86,6 +86,8 @@ void conf_print(const struct conf *conf, struct text *out);
 /* the table as --help text, and as docs/CONFIGURATION.md */
 void conf_help(struct text *out);
 void conf_document(struct text *out);
+/* Is it in a list with commas between? NULL is an empty one. */
+bool conf_lists(const char *list, const char *name);
 /* A URL fit for logs: without user, password and query. Freed by the caller. */
 char *conf_redact_url(const char *url);
 

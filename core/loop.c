@@ -6,15 +6,21 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "core/mem.h"
+
 #define SETTLE_TURNS 10
 
 static struct event_base *base;
 static loop_signal_fn *tell;
 
+/* libevent's memory is ours: it never runs out of it either, and what it wants zeroed
+ * does not come from calloc() (core/mem.c). */
 void loop_start(void)
 {
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 
+	event_set_mem_functions(mem_bare, mem_resize, free);
+	config = event_config_new();
 	/* One thread: no locks. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	base = event_base_new_with_config(config);

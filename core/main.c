@@ -145,6 +145,9 @@ static int run(const struct conf *conf)
 	health_start(conf);
 	wal_start(conf);
 	wal_adopt_start(conf);
+	wal_override_start();
+	wal_pages_start(conf);
+	wal_wish_start(conf);
 	wal_monitor_start(conf);
 	error = http_start(conf);
 	if (error != NULL) {
@@ -156,6 +159,9 @@ static int run(const struct conf *conf)
 	}
 	http_stop();
 	wal_monitor_stop();
+	wal_wish_stop();
+	wal_pages_stop();
+	wal_override_stop();
 	wal_adopt_stop();
 	wal_stop();
 	health_stop();

@@ -27,12 +27,17 @@ static void *checked(void *p)
 	return p;
 }
 
+void *mem_bare(size_t bytes)
+{
+	return checked(malloc(bytes > 0 ? bytes : 1));
+}
+
 /* glibc keeps a cache of small pieces that calloc() does not look into. */
 void *mem_alloc(size_t bytes)
 {
 	if (bytes > SMALL)
 		return checked(calloc(1, bytes));
-	return memset(checked(malloc(bytes > 0 ? bytes : 1)), 0, bytes);
+	return memset(mem_bare(bytes), 0, bytes);
 }
 
 void *mem_array(size_t count, size_t bytes)

@@ -9,6 +9,7 @@
  * the kernel would clear pages anew for every answer. */
 void mem_start(void);
 void *mem_alloc(size_t bytes);                     /* zeroed */
+void *mem_bare(size_t bytes);                      /* not zeroed */
 void *mem_array(size_t count, size_t bytes);       /* zeroed; checks the product */
 void *mem_resize(void *old, size_t bytes);         /* new bytes are not zeroed */
 void *mem_copy(const void *from, size_t bytes);    /* NULL only when from is NULL */

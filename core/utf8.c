@@ -21,7 +21,9 @@ size_t utf8_next(const char *s, size_t len, uint32_t *c)
 	unsigned char lead = (unsigned char)s[0];
 	size_t n = length_of(lead);
 
-	*c = UTF8_BROKEN;
+	*c = n == 1 ? lead : UTF8_BROKEN;
+	if (n == 1)
+		return 1;
 	if (n == 0 || n > len)
 		return 1;
 	uint32_t value = lead & bits[n];

@@ -47,9 +47,20 @@ bool instance_up(const struct instance *in); /* HEALTH_UP */
  * fails every write. After it was down: from its first canary on. Listeners of
  * health_on_change() are told when this changes too. */
 bool instance_writable(const struct instance *in);
+/* By hand, whatever its probes say: it counts as down, but what is under way there may
+ * end. For `wait` ms, or (0) until it is put back; then its next good probes bring it
+ * up. Told again, only how long may change. */
+void instance_take_out(struct instance *in, msec wait, const char *by);
+void instance_put_back(struct instance *in);
+struct instance_out {
+	bool is;
+	int64_t since_wall_ms, until_wall_ms; /* 0: until it is put back */
+	char by[80];
+};
+struct instance_out instance_out(const struct instance *in);
 /* Up, but a call to it went wrong and no probe has settled yet what that means. */
 bool instance_doubted(const struct instance *in);
-/* Does it answer its probes, if only with errors? */
+/* Does it answer its probes, if only with errors? Not one that was taken out. */
 bool instance_answers(const struct instance *in);
 /* While something is done to it that makes it answer with errors for a moment (a reset):
  * they are not held against it. */
@@ -117,6 +128,10 @@ void instance_ask_again(struct instance *in); /* soon: it cannot be said now */
 void instance_mark(struct instance *in);
 /* Something that is there was not found there: its marker is looked at, at once. */
 void instance_look(struct instance *in);
+/* What it bears, for one who does not lead but is to work there; STATUS_OK: `found`. */
+typedef void(instance_marker_fn)(void *arg, enum status s, const struct marker *found);
+void instance_read_marker(struct instance *in, instance_marker_fn *done, void *arg,
+                          struct op **slot);
 /* How long it was not up. */
 msec instance_away(const struct instance *in);
 

@@ -92,6 +92,8 @@ struct instance {
 	struct probe probe;
 	struct asked asked;
 	struct canary canary;
+	struct instance_out out;
+	struct timer out_over;
 	struct instance_figures figures;
 };
 

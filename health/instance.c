@@ -12,6 +12,8 @@
  *   - set_health(down): new work goes elsewhere from now on; open calls are ended; then,
  *     from the loop, the listeners are told. In this order, so that what a listener
  *     starts is not ended with the rest
+ *   - an operator takes it out (instance_take_out): down as well, but what is under way
+ *     may end, and probes do not bring it up
  *   - set_writing(fails): it is up and reads go on; the listeners are told in the same
  *     way, and what is under way there is not ended */
 #include <assert.h>
@@ -106,6 +108,7 @@ void health_stop(void)
 		marker_stop(in);
 		canary_stop(in);
 		timer_stop(&in->tell);
+		timer_stop(&in->out_over);
 		upstream_destroy(&in->up);
 		free(in->name);
 	}
@@ -139,7 +142,7 @@ void set_health(struct instance *in, enum health now, const char *why)
 	struct log_field fields[] = {{"instance", in->name, 0}, {0}};
 	enum health was = in->health;
 
-	if (now == was)
+	if (now == was || (in->out.is && now != HEALTH_DOWN))
 		return;
 	in->health = now;
 	in->figures.since_wall_ms = clock_wall_ms();
@@ -155,7 +158,60 @@ void set_health(struct instance *in, enum health now, const char *why)
 	in->down_since = clock_ms();
 	probe_forget(in);
 	marker_forget(in, why);
-	upstream_abort(in->up, why);
+	if (!in->out.is)
+		upstream_abort(in->up, why);
+}
+
+/* --- by hand ----------------------------------------------------------------------- */
+
+static void on_out_over(void *arg)
+{
+	instance_put_back(arg);
+}
+
+static void keep_out(struct instance *in, msec wait)
+{
+	int64_t now = clock_wall_ms();
+
+	in->out.until_wall_ms = wait > 0 ? now + (int64_t)wait : 0;
+	if (wait > 0)
+		timer_start(&in->out_over, wait, on_out_over, in);
+	else
+		timer_stop(&in->out_over);
+}
+
+void instance_take_out(struct instance *in, msec wait, const char *by)
+{
+	char why[sizeof(in->figures.reason)];
+
+	keep_out(in, wait);
+	if (in->out.is)
+		return;
+	in->out.is = true;
+	in->out.since_wall_ms = clock_wall_ms();
+	snprintf(in->out.by, sizeof(in->out.by), "%s", by);
+	snprintf(why, sizeof(why), "taken out by %s", by);
+	log_warn("health", "instance %s: %s", in->name, why);
+	if (in->health == HEALTH_DOWN)
+		marker_forget(in, why);
+	set_health(in, HEALTH_DOWN, why);
+	snprintf(in->figures.reason, sizeof(in->figures.reason), "%s", why);
+}
+
+void instance_put_back(struct instance *in)
+{
+	if (!in->out.is)
+		return;
+	timer_stop(&in->out_over);
+	in->out = (struct instance_out){.is = false};
+	snprintf(in->figures.reason, sizeof(in->figures.reason), "put back");
+	log_info("health", "instance %s: put back", in->name);
+	probe_hurry(in);
+}
+
+struct instance_out instance_out(const struct instance *in)
+{
+	return in->out;
 }
 
 /* That it is to be proven belongs to its coming up, which has its own line. */
@@ -236,7 +292,7 @@ bool instance_doubted(const struct instance *in)
 
 bool instance_answers(const struct instance *in)
 {
-	return in->answers;
+	return in->answers && !in->out.is;
 }
 
 void instance_pardon(struct instance *in, bool yes)

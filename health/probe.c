@@ -153,6 +153,13 @@ static void count(struct instance *in, bool good)
 		in->figures.probe_us = clock_us() - p->started_us;
 }
 
+/* It counts as down; but does what is still under way there have a chance? */
+static void judge_out(struct instance *in, const char *why)
+{
+	if (in->probe.bad == rules.failures)
+		upstream_abort(in->up, why);
+}
+
 static void judge(struct instance *in, const struct reply *reply)
 {
 	struct probe *p = &in->probe;
@@ -169,11 +176,13 @@ static void judge(struct instance *in, const struct reply *reply)
 	if (p->bad > 0)
 		log_debug("health", "instance %s: %s, %u in a row", in->name, why,
 		          p->bad);
-	if (now == HEALTH_UP && in->health != HEALTH_UP)
+	if (in->out.is)
+		judge_out(in, why);
+	else if (now == HEALTH_UP && in->health != HEALTH_UP)
 		marker_answers(in, why);
 	else
 		set_health(in, now, why);
-	if (p->bad > 0 && in->health != HEALTH_UP)
+	if (p->bad > 0 && in->health != HEALTH_UP && !in->out.is)
 		marker_forget(in, why);
 }
 

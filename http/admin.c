@@ -1,11 +1,12 @@
-/* http/admin.c - what the pages for administrators share. Who may ask for them is said in
- * access.c, before a page is asked. */
+/* http/admin.c - whom a request of an administrator means, and that it is told of. */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
+#include "core/mem.h"
 #include "http/access.h"
-#include "http/exchange.h"
+#include "http/admin.h"
 
 void admin_event(const struct exchange *ex, const char *format, ...)
 {
@@ -30,13 +31,33 @@ struct instance *admin_instance(const char *name)
 
 void admin_no_instance(struct exchange *ex, const char *name)
 {
-	struct text names = {0};
+	struct text json = {0}, names = {0}, list = {0};
+	char *message;
 
-	for (unsigned i = 0; i < health_count(); i++)
-		text_addf(&names, "%s%s", i > 0 ? ", " : "",
-		          instance_name(health_instance(i)));
-	exchange_error(ex, 404, "NotFoundError",
-	               "No instance is called %.200s; there is %s", name,
-	               text_string(&names));
+	for (unsigned i = 0; i < health_count(); i++) {
+		const char *one = instance_name(health_instance(i));
+
+		text_addf(&names, "%s%s", i > 0 ? ", " : "", one);
+		text_adds(&list, i > 0 ? "," : "");
+		json_add_quoted(&list, one, strlen(one));
+	}
+	message = mem_format("No instance is called %.200s; there is %s", name,
+	                     text_string(&names));
+	exchange_add_error(&json, "NotFoundError", message);
+	json.s[--json.len] = '\0';
+	text_addf(&json, ",\"available_instances\":[%s]}", text_string(&list));
+	free(message);
 	text_clear(&names);
+	text_clear(&list);
+	exchange_json_text(ex, 404, &json);
+}
+
+void admin_bad(struct exchange *ex, const char *why)
+{
+	exchange_error(ex, 400, "InvalidArgumentError", "%s", why);
+}
+
+void admin_no_answer(struct exchange *ex, enum status s)
+{
+	exchange_fail(ex, s == STATUS_BUSY ? s : STATUS_LOG_UNAVAILABLE, "none");
 }

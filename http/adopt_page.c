@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "http/admin.h"
 #include "http/status.h"
 
 #define LISTED_MOST 100u

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "http/admin.h"
 #include "http/exchange.h"
 
 static void no_such_path(struct exchange *ex)
@@ -130,6 +131,22 @@ static const struct {
         [ROUTE_EXPORT_END] = {export_end_page, true, false},
         [ROUTE_IMPORT_COLLECTION] = {import_collection, true, true},
         [ROUTE_WAL_CLEANUP] = {cleanup, true, false},
+        [ROUTE_INSTANCES] = {instances_page, false, false},
+        [ROUTE_OVERRIDE] = {override_page, false, false},
+        [ROUTE_WAL_COUNT] = {wal_count_page, false, false},
+        [ROUTE_WAL_ERRORS] = {wal_errors_page, false, false},
+        [ROUTE_WAL_DEBUG] = {wal_debug_page, false, false},
+        [ROUTE_WAL_LIST] = {wal_list_page, false, false},
+        [ROUTE_WAL_ENTRY] = {wal_entry_page, false, false},
+        [ROUTE_TRANSACTIONS] = {transactions_page, false, false},
+        [ROUTE_TRANSACTION] = {transaction_page, false, false},
+        [ROUTE_TRANSACTION_TRIGGER] = {transaction_trigger, false, false},
+        [ROUTE_TRANSACTION_CLEANUP] = {transaction_cleanup, true, false},
+        [ROUTE_SCALABILITY] = {scalability_page, false, false},
+        [ROUTE_CONFIG] = {config_page, false, false},
+        [ROUTE_MAPPING_DELETE] = {mapping_delete, true, true},
+        [ROUTE_MAPPING_CREATE] = {mapping_create, true, true},
+        [ROUTE_MAPPINGS_COMPLETE] = {mappings_complete, true, false},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)

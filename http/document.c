@@ -2,6 +2,7 @@
  * that no path is documented which is not there, and none is there undocumented. */
 #include <string.h>
 
+#include "http/admin.h"
 #include "http/exchange.h"
 #include "http/http.h"
 
@@ -194,4 +195,5 @@ void http_document(struct text *out)
 	text_adds(out, answers);
 	text_adds(out, people);
 	text_adds(out, admin);
+	text_adds(out, document_admin);
 }

@@ -82,6 +82,7 @@ void exchange_finish(struct exchange *ex)
 	database_release(&ex->database);
 	blob_unref(&ex->body);
 	route_clear(&ex->route);
+	free(ex->wish);
 	free(ex);
 }
 

@@ -62,6 +62,7 @@ struct exchange {
 	int http; /* answered with */
 	size_t bytes_out;
 	uint64_t stale; /* records the answer may lack */
+	void *wish;     /* what an administrator asks for; freed with it */
 };
 
 extern const struct conf *exchange_conf;
@@ -223,13 +224,7 @@ const struct collection *protect_in(const struct database *db);
 const struct collection *protect_anywhere(void);
 void protect_refuse(struct exchange *ex, const struct collection *c); /* 403 */
 
-/* --- admin.c ----------------------------------------------------------------------- */
-/* What an administrator has changed: who and when is added. */
-void admin_event(const struct exchange *ex, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
-struct instance *admin_instance(const char *name);
-void admin_no_instance(struct exchange *ex, const char *name); /* 404 */
-void export_stop(void);                                        /* export.c */
+void export_stop(void); /* export.c */
 
 /* --- refusal.c: ask an instance to refuse, in its own words ------------------------ */
 /* Sends the request where it cannot have any effect (an id or a database that cannot

@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "http/admin.h"
 #include "http/export.h"
 #include "http/status.h"
 

@@ -6,8 +6,9 @@
  * it takes for a Content-Length is what smuggling is made of. So:
  *   on_accepted           its bufferevent is switched off; client.c reads the socket
  *   gate_begin_request    one head, parsed and sound, is written anew in its simplest
- *                         form - no query, fields or body - and given to libevhtp's own
- * read callback, as if it had just come on_headers            here is its request
+ *                         form - the method, nothing else of it - and given to libevhtp's
+ *                         own read callback, as if it had just come
+ *   on_headers            here is its request
  *   gate_end_request      the answer is out (reply.c wrote it): libevhtp's own write
  *                         callback is run, finds the request finished and frees it
  *   on_request_fini       the one place where a request ends, however it ends
@@ -23,12 +24,12 @@
 #include <errno.h>
 #include <event2/listener.h>
 #include <evhtp/evhtp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/loop.h"
 #include "core/mem.h"
 
-#define USUAL_HEAD 256u
 #define MAX_PORTS 2 /* IPv6 and IPv4; an evhtp_t has one listener */
 
 static evhtp_t *ports[MAX_PORTS];
@@ -116,6 +117,7 @@ bool gate_listen(int fd)
 	evhtp_t *port;
 
 	assert(n_ports < MAX_PORTS);
+	evhtp_set_mem_functions(mem_bare, mem_resize, free); /* as loop.c, and why */
 	port = evhtp_new(loop_base(), NULL);
 	port->flags = 0; /* no 100 Continue of its own */
 	evhtp_set_gencb(port, on_fed, NULL);
@@ -169,27 +171,24 @@ static bool method_is_plain(const char *method)
 	       strcmp(method, "CONNECT") != 0;
 }
 
-static void write_plain_head(const struct request_head *head, struct text *out)
+static void add_plain_head(struct evbuffer *to, const struct request_head *head)
 {
-	text_reserve(out, USUAL_HEAD);
-	text_adds(out, method_is_plain(head->method) ? head->method : "POST");
-	text_addc(out, ' ');
-	text_add(out, head->target, strcspn(head->target, "?"));
-	text_adds(out, " HTTP/1.1\r\n\r\n");
+	static const char rest[] = " / HTTP/1.1\r\n\r\n";
+	const char *method = method_is_plain(head->method) ? head->method : "POST";
+
+	evbuffer_add(to, method, strlen(method));
+	evbuffer_add(to, rest, sizeof(rest) - 1);
 }
 
 bool gate_begin_request(struct client *c)
 {
 	struct gate *g = &c->gate;
 	struct evbuffer *in = bufferevent_get_input(g->bev);
-	struct text plain = {0};
 
 	assert(g->request == NULL);
-	write_plain_head(&c->head, &plain);
 	evbuffer_unfreeze(in, 0);
-	evbuffer_add(in, plain.s, plain.len);
+	add_plain_head(in, &c->head);
 	evbuffer_freeze(in, 0);
-	text_clear(&plain);
 	g->read(g->bev, g->arg);
 	return g->conn != NULL && g->request != NULL;
 }

@@ -1,28 +1,10 @@
 /* http/protect.c - collections that nobody may take away by mistake
  * (PROTECTED_COLLECTIONS): not deleted, not renamed, and neither is what they are in. */
-#include <string.h>
-
 #include "http/exchange.h"
-
-static bool is_listed(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	while (list != NULL && *list != '\0') {
-		size_t n;
-
-		list += strspn(list, ", ");
-		n = strcspn(list, ", ");
-		if (n > 0 && n == len && memcmp(list, name, len) == 0)
-			return true;
-		list += n;
-	}
-	return false;
-}
 
 bool protect_covers(const char *name)
 {
-	return is_listed(exchange_conf->protected_collections, name);
+	return conf_lists(exchange_conf->protected_collections, name);
 }
 
 const struct collection *protect_in(const struct database *db)

@@ -10,6 +10,7 @@
 
 #include "core/json_scan.h"
 #include "core/log.h"
+#include "http/admin.h"
 #include "http/status.h"
 
 /* --- the list ---------------------------------------------------------------------- */

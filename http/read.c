@@ -53,9 +53,9 @@ void read_aim(const struct exchange *ex, struct instance *in, struct text *targe
 	rewrite_add_segment(target, c->db->tenant);
 	text_adds(target, "/databases/");
 	rewrite_add_segment(target, c->db->name);
-	text_addf(target, "/collections/%s%s",
-	          ex->route.kind == ROUTE_READ_ITEMS ? "" : "by-id/",
-	          c->local[instance_index(in)].text);
+	text_adds(target, ex->route.kind == ROUTE_READ_ITEMS ? "/collections/"
+	                                                     : "/collections/by-id/");
+	text_adds(target, c->local[instance_index(in)].text);
 	text_adds(target, ex->route.tail);
 }
 

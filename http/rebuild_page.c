@@ -14,9 +14,11 @@ static double progress_of(const struct wal_rebuild *b)
 	return b->items < b->total ? (double)b->items / (double)b->total : 1;
 }
 
-/* At the speed it has had so far. */
+/* At the speed it has now; if that is not known, at that it has had so far. */
 static json_t *eta(const struct wal_rebuild *b, int64_t took_ms)
 {
+	if (b->rate > 0 && b->total >= b->items)
+		return status_rounded((double)(b->total - b->items) / b->rate);
 	if (b->items == 0 || took_ms <= 0 || b->total < b->items)
 		return json_null();
 	return status_rounded((double)(b->total - b->items) * (double)took_ms / 1000 /
@@ -42,6 +44,9 @@ static void add_entry(void *arg, const struct wal_rebuild *b)
 	status_set(o, "total", status_count(b->total));
 	status_set(o, "progress", status_rounded(progress_of(b)));
 	status_set(o, "eta_seconds", eta(b, page->now_ms - b->since_wall_ms));
+	status_set(o, "items_per_second",
+	           b->rate > 0 ? status_rounded(b->rate) : json_null());
+	status_set(o, "worker", b->worker != NULL ? json_string(b->worker) : json_null());
 	status_set(o, "since", status_time(b->since_wall_ms));
 	status_set(o, "error", status_text_or_null(b->why));
 	json_array_append_new(page->list, o);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "http/admin.h"
 #include "http/status.h"
 
 struct wish {

@@ -9,6 +9,7 @@
 #include "core/json_scan.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "http/admin.h"
 #include "http/status.h"
 
 #define HOURS_USUAL 24

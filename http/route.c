@@ -108,6 +108,32 @@ static const struct row {
          ROUTE_IMPORT_COLLECTION, VERB_NONE, "import_collection"},
         {"POST", "/wal/cleanup", ROUTE_WAL_CLEANUP, VERB_NONE, "wal_cleanup"},
         {"GET", "/metrics", ROUTE_METRICS, VERB_NONE, "metrics"},
+        {"GET", "/admin/instances", ROUTE_INSTANCES, VERB_NONE, "instances"},
+        {"POST", "/admin/instances/{c}/health", ROUTE_OVERRIDE, VERB_NONE,
+         "instance_health"},
+        {"GET", "/admin/wal", ROUTE_WAL_LIST, VERB_NONE, "wal_list"},
+        {"GET", "/admin/wal/{c}", ROUTE_WAL_ENTRY, VERB_NONE, "wal_entry"},
+        {"GET", "/admin/wal_count", ROUTE_WAL_COUNT, VERB_NONE, "wal_count"},
+        {"GET", "/admin/wal_errors", ROUTE_WAL_ERRORS, VERB_NONE, "wal_errors"},
+        {"GET", "/admin/wal_debug", ROUTE_WAL_DEBUG, VERB_NONE, "wal_debug"},
+        {"GET", "/admin/transaction_safety_status", ROUTE_TRANSACTIONS, VERB_NONE,
+         "transactions"},
+        {"GET", "/transaction/safety/status", ROUTE_TRANSACTIONS, VERB_NONE,
+         "transactions"},
+        {"GET", "/transaction/safety/transaction/{c}", ROUTE_TRANSACTION, VERB_NONE,
+         "transaction"},
+        {"POST", "/transaction/safety/recovery/trigger", ROUTE_TRANSACTION_TRIGGER,
+         VERB_NONE, "transaction_trigger"},
+        {"POST", "/transaction/safety/cleanup", ROUTE_TRANSACTION_CLEANUP, VERB_NONE,
+         "transaction_cleanup"},
+        {"GET", "/admin/scalability_status", ROUTE_SCALABILITY, VERB_NONE, "scalability"},
+        {"GET", "/admin/config", ROUTE_CONFIG, VERB_NONE, "config"},
+        {"DELETE", "/collection/mappings/{c}", ROUTE_MAPPING_DELETE, VERB_NONE,
+         "mapping_delete"},
+        {"POST", "/admin/create_mapping", ROUTE_MAPPING_CREATE, VERB_NONE,
+         "mapping_create"},
+        {"POST", "/admin/complete_mappings", ROUTE_MAPPINGS_COMPLETE, VERB_NONE,
+         "mappings_complete"},
 };
 #define ROWS (sizeof(table) / sizeof(table[0]))
 
@@ -149,6 +175,22 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_EXPORT_END:
 	case ROUTE_IMPORT_COLLECTION:
 	case ROUTE_WAL_CLEANUP:
+	case ROUTE_INSTANCES:
+	case ROUTE_OVERRIDE:
+	case ROUTE_WAL_COUNT:
+	case ROUTE_WAL_ERRORS:
+	case ROUTE_WAL_DEBUG:
+	case ROUTE_WAL_LIST:
+	case ROUTE_WAL_ENTRY:
+	case ROUTE_TRANSACTIONS:
+	case ROUTE_TRANSACTION:
+	case ROUTE_TRANSACTION_TRIGGER:
+	case ROUTE_TRANSACTION_CLEANUP:
+	case ROUTE_SCALABILITY:
+	case ROUTE_CONFIG:
+	case ROUTE_MAPPING_DELETE:
+	case ROUTE_MAPPING_CREATE:
+	case ROUTE_MAPPINGS_COMPLETE:
 		return true;
 	default:
 		return false;
@@ -198,47 +240,65 @@ const char *route_kind_text(enum route_kind kind)
 
 /* --- matching ---------------------------------------------------------------------- */
 
-struct found {
-	const char *at[3]; /* of {t} {d} {c}; NULL: not there */
-	size_t len[3];
-	const char *after; /* what follows {c} */
+#define SEGMENTS_MOST 12u /* more than any row has */
+
+struct segment {
+	const char *at;
+	size_t len;
 };
 
-static bool match_one(const char **pattern, const char **path, const char *end,
-                      struct found *f)
-{
-	const char *slash = memchr(*path, '/', (size_t)(end - *path));
-	const char *stop = slash != NULL ? slash : end;
-	char which = (*pattern)[1];
-	int k = which == 't' ? 0 : which == 'd' ? 1 : which == 'c' ? 2 : -1;
+/* A path split at its slashes; of a very long one only its beginning. */
+struct segments {
+	struct segment list[SEGMENTS_MOST];
+	unsigned count;
+};
 
-	if (stop == *path)
-		return false;
-	if (k >= 0) {
-		f->at[k] = *path;
-		f->len[k] = (size_t)(stop - *path);
+static void split(const char *path, const char *end, struct segments *out)
+{
+	out->count = 0;
+	while (path < end && *path == '/' && out->count < SEGMENTS_MOST) {
+		const char *from = path + 1;
+		const char *slash = memchr(from, '/', (size_t)(end - from));
+
+		path = slash != NULL ? slash : end;
+		out->list[out->count++] = (struct segment){from, (size_t)(path - from)};
 	}
-	*pattern = strchr(*pattern, '}') + 1;
-	*path = stop;
-	if (k == 2)
-		f->after = stop;
-	return true;
 }
 
-static bool match(const char *pattern, const char *path, const char *end, struct found *f)
+/* The table's paths, split when they are wanted first. */
+static const struct segments *row_segments(size_t i)
 {
-	*f = (struct found){{NULL}, {0}, NULL};
-	while (*pattern != '\0') {
-		if (path < end && *path == *pattern && *pattern != '{') {
-			path++;
-			pattern++;
-		} else if (strcmp(pattern, "{*}") == 0) {
-			return path < end || pattern[-1] == '/';
-		} else if (*pattern != '{' || !match_one(&pattern, &path, end, f)) {
-			return false;
-		}
-	}
-	return path == end;
+	static struct segments rows[ROWS];
+
+	if (rows[i].count == 0)
+		split(table[i].path, table[i].path + strlen(table[i].path), &rows[i]);
+	return &rows[i];
+}
+
+static bool match_one(const struct segment *pattern, const struct segment *s)
+{
+	if (pattern->at[0] == '{')
+		return s->len > 0;
+	return pattern->len == s->len && memcmp(pattern->at, s->at, s->len) == 0;
+}
+
+static bool takes_the_rest(const struct segment *pattern)
+{
+	return pattern->len == 3 && memcmp(pattern->at, "{*}", 3) == 0;
+}
+
+/* From the last segment on: most rows begin alike. */
+static bool match(const struct segments *row, const struct segments *path)
+{
+	unsigned n = row->count;
+
+	if (n <= path->count && takes_the_rest(&row->list[n - 1]))
+		n--;
+	else if (n != path->count)
+		return false;
+	while (n > 0 && match_one(&row->list[n - 1], &path->list[n - 1]))
+		n--;
+	return n == 0;
 }
 
 /* --- segments ---------------------------------------------------------------------- */
@@ -263,6 +323,15 @@ static bool is_utf8(const char *s, size_t len)
 	return true;
 }
 
+/* The byte that an escape stands for; -1: what stands there is none. */
+static int escaped(const char *s, size_t len)
+{
+	int high = len > 2 && s[0] == '%' ? hex(s[1]) : -1;
+	int low = high >= 0 ? hex(s[2]) : -1;
+
+	return low >= 0 ? high * 16 + low : -1;
+}
+
 /* What is not a whole escape stays as it is, as in Chroma. NULL: not UTF-8, or a NUL. */
 static char *decode(const char *s, size_t len)
 {
@@ -270,15 +339,10 @@ static char *decode(const char *s, size_t len)
 	size_t n = 0;
 
 	for (size_t k = 0; k < len; k++) {
-		int high = k + 2 < len ? hex(s[k + 1]) : -1;
-		int low = k + 2 < len ? hex(s[k + 2]) : -1;
+		int byte = escaped(s + k, len - k);
 
-		if (s[k] == '%' && high >= 0 && low >= 0) {
-			out[n++] = (char)(high * 16 + low);
-			k += 2;
-		} else {
-			out[n++] = s[k];
-		}
+		out[n++] = byte >= 0 ? (char)byte : s[k];
+		k += byte >= 0 ? 2 : 0;
 	}
 	out[n] = '\0';
 	if (memchr(out, '\0', n) != NULL || !is_utf8(out, n)) {
@@ -288,15 +352,33 @@ static char *decode(const char *s, size_t len)
 	return out;
 }
 
-static bool take_segments(struct route *r, const struct found *f)
+/* Which of them a pattern's segment names; or 3. */
+static unsigned named_by(const struct segment *pattern)
+{
+	static const char names[] = "tdc";
+	const char *found;
+
+	if (pattern->at[0] != '{' || pattern->len != 3)
+		return 3;
+	found = strchr(names, pattern->at[1]);
+	return found != NULL ? (unsigned)(found - names) : 3;
+}
+
+static bool take_segments(struct route *r, const struct segments *row,
+                          const struct segments *path)
 {
 	static const char *const names[] = {"tenant", "database", "collection_id"};
 	char **to[] = {&r->tenant, &r->database, &r->item};
 
-	for (unsigned k = 0; k < 3; k++) {
-		if (f->at[k] == NULL)
+	for (unsigned i = 0; i < row->count; i++) {
+		const struct segment *s = &path->list[i];
+		unsigned k = named_by(&row->list[i]);
+
+		if (k == 3)
 			continue;
-		*to[k] = decode(f->at[k], f->len[k]);
+		*to[k] = decode(s->at, s->len);
+		if (k == 2)
+			r->tail = s->at + s->len;
 		if (*to[k] == NULL) {
 			r->bad = k == 2 && r->tenant == NULL ? "tenant_name" : names[k];
 			return false;
@@ -320,14 +402,14 @@ static bool method_is(const char *method, const char *row)
 	       (strcmp(method, "HEAD") == 0 && strcmp(row, "GET") == 0);
 }
 
-static void found_row(struct route *r, const struct row *row, const struct found *f,
+static void found_row(struct route *r, size_t i, const struct segments *path,
                       const char *end)
 {
-	r->kind = row->kind;
-	r->verb = row->verb;
-	r->op = row->op;
-	r->tail = f->after != NULL ? f->after : end;
-	if (!take_segments(r, f))
+	r->kind = table[i].kind;
+	r->verb = table[i].verb;
+	r->op = table[i].op;
+	r->tail = end;
+	if (!take_segments(r, row_segments(i), path))
 		r->kind = ROUTE_BAD_PATH;
 }
 
@@ -335,15 +417,16 @@ void route_parse(struct route *r, const char *method, const char *target)
 {
 	const char *query = strchr(target, '?');
 	const char *end = query != NULL ? query : target + strlen(target);
-	struct found f;
+	struct segments path;
 
 	*r = (struct route){.kind = ROUTE_NONE, .op = "unknown"};
 	r->query = query != NULL ? query + 1 : NULL;
+	split(target, end, &path);
 	for (size_t i = 0; i < ROWS; i++) {
-		if (!match(table[i].path, target, end, &f))
+		if (!match(row_segments(i), &path))
 			continue;
 		if (method_is(method, table[i].method)) {
-			found_row(r, &table[i], &f, end);
+			found_row(r, i, &path, end);
 			return;
 		}
 		r->kind = ROUTE_WRONG_METHOD;

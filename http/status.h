@@ -33,6 +33,8 @@ json_t *status_if_led(const struct status_facts *k, json_t *value);
 
 /* --- status_page.c ----------------------------------------------------------------- */
 void status_send(struct exchange *ex, json_t *document); /* takes it over */
+json_t *status_instances(void);
+json_t *status_performance_now(void);
 
 /* --- quarantine_page.c ------------------------------------------------------------- */
 json_t *status_quarantine(void);

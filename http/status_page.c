@@ -36,12 +36,15 @@ static void set_health(json_t *o, const struct instance *in,
                        const struct instance_figures *f)
 {
 	bool reads_only = instance_up(in) && !instance_writable(in);
-	const char *state = health_text(instance_health(in));
+	struct instance_out out = instance_out(in);
+	const char *state = out.is ? "taken_out" : health_text(instance_health(in));
 
 	status_set(o, "healthy", json_boolean(instance_up(in)));
 	status_set(o, "state", json_string(reads_only ? "read_only" : state));
 	status_set(o, "reason",
 	           status_text_value(reads_only ? f->write_reason : f->reason));
+	status_set(o, "taken_out", json_boolean(out.is));
+	status_set(o, "taken_out_until", status_time(out.until_wall_ms));
 	status_set(o, "identity", json_string(f->identity));
 	status_set(o, "since", status_time(f->since_wall_ms));
 	status_set(o, "consecutive_failures", status_count(f->consecutive_failures));
@@ -196,6 +199,20 @@ void status_send(struct exchange *ex, json_t *document)
 	text_adds(&text, json);
 	free(json);
 	exchange_json_text(ex, 200, &text);
+}
+
+json_t *status_instances(void)
+{
+	struct status_facts k = know();
+
+	return instance_list(&k);
+}
+
+json_t *status_performance_now(void)
+{
+	struct status_facts k = know();
+
+	return status_performance(&k);
 }
 
 static void set_head(json_t *o, const struct status_facts *k)

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "core/table.h"
 #include "http/operator.h"
 
 #define OPS_MOST 96u
@@ -22,15 +23,25 @@ struct tally {
 
 static struct tally tallies[OPS_MOST];
 static unsigned n_tallies;
+static struct table by_op;                       /* the same */
 static struct metric_histogram operator_seconds; /* of all that is ours, together */
 static struct metric_histogram instance_seconds[CONF_MAX_INSTANCES];
 
-static struct tally *find(const char *op)
+static struct tally *add_op(const char *op)
 {
-	for (unsigned i = 0; i < n_tallies; i++)
-		if (strcmp(tallies[i].op, op) == 0)
-			return &tallies[i];
-	return NULL;
+	struct tally *t = &tallies[n_tallies++];
+
+	t->op = op;
+	table_put(&by_op, op, t);
+	return t;
+}
+
+static void add_route(const char *op, enum route_kind kind)
+{
+	struct tally *t = add_op(op);
+
+	t->ours = route_is_ours(kind);
+	t->asks = !t->ours && !route_is_answered_here(kind);
 }
 
 /* The first one, "unknown", is for everything that no route matches. */
@@ -41,14 +52,11 @@ static void list_ops(void)
 
 	if (n_tallies > 0)
 		return;
-	tallies[n_tallies++].op = "unknown";
+	add_op("unknown");
 	for (size_t i = 0; route_row(i, &method, &path, &kind, &op) != 0; i++) {
-		if (find(op) != NULL || n_tallies == OPS_MOST)
+		if (table_get(&by_op, op) != NULL || n_tallies == OPS_MOST)
 			continue;
-		tallies[n_tallies].op = op;
-		tallies[n_tallies].ours = route_is_ours(kind);
-		tallies[n_tallies++].asks =
-		        !route_is_ours(kind) && !route_is_answered_here(kind);
+		add_route(op, kind);
 	}
 }
 
@@ -71,7 +79,7 @@ void tally_answer(const struct exchange *ex)
 	struct tally *t;
 
 	list_ops();
-	t = find(ex->route.op);
+	t = table_get(&by_op, ex->route.op);
 	if (t == NULL)
 		t = &tallies[0];
 	t->answers[i][code_of(ex->http)]++;

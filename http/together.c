@@ -209,12 +209,12 @@ void together_go_on(struct exchange *ex)
 /* --- setting out ----------------------------------------------------------------- */
 
 /* The first in the line, and with it all that are like it, as far as there is room. */
-static void gather(struct line *l, struct trip *trip)
+static void gather(struct line *l, struct trip *trip, size_t seats)
 {
 	struct exchange *first = TAILQ_FIRST(&l->waiting), *ex, *next;
-	size_t most = most_riders(l), n = 0, bytes = 0, rows = 0;
+	size_t n = 0, bytes = 0, rows = 0;
 
-	for (ex = first; ex != NULL && n < most; ex = next) {
+	for (ex = first; ex != NULL && n < seats; ex = next) {
 		const struct alike *a = &ex->company.alike;
 
 		next = TAILQ_NEXT(ex, company.next);
@@ -233,9 +233,10 @@ static void gather(struct line *l, struct trip *trip)
 
 static void share(struct line *l)
 {
-	struct trip *trip = trip_create(l);
+	size_t most = most_riders(l), seats = l->n_waiting < most ? l->n_waiting : most;
+	struct trip *trip = trip_create(l, seats);
 
-	gather(l, trip);
+	gather(l, trip, seats);
 	l->under_way++;
 	trip_set_out(trip);
 }

@@ -29,7 +29,7 @@ void together_go_on(struct exchange *ex);
 
 struct trip;
 
-struct trip *trip_create(struct line *l);
+struct trip *trip_create(struct line *l, size_t seats);
 void trip_board(struct trip *trip, struct exchange *ex);
 void trip_set_out(struct trip *trip); /* at least one is on board */
 void trip_leave(struct exchange *ex);

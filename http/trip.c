@@ -30,8 +30,8 @@ struct trip {
 	struct instance *in;
 	struct timer patience;
 	uint64_t sent_us;
-	struct rider riders[ALIKE_MOST];
 	size_t n, left; /* riders; those that are still there */
+	struct rider riders[];
 };
 
 /* --- getting off ----------------------------------------------------------------- */
@@ -169,9 +169,9 @@ static void on_no_patience(void *arg)
 
 /* --- setting out ----------------------------------------------------------------- */
 
-struct trip *trip_create(struct line *l)
+struct trip *trip_create(struct line *l, size_t seats)
 {
-	struct trip *trip = mem_new(struct trip);
+	struct trip *trip = mem_alloc(sizeof(*trip) + seats * sizeof(trip->riders[0]));
 
 	trip->line = l;
 	trip->in = health_instance(instance_index(l->in));

@@ -11,6 +11,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "http/admin.h"
 #include "http/status.h"
 
 /* --- compare ----------------------------------------------------------------------- */

@@ -36,7 +36,7 @@ const char *const store_schema[] = {
         " at timestamptz NOT NULL DEFAULT now(),"
         " PRIMARY KEY (collection, instance), UNIQUE (instance, local_id))",
         /* For scripts of the system this one replaces; where we may not create it in
-           public, they go without. */
+           public, or that system's own is there, they go without. */
         "DO $$ BEGIN"
         " CREATE VIEW public.collection_id_mapping AS"
         " SELECT c.name AS collection_name, p.local_id AS primary_collection_id,"
@@ -45,7 +45,8 @@ const char *const store_schema[] = {
         " LEFT JOIN chromatid.binding p ON p.collection = c.id AND p.instance = 1"
         " LEFT JOIN chromatid.binding r ON r.collection = c.id AND r.instance = 2"
         " WHERE c.life = 1;"
-        " EXCEPTION WHEN insufficient_privilege THEN NULL; END $$",
+        " EXCEPTION WHEN insufficient_privilege OR duplicate_table THEN NULL;"
+        " END $$",
         "INSERT INTO chromatid.tenant (name, created_seq) VALUES ('default_tenant', 0)",
         "INSERT INTO chromatid.database (id, public_id, tenant, name, life) VALUES"
         " (1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"

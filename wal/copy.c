@@ -26,6 +26,8 @@
 
 struct copy_sizes copy_sizes = {
         .window = 5000, .page = 400, .tail = 1000, .deletes = 1000};
+static uint64_t calls[CONF_MAX_INSTANCES];
+static unsigned under_way[CONF_MAX_INSTANCES];
 
 /* --- life ----------------------------------------------------------------------------
  */
@@ -52,6 +54,8 @@ static void ask_clear(struct ask *ask)
 
 static void step_clear(struct copy *c)
 {
+	if (c->pending != NULL)
+		under_way[c->ask.instance]--;
 	op_cancel(&c->pending);
 	timer_stop(&c->rest);
 	ask_clear(&c->ask);
@@ -88,6 +92,16 @@ void copy_destroy(struct copy **copy)
 const struct copy_progress *copy_progress(const struct copy *c)
 {
 	return &c->progress;
+}
+
+uint64_t copy_calls(unsigned instance)
+{
+	return calls[instance];
+}
+
+unsigned copy_calls_under_way(unsigned instance)
+{
+	return under_way[instance];
 }
 
 void copy_begin(struct copy *c, copy_fn *done, void *arg)
@@ -203,6 +217,7 @@ static void on_reply(void *arg, const struct reply *reply)
 {
 	struct copy *c = arg;
 
+	under_way[c->ask.instance]--;
 	health_report(health_instance(c->ask.instance), health_signal_of(reply),
 	              reply->detail);
 	if (is_worth_another_try(c, reply))
@@ -225,6 +240,8 @@ static void send_it(struct copy *c)
 	                    .max_reply = c->ask.most > 0 ? c->ask.most : ANSWER_MOST,
 	                    .repeatable = reads(&c->ask)};
 
+	calls[c->ask.instance]++;
+	under_way[c->ask.instance]++;
 	c->ask.tries++;
 	if (c->ask.body != NULL)
 		headers_add(&headers, "content-type", "application/json");
@@ -233,13 +250,26 @@ static void send_it(struct copy *c)
 	headers_clear(&headers);
 }
 
+static void may_not(struct copy *c)
+{
+	copy_end(c, STATUS_DEPOSED, "it is not for this proxy to write now");
+}
+
+bool copy_is_writing(const struct copy *c)
+{
+	return c->pending != NULL && !reads(&c->ask);
+}
+
 void copy_ask(struct copy *c, struct ask *ask, answer_fn *then)
 {
 	ask_clear(&c->ask);
 	c->ask = *ask;
 	*ask = (struct ask){0};
 	c->then = then;
-	send_it(c);
+	if (!reads(&c->ask) && c->spec.may_write != NULL && !c->spec.may_write())
+		copy_after(c, 0, may_not);
+	else
+		send_it(c);
 }
 
 /* --- what is asked more than once ------------------------------------------------------

@@ -18,8 +18,11 @@ struct copy_spec {
 	int64_t collection;            /* its number in the log */
 	const char *tenant, *database; /* copied */
 	unsigned donor, target;        /* instances */
+	int donor_id;                  /* the donor's number in the log */
 	struct uuid source;            /* its id at the donor */
 	unsigned attempt; /* names the new collection, together with `collection` */
+	/* Asked before each write to the target; false: STATUS_DEPOSED. NULL: always. */
+	bool (*may_write)(void);
 };
 
 /* What is worth keeping in a row, to go on after a crash. */
@@ -46,6 +49,18 @@ struct copy *copy_create(const struct copy_spec *spec,
                          const struct copy_progress *progress);
 void copy_destroy(struct copy **copy); /* cancels a step under way; takes NULL */
 const struct copy_progress *copy_progress(const struct copy *copy);
+/* Something is on its way to the target, and might still arrive if we ended now. */
+bool copy_is_writing(const struct copy *copy);
+
+/* What a copy must know of the others that use an instance: it rests for clients whom
+ * this proxy does not see, and the longer, the more copies there are at once. */
+struct copy_load {
+	bool serves; /* another proxy's clients */
+	unsigned copies;
+};
+extern struct copy_load copy_loads[CONF_MAX_INSTANCES];
+uint64_t copy_calls(unsigned instance); /* that copies have made there */
+unsigned copy_calls_under_way(unsigned instance);
 
 /* Makes the new collection, like the donor's; `base` is how far the donor had come before
  * (what is read from it later holds at least that). Leftovers of earlier attempts go. */

@@ -4,8 +4,12 @@
  *   take_name     the new one, by its id
  *   delete_aside  what was set aside, by that name
  *
- * A name may be taken by what the catalogue does not know: an older disk has come back,
- * or somebody went to the instance directly. That is set aside for good (make_room).
+ * On an older disk the name for what is set aside may be taken, by what was set aside
+ * long ago: that goes first, as it would have then.
+ *
+ * The other name may be taken by what the catalogue does not know: an older disk has come
+ * back, or somebody went to the instance directly. That is set aside for good
+ * (make_room).
  *
  * By ids and names of our own no other collection can be meant, however late a request
  * arrives. Each step may be repeated: what is gone is gone (404), and a name that it has
@@ -67,29 +71,47 @@ static void take_name(struct copy *c)
 	rename_it(c, &c->progress.made, c->name, EXPECT_TAKEN | EXPECT_404, on_named);
 }
 
-static void on_aside(struct copy *c, const struct reply *reply)
+static void set_aside(struct copy *c);
+
+static void on_room(struct copy *c, const struct reply *reply)
 {
 	(void)reply;
-	if (c->name != NULL)
+	set_aside(c);
+}
+
+static void on_aside(struct copy *c, const struct reply *reply)
+{
+	bool taken = reply != NULL && reply->http == 500;
+
+	if (taken && c->number++ > 0)
+		copy_end(c, STATUS_BAD_REPLY, "the old one cannot be set aside");
+	else if (taken)
+		delete_named(c, "old", on_room);
+	else if (c->name != NULL)
 		take_name(c);
 	else
 		delete_named(c, "old", on_gone);
 }
 
+static void set_aside(struct copy *c)
+{
+	char *aside = copy_name(c, "old", c->spec.attempt);
+
+	rename_it(c, &c->old, aside, EXPECT_TAKEN | EXPECT_404, on_aside);
+	free(aside);
+}
+
 void copy_install(struct copy *c, const struct uuid *old, const char *name, copy_fn *done,
                   void *arg)
 {
-	char *aside;
-
 	copy_begin(c, done, arg);
 	c->name = name != NULL ? mem_string(name) : NULL;
 	if (old == NULL || uuid_none(old)) {
 		on_aside(c, NULL);
 		return;
 	}
-	aside = copy_name(c, "old", c->spec.attempt);
-	rename_it(c, old, aside, EXPECT_404, on_aside);
-	free(aside);
+	c->old = *old;
+	set_aside(c);
 }
 
 /* --- who has its name? ---------------------------------------------------------------

@@ -35,7 +35,7 @@ extern struct copy_sizes copy_sizes;
  */
 struct touched {
 	int64_t collection;
-	unsigned donor;
+	int donor_id;
 	wal_seq seen;          /* read up to here */
 	wal_seq executed;      /* by the donor, before the last reading: at least that */
 	struct text ids;       /* ["a","b",... each once */
@@ -97,10 +97,11 @@ struct walk {
 	size_t rows;          /* so many */
 	struct json_walk ids; /* those that are not copied yet */
 	struct json_walk page_began;
-	size_t in_page, at_once; /* items */
-	wal_seq executed;        /* by the donor, before the window was read */
-	uint64_t at;             /* position of the next */
-	uint64_t donor_calls, target_calls, began_us, got_us; /* of the page */
+	size_t in_page, at_once;            /* items */
+	wal_seq executed;                   /* by the donor, before the window was read */
+	uint64_t at;                        /* position of the next */
+	uint64_t donor_calls, target_calls; /* of others, before the page ... */
+	uint64_t began_us, got_us;          /* ... and when that was */
 };
 
 struct copy {

@@ -38,6 +38,8 @@
 #define REST_MOST_MS 3000u
 #define RETREATS_MOST 100u /* without coming any further */
 
+struct copy_load copy_loads[CONF_MAX_INSTANCES];
+
 static void read_window(struct copy *c);
 static void next_page(struct copy *c);
 
@@ -51,18 +53,29 @@ void walk_clear(struct walk *w)
 /* --- items ---------------------------------------------------------------------------
  */
 
-/* Has anybody but us asked it for something since the page began? */
-static bool serves_others(unsigned instance, uint64_t calls)
+/* All copies together take no more than one would. */
+static uint64_t shared(unsigned instance, uint64_t rests)
+{
+	unsigned n = copy_loads[instance].copies;
+
+	return (rests + 1) * (n > 0 ? n : 1) - 1;
+}
+
+/* Calls of anybody but copies, up to now. */
+static uint64_t calls_of_others(unsigned instance)
+{
+	return upstream_figures(instance_upstream(health_instance(instance))).calls -
+	       copy_calls(instance);
+}
+
+/* Has anybody asked it for something since the page began? */
+static bool serves_others(unsigned instance, uint64_t before)
 {
 	struct upstream_figures f =
 	        upstream_figures(instance_upstream(health_instance(instance)));
 
-	return f.calls > calls + 1 || f.open > f.idle;
-}
-
-static uint64_t calls_of(unsigned instance)
-{
-	return upstream_figures(instance_upstream(health_instance(instance))).calls;
+	return copy_loads[instance].serves || calls_of_others(instance) > before ||
+	       f.open > f.idle + copy_calls_under_way(instance);
 }
 
 static uint64_t more_of(uint64_t a, uint64_t b)
@@ -80,9 +93,9 @@ static msec rest_after(const struct copy *c)
 	if (!w->rests)
 		return 0;
 	if (serves_others(c->spec.donor, w->donor_calls))
-		rest = more_of(asked * DONOR_RESTS, added);
+		rest = more_of(asked * shared(c->spec.donor, DONOR_RESTS), added);
 	if (serves_others(c->spec.target, w->target_calls)) {
-		other = more_of(added * TARGET_RESTS, asked);
+		other = more_of(added * shared(c->spec.target, TARGET_RESTS), asked);
 		rest = other > rest ? other : rest;
 	}
 	return rest / 1000 < REST_MOST_MS ? rest / 1000 : REST_MOST_MS;
@@ -164,8 +177,8 @@ static void ask_page(struct copy *c)
 	        .instance = c->spec.donor, .method = "POST", .expects = EXPECT_TOO_LARGE};
 
 	w->page_began = w->ids;
-	w->donor_calls = calls_of(c->spec.donor);
-	w->target_calls = calls_of(c->spec.target);
+	w->donor_calls = calls_of_others(c->spec.donor);
+	w->target_calls = calls_of_others(c->spec.target);
 	w->began_us = clock_us();
 	ask.body = copy_page(&w->ids, w->at_once, &w->in_page);
 	ask.most = w->in_page > 1 ? PAGE_BYTES_MOST : ALONE_BYTES_MOST;

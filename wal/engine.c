@@ -356,12 +356,13 @@ void engine_persisted(struct record *r, unsigned i)
 	engine.figures[i].owed_bytes -= r->body_len;
 	r->unsettled--;
 	scope_durable(r, i);
-	quarantine_moved(r, i);
 	if (!r->decision_durable && (int)i == r->decided_by) {
 		r->decision_durable = true;
 		scope_decided(r);
+		scope_let_by(r);
 		engine_tell(r);
 	}
+	quarantine_moved(r, i);
 	lane_moves(r);
 	if (r->unsettled == 0 && r->busy == 0)
 		forget(r);
@@ -451,10 +452,19 @@ static void was_durable(struct record *r, unsigned i)
 	scope_durable(r, i);
 }
 
-/* A former process may have sent it. Far behind in a lane it cannot have. */
+/* Far behind in a lane it cannot have been sent; and a reset comes behind everything: it
+ * would explain too much (identity.c). */
+static bool may_have_been_sent(const struct record *r, unsigned i)
+{
+	if (r->kind == RECORD_RESET)
+		return scope_is_first(r, i);
+	return !record_runs(r->kind) || r->members[0].scope->lanes[i].behind <= SENT_MOST;
+}
+
+/* A former process may have sent it. */
 static void loaded_in_doubt(struct record *r, unsigned i)
 {
-	if (record_runs(r->kind) && r->members[0].scope->lanes[i].behind > SENT_MOST) {
+	if (!may_have_been_sent(r, i)) {
 		r->turns[i].doubt = false;
 		return;
 	}

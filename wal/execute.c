@@ -232,35 +232,26 @@ static void store_resolved(struct execution *e, struct blob *ids, size_t count)
 	pg_submit(wal_pg(), unit, on_ids_stored, e, &e->pending);
 }
 
-/* A later record (a reset, a delete of its database) has taken the collection away, here
- * already; or it was appended behind the delete of its collection. There is nothing left
- * to write to. */
-static bool overtaken(const struct record *r, enum verdict v)
-{
-	return v == VERDICT_LOST && r->collection != NULL &&
-	       r->collection->life == LIFE_GONE;
-}
-
-/* This one may have lost the collection long before. And what a former process may have
- * told a client of waits for one that is down; or that is to create it yet. */
-static bool another_can_say(const struct record *r, unsigned i)
-{
-	for (unsigned j = 0; j < health_count(); j++)
-		if (j != i && r->turns[j].lost == 0 &&
-		    (r->loaded || instance_writable(health_instance(j))) &&
-		    !quarantine_is_parked(r->collection, j))
-			return true;
-	return false;
-}
-
 static void conclude_overtaken(struct execution *e, const struct reply *reply)
 {
 	enum verdict v = VERDICT_APPLIED;
 
 	if (record_is_open(e->record))
-		v = another_can_say(e->record, e->instance) ? VERDICT_LOST
-		                                            : VERDICT_REFUSED;
+		v = overtaken_another_can_say(e->record, e->instance) ? VERDICT_LOST
+		                                                      : VERDICT_REFUSED;
 	conclude(e, v, reply->http, reply->body, reply->detail);
+}
+
+static void conclude_left(struct execution *e)
+{
+	static const char text[] = "{\"error\":\"NotFoundError\",\"message\":"
+	                           "\"The collection has been deleted\"}";
+	struct blob *body = blob_create(text, sizeof(text) - 1);
+	const struct reply reply = {
+	        .http = 404, .body = body, .detail = "the collection is deleted"};
+
+	conclude_overtaken(e, &reply);
+	blob_unref(&body);
 }
 
 static void on_resolved(struct execution *e, const struct reply *reply, enum verdict v)
@@ -268,7 +259,7 @@ static void on_resolved(struct execution *e, const struct reply *reply, enum ver
 	struct blob *ids;
 	size_t count;
 
-	if (overtaken(e->record, v)) {
+	if (overtaken_is(e->record, v)) {
 		conclude_overtaken(e, reply);
 		return;
 	}
@@ -341,14 +332,11 @@ static void on_owner(struct execution *e, const struct reply *reply)
 
 static void on_taken(struct execution *e, const struct reply *reply)
 {
-	const struct record *r = e->record;
-	bool ours = r->turns[e->instance].doubt;
-
-	if (r->kind != RECORD_CREATE_COLLECTION) {
-		/* The catalogue takes it over; whoever asked is told what a Chroma says.
-		 */
-		conclude(e, VERDICT_APPLIED, ours ? 200 : reply->http,
-		         ours ? NULL : reply->body, "");
+	if (e->record->kind != RECORD_CREATE_COLLECTION) {
+		/* By our own earlier attempt; or an older disk has it still, or somebody
+		 * made it there: what the catalogue did not list was not there for a
+		 * client, and the catalogue has it now. */
+		conclude(e, VERDICT_APPLIED, 200, NULL, "");
 	} else {
 		e->taken = blob_ref(reply->body);
 		e->step = STEP_FIND;
@@ -370,7 +358,7 @@ static void on_sent(struct execution *e, const struct reply *reply, enum verdict
 	FAILPOINT("execution_answered");
 	if (e->batch.n > 1)
 		conclude(e, v, reply->http, reply->body, reply->detail);
-	else if (overtaken(r, v) && !is_delete(r))
+	else if (overtaken_is(r, v) && !is_delete(r))
 		conclude_overtaken(e, reply);
 	else if (record_creates(r->kind) && reply->http == 409)
 		on_taken(e, reply);
@@ -523,6 +511,10 @@ static void take_step(struct execution *e)
 	}
 	if (r->kind == RECORD_ADOPT_COLLECTION) {
 		claim_start(r, e->instance, on_claimed, e, &e->pending);
+		return;
+	}
+	if (overtaken_is_left(r, e->instance)) {
+		conclude_left(e);
 		return;
 	}
 	if (is_not_there(r, e->instance)) {

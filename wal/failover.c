@@ -1,17 +1,34 @@
 /* wal/failover.c - where writes go first: the first instance, in order of preference,
- * that takes them. When that becomes another one, it is a failover; also back. Not: that
- * at the start a better one was heard of later. */
+ * that takes them. When that has become another one for a quarter of a second it is a
+ * failover; also back. Not: that at the start a better one was heard of later, or that an
+ * instance has just come up, or was asked anew who it is, and has yet to prove that it
+ * takes writes. */
 #include <string.h>
 
+#include "core/timer.h"
 #include "wal/wal_private.h"
 
+#define HOLD_MS 250u
+#define PROVING_MS 2000
+
 static struct {
-	int now, last;                      /* -1: none; the last one that was not none */
+	struct timer hold;
+	int last;                           /* where they went; -1: nowhere yet */
 	bool was_there[CONF_MAX_INSTANCES]; /* has taken writes before */
 	uint64_t counts[CONF_MAX_INSTANCES][CONF_MAX_INSTANCES];
 } failover;
 
-static int first_writable(void)
+bool failover_settled(const struct instance *in)
+{
+	int64_t since = instance_figures(in).since_wall_ms;
+
+	if (instance_health(in) == HEALTH_UNKNOWN)
+		return false;
+	return instance_health(in) == HEALTH_DOWN || instance_writable(in) ||
+	       clock_wall_ms() - since > PROVING_MS;
+}
+
+int failover_target(void)
 {
 	for (unsigned i = 0; i < health_count(); i++)
 		if (instance_writable(health_instance(i)))
@@ -25,22 +42,38 @@ static void count(int from, int to)
 		failover.counts[from][to]++;
 }
 
-static void on_change(struct instance *in, enum health was, void *arg)
+/* Every one that would come before it has said what it is. */
+static bool is_clear(int target)
 {
-	(void)was;
-	(void)arg;
-	failover.now = first_writable();
-	if (failover.now >= 0) {
-		count(failover.last, failover.now);
-		failover.last = failover.now;
-	}
-	if (instance_writable(in))
-		failover.was_there[instance_index(in)] = true;
+	for (unsigned i = 0; (int)i < target; i++)
+		if (!failover_settled(health_instance(i)))
+			return false;
+	return target >= 0;
 }
 
-int failover_target(void)
+static void on_held(void *arg)
 {
-	return failover.now;
+	int now = failover_target();
+
+	(void)arg;
+	if (!is_clear(now)) {
+		if (now >= 0)
+			timer_start(&failover.hold, HOLD_MS, on_held, NULL);
+		return;
+	}
+	count(failover.last, now);
+	failover.last = now;
+	for (unsigned i = 0; i < health_count(); i++)
+		if (instance_writable(health_instance(i)))
+			failover.was_there[i] = true;
+}
+
+static void on_change(struct instance *in, enum health was, void *arg)
+{
+	(void)in;
+	(void)was;
+	(void)arg;
+	timer_start(&failover.hold, HOLD_MS, on_held, NULL);
 }
 
 uint64_t wal_failovers(unsigned from, unsigned to)
@@ -51,6 +84,11 @@ uint64_t wal_failovers(unsigned from, unsigned to)
 void failover_start(void)
 {
 	memset(&failover, 0, sizeof(failover));
-	failover.now = failover.last = -1;
+	failover.last = -1;
 	health_on_change(on_change, NULL);
+}
+
+void failover_stop(void)
+{
+	timer_stop(&failover.hold);
 }

@@ -305,7 +305,9 @@ static void begin(unsigned i, bool away)
 	if (!is_trusted(k->verdict))
 		log_error("health", "instance %s: %s; its collections are to be rebuilt",
 		          instance_name(health_instance(i)), why_not_trusted(k->verdict));
-	if (is_trusted(k->verdict) && (!away || may_be_reset(i)))
+	/* Without a marker yet, nothing else tells that its disk is the same. */
+	if (is_trusted(k->verdict) &&
+	    ((!away && k->verdict == IDENTITY_OURS) || may_be_reset(i)))
 		on_ready(k, true);
 	else
 		resync_begin(i, k->verdict, why_not_trusted(k->verdict), on_ready, k);

@@ -46,6 +46,16 @@ static void end_rests(struct record *r)
 			execution_cancel(r, j);
 }
 
+static bool is_waited_for(const struct record *r)
+{
+	const struct wal_op *op;
+
+	TAILQ_FOREACH (op, &r->watchers, link)
+		if (op_wanted(&op->op))
+			return true;
+	return false;
+}
+
 /* Whoever decides it kicks its lanes then. */
 static void decide(struct record *r, unsigned i, enum decision d, int http,
                    struct blob *answer)
@@ -55,6 +65,7 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 	r->executor = -1;
 	r->http = http;
 	r->answer = blob_ref(answer);
+	r->late = !is_waited_for(r);
 	engine_totals()->undecided--;
 	engine_totals()->decided++;
 	decision_to_catalogue(r, d == DECISION_ACCEPTED);

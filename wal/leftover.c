@@ -161,8 +161,10 @@ static bool is_another_name(void)
 	if (++work.name < NAMES)
 		return true;
 	work.name = 0;
+	if (work.attempt <= 1)
+		return false;
 	work.attempt--;
-	return work.attempt > 0 && work.attempt + ATTEMPTS_MOST > work.now->attempt;
+	return work.attempt + ATTEMPTS_MOST > work.now->attempt;
 }
 
 static void on_deleted(void *arg, const struct reply *reply)

@@ -13,4 +13,5 @@ void wal_monitor_stop(void)
 {
 	sample_stop();
 	tell_stop();
+	failover_stop();
 }

@@ -36,7 +36,7 @@ static const struct pg_statement fence = {"fence", "SELECT chromatid.fence($1)"}
 static const struct pg_statement outcome = {
         "outcome",
         "INSERT INTO chromatid.outcome (seq, decision, http, answer, instance,"
-        " epoch) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (seq) DO NOTHING"};
+        " epoch, late) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (seq) DO NOTHING"};
 
 static const struct pg_statement position = {
         "position", "INSERT INTO chromatid.position AS p (instance, scope, seq, epoch)"
@@ -59,13 +59,13 @@ static void add_outcome(struct pg_unit *unit, const struct record *r)
 {
 	bool keep = r->answer != NULL && blob_len(r->answer) <= ANSWER_MOST;
 
-	pg_add(unit, &outcome, 6,
+	pg_add(unit, &outcome, 7,
 	       (struct pg_param[]){
 	               pg_int8(r->seq), pg_int4((int)r->decision), pg_int4(r->http),
 	               keep ? pg_bytes(blob_bytes(r->answer), blob_len(r->answer))
 	                    : pg_null(),
 	               pg_int4(store_instance_id((unsigned)r->decided_by)),
-	               pg_int8(lease_epoch())});
+	               pg_int8(lease_epoch()), pg_bool(r->late)});
 }
 
 static void add_catalogue(struct pg_unit *unit, const struct record *r)

@@ -141,9 +141,19 @@ static void set_free(struct quarantine *q, enum quarantine_state state)
 	scope_unpark(q->collection->scope, q->instance);
 }
 
-static void end_if_nothing_is_apart(struct quarantine *q)
+/* A lane that is left is so until all of it is decided: what the instance has there says
+ * nothing about what is not. */
+static bool relies_on_it(const struct quarantine *q)
 {
-	if (scope_has_apart(q->collection->scope, q->instance))
+	const struct scope *s = q->collection->scope;
+
+	return scope_has_apart(s, q->instance) ||
+	       (q->state == STATE_LEAVING && s->n_open > 0);
+}
+
+static void end_if_nothing_relies_on_it(struct quarantine *q)
+{
+	if (relies_on_it(q))
 		return;
 	log_info("quarantine", "collection %s at %s: the lane goes on",
 	         q->collection->public_id.text,
@@ -165,7 +175,7 @@ void quarantine_try_again(struct quarantine *q)
 	         instance_name(health_instance(q->instance)), (long long)q->seq);
 	set_free(q, STATE_TRYING);
 	if (quarantine_is_about_content(q)) /* nothing in the lane tells */
-		end_if_nothing_is_apart(q);
+		end_if_nothing_relies_on_it(q);
 	engine_kick_scope(q->collection->scope);
 }
 
@@ -191,6 +201,12 @@ static void plan_retry(struct quarantine *q)
 		return;
 	q->retry_at = clock_ms() + wait;
 	timer_start(&q->retry, wait, on_retry, q);
+}
+
+static void leave(struct quarantine *q)
+{
+	set_free(q, STATE_LEAVING);
+	engine_kick_scope(q->collection->scope);
 }
 
 /* --- begin ------------------------------------------------------------------------- */
@@ -267,7 +283,10 @@ wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error)
 	q->error = mem_string(error);
 	op_cancel(&q->pending); /* a row that is written now would be the last */
 	timer_start(&q->again, KEPT_MOST_MS, quarantine_write_row, q);
-	park(q);
+	if (c->life == LIFE_GONE)
+		leave(q);
+	else
+		park(q);
 	return q->seq;
 }
 
@@ -275,6 +294,8 @@ void quarantine_kept(struct collection *c, unsigned i)
 {
 	struct quarantine *q = find(c, i);
 
+	if (q != NULL && q->state == STATE_LEAVING)
+		timer_stop(&q->again);
 	if (q == NULL || !quarantine_stands(q))
 		return;
 	timer_stop(&q->again);
@@ -285,7 +306,7 @@ bool quarantine_is_not_kept(const struct collection *c, unsigned i)
 {
 	const struct quarantine *q = find(c, i);
 
-	return q != NULL && quarantine_stands(q) && quarantine_is_surveyed(q) &&
+	return q != NULL && q->state == STATE_PARKED && quarantine_is_surveyed(q) &&
 	       !c->scope->lanes[i].apart;
 }
 
@@ -308,18 +329,29 @@ void quarantine_moved(struct record *r, unsigned i)
 	struct quarantine *q = r->collection != NULL ? find(r->collection, i) : NULL;
 
 	if (q != NULL && (q->state == STATE_TRYING || q->state == STATE_LEAVING))
-		end_if_nothing_is_apart(q);
+		end_if_nothing_relies_on_it(q);
 }
 
 bool quarantine_passes(const struct record *r, unsigned i)
 {
-	const struct quarantine *q;
-
 	if (TAILQ_EMPTY(&quarantines) || r->collection == NULL ||
 	    r->kind == RECORD_DELETE_COLLECTION || record_may_have_created(r, i))
 		return false;
-	q = find(r->collection, i);
+	return quarantine_is_left(r->collection, i);
+}
+
+bool quarantine_is_left(const struct collection *c, unsigned i)
+{
+	const struct quarantine *q = find(c, i);
+
 	return q != NULL && q->state == STATE_LEAVING;
+}
+
+/* Asked about each write, and there may be ten thousand lanes in quarantine. */
+static bool may_delete(const struct record *r)
+{
+	return r->kind == RECORD_DELETE_COLLECTION || r->kind == RECORD_DELETE_DATABASE ||
+	       r->kind == RECORD_RESET;
 }
 
 static bool deletes(const struct record *r, const struct collection *c)
@@ -331,17 +363,11 @@ static bool deletes(const struct record *r, const struct collection *c)
 	return r->kind == RECORD_RESET && c->life == LIFE_GONE;
 }
 
-static void leave(struct quarantine *q)
-{
-	set_free(q, STATE_LEAVING);
-	engine_kick_scope(q->collection->scope);
-}
-
 void quarantine_gone(const struct record *r)
 {
 	struct quarantine *q, *next;
 
-	if (!wal_leads())
+	if (!may_delete(r) || !wal_leads())
 		return; /* still loading: quarantine_all_loaded() */
 	for (q = TAILQ_FIRST(&quarantines); q != NULL; q = next) {
 		next = TAILQ_NEXT(q, link);
@@ -409,20 +435,21 @@ void quarantine_switch(const struct collection *c, unsigned i, bool begin)
 	q->state = begin ? STATE_SWITCHING : STATE_HEALING;
 	q->retry_at = 0;
 	timer_stop(&q->retry);
+	if (!begin && !c->scope->lanes[i].apart)
+		quarantine_write_row(q); /* it was about to end, and may be gone */
 }
 
-void quarantine_healed(struct collection *c, unsigned i)
+void quarantine_healed(struct collection *c, unsigned i, bool row_is_gone)
 {
 	struct quarantine *q = find(c, i);
 
 	if (q == NULL)
 		return;
 	set_free(q, STATE_TRYING);
-	if (scope_has_apart(c->scope, i))
-		quarantine_write_row(
-		        q); /* it has come meanwhile, and relies on the row */
-	else
+	if (row_is_gone)
 		drop(q);
+	else
+		end_if_nothing_relies_on_it(q);
 	engine_kick_scope(c->scope);
 }
 
@@ -486,7 +513,7 @@ void quarantine_all_loaded(void)
 			continue;
 		leave(q);
 		if (q->state == STATE_LEAVING)
-			end_if_nothing_is_apart(q);
+			end_if_nothing_relies_on_it(q);
 	}
 }
 

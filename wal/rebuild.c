@@ -1,11 +1,11 @@
 /* wal/rebuild.c - a collection that an instance holds wrong, or has lost, is made anew
  * there from an instance that is well, while clients go on.
  *
- * What is in quarantine and has another instance to learn from comes here, one collection
- * at a time for each instance. The happy path:
+ * What is in quarantine and has another instance to learn from comes here, as many
+ * collections at a time for each instance as there are proxies. The happy path:
  *   begin       a row, with a number that names the attempt
  *   make        a new collection beside the old one, like the donor's (copy.c)
- *   copy        its items, in order
+ *   copy        its items, in order: a task that any proxy can take (rebuild_task.c)
  *   catch_up    what was touched meanwhile, again; until that is little
  *   freeze      new records of the collection wait, the donor comes to rest; the last of
  *               what was touched; both have as many items (this and the rest of it:
@@ -36,8 +36,10 @@
 #define REST_MOST_MS 300000u
 #define FREEZE_TOUCHED 200u /* no more than so many are left to copy in a freeze ... */
 #define PASSES_MOST 5u      /* ... or it gets no less */
+#define FREEZE_WAIT_MS 50u
 
 static void catch_up(struct rebuild *b);
+static void on_freeze_wait(void *arg);
 
 /* --- not now -------------------------------------------------------------------------
  */
@@ -54,6 +56,7 @@ void rebuild_rest(struct rebuild *b, const char *why)
 	msec wait = n < 9 ? (msec)REST_FIRST_MS << n : REST_MOST_MS;
 
 	rebuild_thaw(b);
+	rebuild_take_back(b);
 	b->step = STEP_WAITING;
 	if (!b->switching)
 		quarantine_heal(b->collection, b->target, false);
@@ -80,7 +83,8 @@ static void on_abandoned(void *arg, enum status s, const struct pg_results *r)
 
 	if (!rebuild_is_written(b, s, r))
 		return;
-	leftover_added(b->collection, b->target, b->attempt);
+	if (b->attempt > 0)
+		leftover_added(b->collection, b->target, b->attempt);
 	rebuild_drop(b);
 }
 
@@ -94,10 +98,12 @@ void rebuild_abandon(struct rebuild *b)
 	op_cancel(&b->noting);
 	timer_stop(&b->timer);
 	copy_destroy(&b->copy);
+	rebuild_take_back(b);
 	quarantine_heal(b->collection, b->target, false);
 	b->step = STEP_ABANDONING;
 	rebuild_add_end(unit, b);
-	leftover_add(unit, b->collection, b->target, b->attempt);
+	if (b->attempt > 0)
+		leftover_add(unit, b->collection, b->target, b->attempt);
 	pg_submit(wal_pg(), unit, on_abandoned, b, &b->pending);
 }
 
@@ -128,8 +134,15 @@ static void on_caught_up(void *arg, enum status s, const char *why)
 	rebuild_note(b);
 	if (touched > FREEZE_TOUCHED && ++b->passes < PASSES_MOST)
 		catch_up(b);
-	else
+	else if (rebuild_may_freeze(b))
 		rebuild_freeze(b);
+	else
+		timer_start(&b->timer, FREEZE_WAIT_MS, on_freeze_wait, b);
+}
+
+static void on_freeze_wait(void *arg)
+{
+	catch_up(arg);
 }
 
 static void catch_up(struct rebuild *b)
@@ -138,16 +151,12 @@ static void catch_up(struct rebuild *b)
 	copy_touched(b->copy, rebuild_reach(b), on_caught_up, b);
 }
 
-static void on_copied(void *arg, enum status s, const char *why)
+void rebuild_copied(struct rebuild *b)
 {
-	struct rebuild *b = arg;
-
-	if (s != STATUS_OK) {
-		rebuild_not_now(b, s, why);
-		return;
-	}
 	FAILPOINT("rebuild_copied");
-	rebuild_copied(b);
+	b->found.all = true;
+	rebuild_create_copy(b, &b->found);
+	rebuild_count(b);
 	rebuild_note(b);
 	catch_up(b);
 }
@@ -156,27 +165,17 @@ static void on_copied(void *arg, enum status s, const char *why)
 static void go_on(struct rebuild *b)
 {
 	b->passes = 0;
-	if (copy_progress(b->copy)->all) {
+	if (copy_progress(b->copy)->all)
 		catch_up(b);
-		return;
-	}
-	b->step = STEP_COPYING;
-	copy_items(b->copy, on_copied, b);
+	else
+		rebuild_hand_out(b);
 }
 
-/* What is in the new collection must be known by its id before it is worth anything. */
-static void on_made_noted(void *arg, enum status s, const struct pg_results *r)
-{
-	struct rebuild *b = arg;
-
-	if (rebuild_is_written(b, s, r))
-		go_on(b);
-}
-
+/* What is in the new collection must be known by its id before it is worth anything: the
+ * same commit says that it may be filled. */
 static void on_made(void *arg, enum status s, const char *why)
 {
 	struct rebuild *b = arg;
-	struct pg_unit *unit;
 
 	if (s != STATUS_OK) {
 		b->anew = true;
@@ -184,9 +183,7 @@ static void on_made(void *arg, enum status s, const char *why)
 		return;
 	}
 	FAILPOINT("rebuild_made");
-	unit = rebuild_unit();
-	rebuild_add_progress(unit, b);
-	pg_submit(wal_pg(), unit, on_made_noted, b, &b->pending);
+	go_on(b);
 }
 
 /* --- begin ---------------------------------------------------------------------------
@@ -220,8 +217,10 @@ void rebuild_create_copy(struct rebuild *b, const struct copy_progress *progress
 	                               .database = c->db->name,
 	                               .donor = b->donor,
 	                               .target = b->target,
+	                               .donor_id = store_instance_id(b->donor),
 	                               .source = c->local[b->donor],
-	                               .attempt = b->attempt};
+	                               .attempt = b->attempt,
+	                               .may_write = lease_may_send};
 
 	copy_destroy(&b->copy);
 	b->copy = copy_create(&spec, progress);
@@ -249,6 +248,7 @@ static void begin(struct rebuild *b, unsigned donor)
 	b->step = STEP_BEGINNING;
 	b->donor = donor;
 	b->has_donor = true;
+	b->found = (struct copy_progress){0};
 	b->was_found = false;
 	if (b->lost_again)
 		leftover_add(unit, b->collection, b->target, b->attempt);
@@ -293,6 +293,7 @@ void rebuild_drop(struct rebuild *b)
 {
 	rebuild_thaw(b);
 	TAILQ_REMOVE(&rebuilds, b, link);
+	rebuild_lane(b, b->target)->rebuild = NULL;
 	timer_stop(&b->timer);
 	op_cancel(&b->pending);
 	op_cancel(&b->noting);
@@ -300,5 +301,6 @@ void rebuild_drop(struct rebuild *b)
 	collection_release(&b->collection);
 	free(b->name);
 	free(b->why);
+	free(b->worker);
 	free(b);
 }

@@ -41,6 +41,10 @@ static const struct pg_statement note_end = {
         "rebuild_end",
         "DELETE FROM chromatid.rebuild WHERE instance = $1 AND collection = $2"};
 
+static const struct pg_statement task_end = {
+        "task_end",
+        "DELETE FROM chromatid.sync_task WHERE instance = $1 AND collection = $2"};
+
 struct pg_unit *rebuild_unit(void)
 {
 	struct pg_unit *unit = pg_unit_create();
@@ -59,23 +63,32 @@ static struct pg_param number_of_collection(const struct rebuild *b)
 	return pg_int8(b->collection->id);
 }
 
+static void add_task_end(struct pg_unit *unit, const struct rebuild *b)
+{
+	pg_add(unit, &task_end, 2,
+	       (struct pg_param[]){number_of_target(b), number_of_collection(b)});
+}
+
 void rebuild_add_begin(struct pg_unit *unit, const struct rebuild *b)
 {
 	pg_add(unit, &note_begin, 4,
 	       (struct pg_param[]){number_of_target(b), number_of_collection(b),
 	                           pg_int4(store_instance_id(b->donor)),
 	                           pg_int4((int)b->attempt)});
+	add_task_end(unit, b);
 }
 
 void rebuild_add_progress(struct pg_unit *unit, const struct rebuild *b)
 {
-	const struct copy_progress *p = copy_progress(b->copy);
+	const struct copy_progress *p = rebuild_progress(b);
 
 	pg_add(unit, &note_progress, 7,
 	       (struct pg_param[]){number_of_target(b), number_of_collection(b),
 	                           pg_text(p->made.text), pg_int8(p->base),
 	                           pg_int8((int64_t)p->items), pg_int8((int64_t)p->total),
 	                           pg_bool(p->all)});
+	if (p->all)
+		add_task_end(unit, b);
 }
 
 void rebuild_add_switch(struct pg_unit *unit, const struct rebuild *b)
@@ -90,6 +103,7 @@ void rebuild_add_end(struct pg_unit *unit, const struct rebuild *b)
 {
 	pg_add(unit, &note_end, 2,
 	       (struct pg_param[]){number_of_target(b), number_of_collection(b)});
+	add_task_end(unit, b);
 }
 
 bool rebuild_is_written(struct rebuild *b, enum status s, const struct pg_results *r)
@@ -104,11 +118,9 @@ bool rebuild_is_written(struct rebuild *b, enum status s, const struct pg_result
 
 static void on_noted(void *arg, enum status s, const struct pg_results *r)
 {
-	struct rebuild *b = arg;
-
+	(void)arg;
 	if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0)
 		wal_deposed("its epoch is over");
-	b->noted_at = clock_ms();
 }
 
 void rebuild_note(struct rebuild *b)
@@ -142,11 +154,18 @@ static const struct pg_statement sweep = {
         " JOIN chromatid.collection c ON c.id = g.collection"
         " JOIN chromatid.database d ON d.id = c.database ON CONFLICT DO NOTHING"};
 
+static const struct pg_statement sweep_tasks = {
+        "sweep_task",
+        "DELETE FROM chromatid.sync_task t WHERE NOT EXISTS (SELECT 1 FROM"
+        " chromatid.rebuild r WHERE r.instance = t.instance AND r.collection ="
+        " t.collection AND r.attempt = t.attempt AND NOT r.complete)"};
+
 void rebuild_add_load(struct pg_unit *unit)
 {
 	pg_add(unit, &sweep, 0, NULL);
 	pg_add(unit, &load, 0, NULL);
 	leftover_add_load(unit);
+	pg_add(unit, &sweep_tasks, 0, NULL);
 }
 
 enum {
@@ -218,8 +237,13 @@ static const struct pg_statement distrust = {
         "UPDATE chromatid.rebuild SET made = NULL, base = 0, items = 0, total = 0,"
         " complete = false, switched = false, at = now() WHERE instance = $1"};
 
+static const struct pg_statement distrust_tasks = {
+        "task_distrust", "DELETE FROM chromatid.sync_task WHERE instance = $1"};
+
 void rebuild_add_distrust(struct pg_unit *unit, unsigned target)
 {
+	pg_add(unit, &distrust_tasks, 1,
+	       (struct pg_param[]){pg_int4(store_instance_id(target))});
 	pg_add(unit, &distrust, 1,
 	       (struct pg_param[]){pg_int4(store_instance_id(target))});
 }
@@ -230,8 +254,10 @@ static void begin_anew(struct rebuild *b)
 	op_cancel(&b->noting);
 	timer_stop(&b->timer);
 	copy_destroy(&b->copy);
+	b->found = (struct copy_progress){0};
 	b->was_found = false;
 	b->anew = true;
+	b->failures = 0; /* they were of another disk */
 	if (b->switching) {
 		b->switching = b->switched = false;
 		b->lost_again = true;

@@ -52,19 +52,23 @@ static void on_ended(void *arg, enum status s, const struct pg_results *r)
 	         b->collection->public_id.text, rebuild_target_name(b),
 	         instance_name(health_instance(b->donor)),
 	         (unsigned long long)copy_progress(b->copy)->items);
-	quarantine_healed(b->collection, b->target);
+	quarantine_healed(b->collection, b->target, !b->row_stays);
 	verify_soon(b->collection);
 	rebuild_drop(b);
 	rebuild_ended();
 }
 
+/* Without the row of the quarantine the position of the database would say that what
+ * stands apart is done. */
 static void end(struct rebuild *b)
 {
 	struct pg_unit *unit = rebuild_unit();
 
 	b->step = STEP_ENDING;
+	b->row_stays = !scope_stop_apart(b->collection->scope, b->target);
 	rebuild_add_end(unit, b);
-	quarantine_add_end(unit, b->collection, b->target);
+	if (!b->row_stays)
+		quarantine_add_end(unit, b->collection, b->target);
 	pg_submit(wal_pg(), unit, on_ended, b, &b->pending);
 }
 
@@ -232,6 +236,16 @@ static void on_quiet_look(void *arg)
 		timer_start(&b->timer, b->freeze_until - now, on_frozen_too_long, b);
 		copy_touched(b->copy, b->at, on_last, b);
 	}
+}
+
+bool rebuild_may_freeze(const struct rebuild *b)
+{
+	const struct rebuild *other;
+
+	TAILQ_FOREACH (other, &rebuilds, link)
+		if (other != b && other->target == b->target && other->frozen)
+			return false;
+	return true;
 }
 
 /* A comparison may be holding them as well, and does not mind. */

@@ -1,8 +1,8 @@
 /* wal/rebuild_turn.c - whose turn it is to be made anew, and what others see of it.
  *
- * The happy path: each EVERY_MS, an instance that takes writes and at which nothing is
- * under way gets the next one: first one that has begun and has rested, else the next in
- * quarantine (quarantine.c says which).
+ * The happy path: each EVERY_MS, an instance that takes writes and at which fewer are
+ * under way than there are proxies to copy gets the next one: first one that has begun
+ * and has rested, else the next in quarantine (quarantine.c says which).
  * When it does not go well:
  *   - the collection is deleted, or has healed by itself: it is abandoned, unless the
  *     change of places has begun; that comes to its end
@@ -15,7 +15,6 @@
 #include "wal/rebuild_private.h"
 
 #define EVERY_MS 100u
-#define NOTE_EVERY_MS 3000u
 
 static const char *const step_names[] = {
         [STEP_WAITING] = "waiting",         [STEP_BEGINNING] = "beginning",
@@ -42,28 +41,26 @@ struct rebuild *rebuild_create(struct collection *c, unsigned target)
 	b->target = target;
 	b->since_wall_ms = clock_wall_ms();
 	b->step = STEP_WAITING;
+	rebuild_lane(b, target)->rebuild = b;
 	TAILQ_INSERT_TAIL(&rebuilds, b, link);
 	return b;
 }
 
+/* There may be ten thousand of them, each asked about ten times a second. */
 static struct rebuild *find(const struct collection *c, unsigned target)
 {
-	struct rebuild *b;
-
-	TAILQ_FOREACH (b, &rebuilds, link)
-		if (b->collection == c && b->target == target)
-			return b;
-	return NULL;
+	return c->scope != NULL ? c->scope->lanes[target].rebuild : NULL;
 }
 
+/* As many as there are proxies to copy. */
 static bool is_busy(unsigned target)
 {
 	const struct rebuild *b;
+	unsigned n = 0;
 
 	TAILQ_FOREACH (b, &rebuilds, link)
-		if (b->target == target && b->step != STEP_WAITING)
-			return true;
-	return false;
+		n += b->target == target && b->step != STEP_WAITING;
+	return n >= worker_count();
 }
 
 /* Deleted; or it has healed by itself while we waited. */
@@ -78,8 +75,6 @@ static void look_after(struct rebuild *b)
 		rebuild_abandon(b);
 	else if (rebuild_is_gone(b) && b->step == STEP_WAITING)
 		b->rest_until = 0; /* its delete waits for us */
-	else if (b->step == STEP_COPYING && clock_ms() >= b->noted_at + NOTE_EVERY_MS)
-		rebuild_note(b);
 }
 
 static bool is_ready(const struct rebuild *b)
@@ -145,12 +140,10 @@ static void run(struct job *self, void *arg)
 
 void wal_each_rebuild(wal_rebuild_fn *fn, void *arg)
 {
-	static const struct copy_progress nothing;
 	const struct rebuild *b;
 
 	TAILQ_FOREACH (b, &rebuilds, link) {
-		const struct copy_progress *p =
-		        b->copy != NULL ? copy_progress(b->copy) : &nothing;
+		const struct copy_progress *p = rebuild_progress(b);
 		const struct wal_rebuild each = {
 		        .collection = b->collection,
 		        .in = health_instance(b->target),
@@ -160,6 +153,8 @@ void wal_each_rebuild(wal_rebuild_fn *fn, void *arg)
 		        .attempt = b->attempt,
 		        .items = p->items,
 		        .total = p->total,
+		        .worker = b->worker,
+		        .rate = b->rate,
 		        .since_wall_ms = b->since_wall_ms,
 		};
 
@@ -187,7 +182,7 @@ enum status wal_rebuild(struct collection *c, const struct instance *in, const c
 	return STATUS_OK;
 }
 
-void rebuild_copied(const struct rebuild *b)
+void rebuild_count(const struct rebuild *b)
 {
 	n_items += copy_progress(b->copy)->items;
 }
@@ -206,7 +201,7 @@ void wal_rebuilt(uint64_t *collections, uint64_t *items)
 	*items = n_items;
 	TAILQ_FOREACH (b, &rebuilds, link)
 		if (b->step == STEP_COPYING)
-			*items += copy_progress(b->copy)->items;
+			*items += rebuild_progress(b)->items;
 }
 
 void rebuild_start(bool by_itself)
@@ -215,6 +210,7 @@ void rebuild_start(bool by_itself)
 	job = job_create("rebuild", run, NULL);
 	job_rest(job, EVERY_MS);
 	leftover_start();
+	rebuild_task_start();
 }
 
 void rebuild_clear(void)
@@ -232,6 +228,7 @@ void rebuild_clear(void)
 void rebuild_stop(void)
 {
 	rebuild_clear();
+	rebuild_task_stop();
 	leftover_stop();
 	job_destroy(&job);
 }

@@ -132,14 +132,16 @@ enum {
 	DIGEST
 };
 
+/* Where the other tables' places begin has to be said of each: PostgreSQL does not
+ * conclude it for an outer join, and would read them from the start for every page. */
 static const struct pg_statement load_log = {
         "load_log",
         "SELECT l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"
         " l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, o.decision, o.http,"
         " o.instance, r.ids, l.digest FROM chromatid.log l"
-        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq"
-        " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND o.decision IS DISTINCT "
-        "FROM 2"
+        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq AND o.seq > $1"
+        " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND r.seq > $1"
+        " AND o.decision IS DISTINCT FROM 2"
         " WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"};
 
 static void *object_at(const struct table *objects, const struct pg_results *r, int at,
@@ -346,9 +348,9 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	quarantine_loaded(&rec->load, r, 3 + STORE_LOAD_STATEMENTS);
 	doubt_loaded(&rec->load, r, 5 + STORE_LOAD_STATEMENTS);
 	rebuild_loaded(&rec->load, r, 7 + STORE_LOAD_STATEMENTS);
-	identity_loaded(r, 10 + STORE_LOAD_STATEMENTS);
-	strangers_loaded(r, 12 + STORE_LOAD_STATEMENTS);
-	verify_loaded(&rec->load, r, 13 + STORE_LOAD_STATEMENTS);
+	identity_loaded(r, 11 + STORE_LOAD_STATEMENTS);
+	strangers_loaded(r, 13 + STORE_LOAD_STATEMENTS);
+	verify_loaded(&rec->load, r, 14 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -374,15 +376,20 @@ static void load_everything(struct recovery *rec)
  * under it must not be taken for that of another. */
 static const struct pg_statement register_instance = {
         "register_instance",
-        "WITH known AS (UPDATE chromatid.instance SET url = $2::text, seen = now()"
-        "  WHERE name = $1::text RETURNING id, floor, detached),"
+        "WITH known AS (UPDATE chromatid.instance SET url = $2::text, seen = now(),"
+        "  place = $3::int WHERE name = $1::text RETURNING id, floor, detached),"
         " number AS (UPDATE chromatid.numbering SET instance = greatest(instance,"
         "  (SELECT coalesce(max(id), 0) FROM chromatid.instance)) + 1"
         "  WHERE NOT EXISTS (SELECT 1 FROM known) RETURNING instance),"
-        " made AS (INSERT INTO chromatid.instance (id, name, url)"
-        "  SELECT instance, $1::text, $2::text FROM number"
+        " made AS (INSERT INTO chromatid.instance (id, name, url, place)"
+        "  SELECT instance, $1::text, $2::text, $3::int FROM number"
         "  RETURNING id, floor, detached)"
         " SELECT * FROM known UNION ALL SELECT * FROM made"};
+
+/* Names have no commas: in the settings they stand with commas between. */
+static const struct pg_statement forget_places = {
+        "forget_places", "UPDATE chromatid.instance SET place = NULL"
+                         " WHERE name <> ALL (string_to_array($1::text, ','))"};
 
 static void load_instance(struct recovery *rec, unsigned i, const struct pg_results *r)
 {
@@ -415,6 +422,7 @@ void recover_start(void (*done)(bool ok), struct op **slot)
 {
 	struct recovery *rec = mem_new(struct recovery);
 	struct pg_unit *unit = pg_unit_create();
+	struct text names = {0};
 
 	rec->op.deliver = deliver;
 	rec->op.release = release;
@@ -426,9 +434,14 @@ void recover_start(void (*done)(bool ok), struct op **slot)
 	for (unsigned i = 0; i < health_count(); i++) {
 		struct instance *in = health_instance(i);
 
-		pg_add(unit, &register_instance, 2,
+		pg_add(unit, &register_instance, 3,
 		       (struct pg_param[]){pg_text(instance_name(in)),
-		                           pg_text(upstream_url(instance_upstream(in)))});
+		                           pg_text(upstream_url(instance_upstream(in))),
+		                           pg_int4((int)i)});
+		text_addf(&names, "%s%s", i > 0 ? "," : "", instance_name(in));
 	}
+	pg_add(unit, &forget_places, 1,
+	       (struct pg_param[]){pg_text(text_string(&names))});
+	text_clear(&names);
 	pg_submit(wal_pg(), unit, on_instances, rec, &rec->pending);
 }

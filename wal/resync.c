@@ -10,8 +10,9 @@
  *   - the instance has lost its disk, or has an older one: that goes for every collection
  *     it should have, whatever is there, in one statement. Its tenants and databases are
  *     made again, so that what is created from now on has its place; what holds a name
- *     without being in the catalogue (deleted since the copy was made) is set aside under
- *     "ctd-lost.<id>", never deleted, and told
+ *     without being in the catalogue (deleted since the copy was made; or with a name of
+ *     ours, half deleted or half copied then) is set aside under "ctd-lost.<id>", never
+ *     deleted, and told
  *   - it cannot be looked at, or not in a moment: without its disk it is not let in, and
  *     all is done again; bearing its marker it is, and what is missing is found out when
  *     it is used
@@ -39,7 +40,7 @@ struct resync {
 	wal_seq began;     /* the log, then; what came later was not looked for */
 	struct table owed; /* creates that were not done there, then or now: "id" */
 	struct collection **lost; /* held */
-	size_t n_lost;
+	size_t n_lost, room;
 	struct op *pending;
 	struct timer limit;
 	resync_fn *done;
@@ -112,23 +113,49 @@ static bool is_lost(const struct resync *r, const struct collection *c)
 	return uuid_none(local) || table_get(&r->survey.there, local->text) == NULL;
 }
 
+static void add_lost(struct resync *r, struct collection *c)
+{
+	if (r->n_lost == r->room) {
+		r->room = r->room * 2 + 16;
+		r->lost = mem_resize(r->lost, r->room * sizeof(*r->lost));
+	}
+	r->lost[r->n_lost++] = collection_hold(c);
+}
+
+/* What is deleted by now, while some of it is still to be decided. */
+static void collect_gone(struct resync *r)
+{
+	const struct record *rec;
+	struct table seen = {0};
+	char key[24];
+
+	TAILQ_FOREACH (rec, engine_records(), link) {
+		struct collection *c = rec->collection;
+
+		if (!record_is_item(rec->kind) || !record_is_open(rec) ||
+		    c->life != LIFE_GONE || c->id > r->began || is_owed(r, c))
+			continue;
+		snprintf(key, sizeof(key), "%lld", (long long)c->id);
+		if (table_get(&seen, key) != NULL)
+			continue;
+		table_put(&seen, key, c);
+		add_lost(r, c);
+	}
+	table_clear(&seen);
+}
+
 static void collect_lost(struct resync *r)
 {
 	const struct database *db = NULL;
 	struct collection *c;
-	size_t room = 0;
 
 	note_owed_creates(r);
 	while ((db = catalogue_next_database(db)) != NULL)
-		TAILQ_FOREACH (c, &db->collections, link) {
-			if (!is_lost(r, c))
-				continue;
-			if (r->n_lost == room) {
-				room = room * 2 + 16;
-				r->lost = mem_resize(r->lost, room * sizeof(*r->lost));
-			}
-			r->lost[r->n_lost++] = collection_hold(c);
-		}
+		TAILQ_FOREACH (c, &db->collections, link)
+			if (is_lost(r, c))
+				add_lost(r, c);
+	if (nothing_is_trusted(r))
+		collect_gone(r);
 }
 
 /* --- into quarantine --------------------------------------------------------------- */

@@ -214,6 +214,48 @@ static const char *const partition_schema[] = {
         NULL,
 };
 
+/* A view is for scripts; where we may not create it, or a former system left something of
+ * that name, they go without. */
+#define WITHOUT                                                                          \
+	" EXCEPTION WHEN insufficient_privilege OR duplicate_table THEN NULL; END $$"
+
+/* Copying is shared by the proxies: wal/worker.c takes what wal/rebuild_task.c hands out.
+ * Who was not heard of for six seconds is dead, or may be. */
+static const char *const worker_schema[] = {
+        "CREATE TABLE chromatid.sync_worker ("
+        " id text PRIMARY KEY, pid int NOT NULL, serves text[] NOT NULL,"
+        " since timestamptz NOT NULL DEFAULT now(),"
+        " heartbeat timestamptz NOT NULL DEFAULT now())",
+        "CREATE TABLE chromatid.sync_task ("
+        " instance smallint NOT NULL, collection bigint NOT NULL, attempt int NOT NULL,"
+        " donor smallint NOT NULL, source uuid NOT NULL, tenant text NOT NULL,"
+        " database text NOT NULL, made uuid NOT NULL, base bigint NOT NULL,"
+        " items bigint NOT NULL, total bigint NOT NULL,"
+        " state text NOT NULL DEFAULT 'free'"
+        "  CHECK (state IN ('free', 'taken', 'done', 'failed')),"
+        " worker text, sound boolean NOT NULL DEFAULT true, why text NOT NULL DEFAULT '',"
+        " since timestamptz NOT NULL DEFAULT now(),"
+        " at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (instance, collection))",
+        "DO $$ BEGIN"
+        " CREATE VIEW public.sync_tasks AS SELECT"
+        " t.instance || '.' || t.collection || '.' || t.attempt AS task_id,"
+        " i.name AS instance, d.name AS donor, c.name AS collection_name,"
+        " c.public_id AS collection_id, t.state AS task_status, t.worker AS worker_id,"
+        " t.items AS items_done, t.total AS items_total, t.why AS error,"
+        " t.since AS created_at, t.at AS updated_at FROM chromatid.sync_task t"
+        " LEFT JOIN chromatid.instance i ON i.id = t.instance"
+        " LEFT JOIN chromatid.instance d ON d.id = t.donor"
+        " LEFT JOIN chromatid.collection c ON c.id = t.collection;" WITHOUT,
+        "DO $$ BEGIN"
+        " CREATE VIEW public.sync_workers AS SELECT w.id AS worker_id,"
+        " CASE WHEN w.heartbeat > now() - interval '6 seconds' THEN 'alive'"
+        "  ELSE 'dead' END AS worker_status, w.heartbeat AS last_heartbeat,"
+        " w.since AS started_at, (SELECT count(*) FROM chromatid.sync_task t"
+        "  WHERE t.worker = w.id AND t.state = 'taken') AS tasks"
+        " FROM chromatid.sync_worker w;" WITHOUT,
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
@@ -225,8 +267,8 @@ static const char *const *const migrations[][2] = {
         {bound_schema, nothing},     /* 6 */
         {bounded_schema, nothing},   /* 7 */
         {partition_schema, nothing}, /* 8 */
-        {nothing, nothing},          /* 9 */
-        {nothing, nothing},          /* 10 */
+        {worker_schema, nothing},    /* 9 */
+        {operator_schema, nothing},  /* 10 */
         {monitor_schema, nothing},   /* 11 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))

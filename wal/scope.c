@@ -12,7 +12,9 @@
  * A collection's lane may be parked at an instance (quarantine.c): nothing of it is
  * executed there. What changes the collection then stands apart: it keeps its place in
  * the collection's lane only, so that the rest of the database does not wait for it. A
- * delete never stands apart: the next collection of that name must come behind it. */
+ * delete never stands apart: the next collection of that name must come behind it. A
+ * wide record that was refused has no effect anywhere, and leaves the lanes that are
+ * parked: else the whole instance would wait for one collection. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -77,7 +79,8 @@ static bool is_own(const struct record *r, const struct scope *s)
 
 static bool waits_in(const struct member *m, unsigned i)
 {
-	return !m->record->turns[i].apart || is_own(m->record, m->scope);
+	return (m->left & 1u << i) == 0 &&
+	       (!m->record->turns[i].apart || is_own(m->record, m->scope));
 }
 
 /* Brought back for another instance only: scope_return(). */
@@ -117,9 +120,51 @@ static void stand_apart(struct record *r, unsigned i)
 	}
 }
 
+/* --- refused, and wide ---------------------------------------------------------------
+ */
+
+static bool is_wide(const struct record *r)
+{
+	return r->kind == RECORD_RESET || r->kind == RECORD_DELETE_DATABASE;
+}
+
+static void leave_if_parked(struct member *m, unsigned i)
+{
+	struct lane *lane = &m->scope->lanes[i];
+
+	if (!lane->parked || !waits_in(m, i) || m->record->turns[i].state >= TURN_DONE)
+		return;
+	m->left |= 1u << i;
+	lane->behind--;
+	lane->n_left++;
+	if (lane->head == m)
+		lane->head = next_waiting(m, i);
+}
+
+static bool has_no_effect(const struct record *r)
+{
+	return is_wide(r) && r->decision_durable && record_is_skipped(r);
+}
+
+void scope_let_by(struct record *r)
+{
+	if (!has_no_effect(r))
+		return;
+	for (unsigned k = 0; k < r->n_members; k++)
+		for (unsigned i = 0; i < health_count(); i++)
+			leave_if_parked(&r->members[k], i);
+}
+
 void scope_park(struct scope *s, unsigned i)
 {
+	struct member *m, *next;
+
 	s->lanes[i].parked = true;
+	for (m = s->lanes[i].head; m != NULL; m = next) {
+		next = TAILQ_NEXT(m, link);
+		if (has_no_effect(m->record))
+			leave_if_parked(m, i);
+	}
 }
 
 void scope_stand_apart(struct scope *s, unsigned i)
@@ -127,6 +172,14 @@ void scope_stand_apart(struct scope *s, unsigned i)
 	s->lanes[i].apart = true;
 	for (struct member *m = s->lanes[i].head; m != NULL; m = TAILQ_NEXT(m, link))
 		stand_apart(m->record, i);
+}
+
+bool scope_stop_apart(struct scope *s, unsigned i)
+{
+	if (s->lanes[i].n_apart > 0)
+		return false;
+	s->lanes[i].apart = false;
+	return true;
 }
 
 void scope_unpark(struct scope *s, unsigned i)
@@ -184,11 +237,6 @@ void scope_return(struct record *r, unsigned i, const struct record *older)
 		TAILQ_INSERT_TAIL(&s->members, m, link);
 	if (lane->head == NULL || lane->head->record->seq > r->seq)
 		lane->head = m;
-}
-
-static bool is_wide(const struct record *r)
-{
-	return r->kind == RECORD_RESET || r->kind == RECORD_DELETE_DATABASE;
 }
 
 static bool spans(const struct record *r, const struct scope *s)
@@ -275,6 +323,7 @@ void scope_enter(struct record *r)
 			enter_wide(r);
 		else if (r->database != NULL)
 			enter(r, r->database->scope);
+		scope_let_by(r); /* a former process has heard of it */
 	}
 }
 
@@ -328,6 +377,8 @@ static bool is_behind_cold(const struct member *m, unsigned i)
 {
 	wal_seq first = m->scope->lanes[i].first_cold;
 
+	if (!waits_in(m, i))
+		return false;
 	return first > 0 && first < m->record->seq;
 }
 
@@ -337,6 +388,18 @@ bool scope_is_behind_cold(const struct record *r, unsigned i)
 		if (is_behind_cold(&r->members[k], i))
 			return true;
 	return false;
+}
+
+bool scope_is_first(const struct record *r, unsigned i)
+{
+	for (unsigned k = 0; k < r->n_members; k++) {
+		const struct member *m = &r->members[k];
+
+		if (waits_in(m, i) &&
+		    (m->scope->lanes[i].head != m || is_behind_cold(m, i)))
+			return false;
+	}
+	return true;
 }
 
 static bool has_its_turn(const struct member *m, unsigned i)

@@ -149,7 +149,7 @@ void slots_clear(void)
 {
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++) {
 		timer_stop(&all[i].look);
-		all[i].in_flight = 0;
+		all[i] = (struct slots){0};
 		TAILQ_INIT(&all[i].line);
 	}
 }

@@ -178,11 +178,13 @@ static void take_databases(struct survey *s, struct json_slice list)
 	}
 }
 
-static bool is_ours(struct json_slice name)
+/* It has been set aside before. (What else has a name of ours was on its way to be gone;
+ * on an older disk nobody remembers it.) */
+static bool is_aside(struct json_slice name)
 {
-	size_t n = strlen(RESERVED_PREFIX);
+	size_t n = strlen(LOST_PREFIX);
 
-	return name.len > n && memcmp(name.at + 1, RESERVED_PREFIX, n) == 0;
+	return name.len > n && memcmp(name.at + 1, LOST_PREFIX, n) == 0;
 }
 
 static void take_collections(struct survey *s, struct json_slice list)
@@ -197,7 +199,7 @@ static void take_collections(struct survey *s, struct json_slice list)
 			continue;
 		table_put(&s->there, x.id.text, s);
 		c = catalogue_by_uuid(&x.id);
-		if (is_ours(json_member(w.value, "name")) ||
+		if (is_aside(json_member(w.value, "name")) ||
 		    (c != NULL && uuid_compare(&c->local[s->instance], &x.id) == 0))
 			continue;
 		s->strangers = mem_resize(s->strangers,

@@ -122,20 +122,13 @@ static char *word_instance(const struct instance *in, enum condition now)
 	return what;
 }
 
-/* After it came up it has to prove that it takes writes: that is no news. */
-static bool is_settled(const struct instance *in)
-{
-	return instance_health(in) == HEALTH_DOWN || instance_writable(in) ||
-	       instance_figures(in).canaries_bad > 0;
-}
-
 static void look_at_instance(unsigned i)
 {
 	const struct instance *in = health_instance(i);
 	enum condition now = condition_of(in);
 	unsigned changes;
 
-	if (instance_health(in) == HEALTH_UNKNOWN || !is_settled(in))
+	if (!failover_settled(in))
 		return;
 	changes = alarm_see(&teller.instances[i], now, 0, clock_ms());
 	if (changes > 0)

@@ -38,7 +38,7 @@ void touched_begin(struct touched *t, const struct copy_spec *spec, wal_seq from
 {
 	touched_clear(t);
 	t->collection = spec->collection;
-	t->donor = spec->donor;
+	t->donor_id = spec->donor_id;
 	t->seen = t->executed = from;
 }
 
@@ -268,8 +268,7 @@ static void read_page(struct touched *t)
 	       (struct pg_param[]){pg_int8(t->collection), pg_int8(t->seen),
 	                           pg_int8(t->seen + SEQS_A_PAGE)});
 	pg_add(unit, &position, 2,
-	       (struct pg_param[]){pg_int4(store_instance_id(t->donor)),
-	                           pg_int8(t->collection)});
+	       (struct pg_param[]){pg_int4(t->donor_id), pg_int8(t->collection)});
 	pg_submit(wal_control(), unit, on_page, t, &t->pending);
 }
 

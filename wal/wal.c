@@ -61,7 +61,9 @@ static void begin(void)
 			schema_migrate(wal.control, on_migrated, NULL, &wal.migrating);
 		return;
 	}
+	override_connected(); /* first: who leads must know */
 	lease_connected();
+	worker_kick();
 }
 
 static void on_change(void *arg, enum pg_state now, const char *why)
@@ -95,6 +97,7 @@ void wal_start(const struct conf *conf)
 	upkeep_start(conf);
 	doubt_start(conf->late_check);
 	rebuild_start(conf->repair == REPAIR_AUTO);
+	worker_start();
 	verify_start(conf);
 	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
 	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
@@ -170,9 +173,18 @@ bool wal_ready(void)
 
 /* --- going down -------------------------------------------------------------------- */
 
+static void give_lease_back(void *arg)
+{
+	(void)arg;
+	if (lease_epoch() > 0 && pg_state(wal.control) == PG_UP)
+		lease_release(wal.drained, wal.drained_arg);
+	else
+		wal.drained(wal.drained_arg);
+}
+
 static void on_drain_look(void *arg)
 {
-	bool quiet = persist_waiting() == 0;
+	bool quiet = persist_waiting() == 0 && !worker_is_busy();
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)
@@ -182,15 +194,16 @@ static void on_drain_look(void *arg)
 		return;
 	}
 	FAILPOINT("shutdown_drained");
-	if (lease_epoch() > 0 && pg_state(wal.control) == PG_UP)
-		lease_release(wal.drained, wal.drained_arg);
+	if (wal.migrated && pg_state(wal.control) == PG_UP)
+		worker_say_goodbye(give_lease_back, NULL);
 	else
-		wal.drained(wal.drained_arg);
+		give_lease_back(NULL);
 }
 
 void wal_drain(void (*done)(void *arg), void *arg)
 {
 	engine_hold(true);
+	worker_leave();
 	wal.drain_until = clock_ms() + DRAIN_MOST_MS;
 	wal.drained = done;
 	wal.drained_arg = arg;
@@ -206,6 +219,7 @@ void wal_stop(void)
 	doubt_stop();
 	verify_stop();
 	rebuild_stop();
+	worker_stop();
 	lease_stop();
 	pg_destroy(&wal.log);
 	pg_destroy(&wal.control);

@@ -173,6 +173,8 @@ struct wal_rebuild {
 	const char *why;                   /* what was in the way last; "" */
 	unsigned attempt;
 	uint64_t items, total;
+	const char *worker; /* the proxy that copies it; NULL: none, or that is over */
+	double rate;        /* items a second; 0: not known */
 	int64_t since_wall_ms;
 };
 typedef void(wal_rebuild_fn)(void *arg, const struct wal_rebuild *rebuild);
@@ -298,6 +300,70 @@ struct wal_history {
 typedef void(wal_history_fn)(void *arg, enum status s, const struct wal_history *h);
 void wal_history(const struct wal_stretch *stretch, wal_history_fn *done, void *arg,
                  struct op **slot);
+
+/* An instance is taken out by hand, or put back (instance_take_out): noted in PostgreSQL,
+ * so that it holds at every proxy, and after a restart. `for_ms` 0: until it is put back.
+ * STATUS_OK: it is; STATUS_NOT_FOUND: PostgreSQL does not know it yet;
+ * STATUS_LOG_UNAVAILABLE: not noted, so not done. */
+typedef void(wal_override_fn)(void *arg, enum status s);
+void wal_take_out(struct instance *in, msec for_ms, const char *by, wal_override_fn *done,
+                  void *arg, struct op **slot);
+void wal_put_back(struct instance *in, wal_override_fn *done, void *arg,
+                  struct op **slot);
+void wal_override_start(void); /* from now on it is looked at what is noted there */
+void wal_override_stop(void);
+
+/* The mapping of a collection is taken away, and with `force` the collection, too.
+ *   STATUS_CONFLICT, STATUS_NO_INSTANCE   `where` has it; cannot be asked: nothing done
+ *   STATUS_NOT_FOUND                      it is gone, or being renamed
+ * or as wal_write() ends. */
+typedef void(wal_unmap_fn)(void *arg, enum status s, const struct instance *where);
+void wal_unmap(struct collection *c, bool force, wal_unmap_fn *done, void *arg,
+               struct op **slot);
+/* Asking an instance by name: where; and is it there (STATUS_OK), not (STATUS_NOT_FOUND),
+ * or is that not known? */
+void wal_there_target(struct text *target, const char *tenant, const char *database,
+                      const char *name);
+enum status wal_there_answer(const struct reply *reply, struct uuid *id);
+void wal_wish_start(const struct conf *conf); /* wish.c: the same, by SQL */
+void wal_wish_stop(void);
+
+/* What an operator asks about the log, answered by PostgreSQL as JSON, on a session of
+ * its own: nothing else waits for it. */
+enum wal_page {
+	WAL_PAGE_ENTRIES,      /* behind (older than) `seq`, at most `limit` ... */
+	WAL_PAGE_ENTRY,        /* the one at `seq`; none: [] */
+	WAL_PAGE_ERRORS,       /* what needs somebody, at most `limit` */
+	WAL_PAGE_DEBUG,        /* the last `limit` writes, and of those that delete */
+	WAL_PAGE_TRANSACTIONS, /* two hours of them, counted by how they ended */
+	WAL_PAGE_TRANSACTION,  /* the one called `text`: its place, or its own id */
+};
+struct wal_question {
+	enum wal_page page;
+	wal_seq seq;
+	int64_t limit;
+	const char *state, *text; /* NULL: any; `text`: a collection, by name or id */
+};
+/* STATUS_OK: `json` is a list, or an object; `number` is what belongs to it (where the
+ * list goes on, 0: nowhere; how many there are in all). STATUS_BUSY, or
+ * STATUS_LOG_UNAVAILABLE: not now. */
+typedef void(wal_page_fn)(void *arg, enum status s, const char *json, int64_t number);
+void wal_ask(const struct wal_question *q, wal_page_fn *done, void *arg,
+             struct op **slot);
+void wal_pages_start(const struct conf *conf);
+void wal_pages_stop(void);
+/* Those places that some instance lacks, and what is going on there now: from memory. */
+struct wal_turn {
+	wal_seq seq;
+	unsigned instance;
+	const char
+	        *state; /* "pending", "executing", "waiting to be tried again", "done" */
+	unsigned attempts; /* in vain */
+};
+typedef void(wal_turn_fn)(void *arg, const struct wal_turn *turn);
+void wal_each_turn(wal_seq first, wal_seq last, wal_turn_fn *fn, void *arg);
+/* What waits to be tried again is tried now. How many records are not decided. */
+uint64_t wal_hurry(void);
 
 /* What the log takes in PostgreSQL. */
 struct wal_log_figures {

@@ -71,6 +71,7 @@ enum decision {
 struct member {
 	struct record *record;
 	struct scope *scope;
+	unsigned left; /* a bit for each instance: it does not wait in that lane */
 	TAILQ_ENTRY(member) link;
 };
 
@@ -81,6 +82,7 @@ struct record {
 	bool decision_durable;
 	bool embeddings;
 	bool sets_dimension;
+	bool late;      /* decided when nobody waited for it (any more) */
 	bool deferred;  /* refused once, while another may have applied it */
 	bool loaded;    /* by a new leader: its client may have been told */
 	bool alone;     /* a connection broke under it: never merged with others again */
@@ -124,6 +126,7 @@ struct lane {
 	struct cold *cold;   /* records of it that are no objects now: cold.c ... */
 	wal_seq first_cold;  /* ... and the first of them; 0: none */
 	struct quarantine *quarantine; /* NULL: it is in none */
+	struct rebuild *rebuild;       /* NULL: it is not being made anew */
 	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not durably done */
@@ -212,9 +215,15 @@ void scope_sent(struct record *r, unsigned i);
 void scope_done(struct record *r, unsigned i);
 void scope_durable(struct record *r, unsigned i);
 bool scope_current(const struct scope *s, unsigned i);
+/* Everything before it is done there, in all its lanes. */
+bool scope_is_first(const struct record *r, unsigned i);
 /* A collection's lane stands still; and then what changes the collection stands apart. */
 void scope_park(struct scope *s, unsigned i);
+/* Refused, durably so: it does not wait for what is parked. */
+void scope_let_by(struct record *r);
 void scope_stand_apart(struct scope *s, unsigned i);
+/* From now on nothing does any more; false: something does. */
+bool scope_stop_apart(struct scope *s, unsigned i);
 void scope_unpark(struct scope *s, unsigned i);
 /* Its lanes are being compared, or one is about to be replaced. */
 bool scope_is_held(const struct record *r);
@@ -236,6 +245,12 @@ enum verdict {
 };
 enum verdict verdict_of(const struct reply *reply);
 const char *verdict_name(enum verdict v);
+
+/* overtaken.c: its collection is deleted by a later record, and not there any more ... */
+bool overtaken_is(const struct record *r, enum verdict v);
+/* ... or there, but not as the log says. */
+bool overtaken_is_left(const struct record *r, unsigned i);
+bool overtaken_another_can_say(const struct record *r, unsigned i);
 
 /* --- engine.c: whose turn it is ---------------------------------------------------- */
 void engine_start(const struct conf *conf);
@@ -346,6 +361,9 @@ void quarantine_kept(struct collection *c, unsigned i);
 bool quarantine_is_not_kept(const struct collection *c, unsigned i);
 bool quarantine_is_lost(const struct collection *c, unsigned i);
 bool quarantine_is_parked(const struct collection *c, unsigned i);
+/* The collection is deleted: what it has there, if anything, is asked nothing any more.
+ */
+bool quarantine_is_left(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
 unsigned quarantine_count(unsigned i);                      /* at that instance */
@@ -368,7 +386,8 @@ void quarantine_heal(const struct collection *c, unsigned i, bool begin);
 /* The healing is about to be durable: a delete of the collection waits for its end. */
 void quarantine_switch(const struct collection *c, unsigned i, bool begin);
 void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsigned i);
-void quarantine_healed(struct collection *c, unsigned i); /* its row is gone */
+/* Its row is gone; or it stays until what stands apart is done. */
+void quarantine_healed(struct collection *c, unsigned i, bool row_is_gone);
 
 /* --- rebuild_turn.c, rebuild_rows.c: a collection is made anew from another instance -
  */
@@ -381,6 +400,22 @@ void rebuild_distrust(unsigned target);
 void rebuild_add_distrust(struct pg_unit *unit, unsigned target);
 void rebuild_add_load(struct pg_unit *unit);
 void rebuild_loaded(const struct store_load *load, const struct pg_results *r, int at);
+
+/* There may be news of what other proxies copy. */
+void rebuild_look_soon(void);
+
+/* --- worker.c: this proxy copies what the leader hands out ----------------------------
+ */
+#define WORKER_SILENT "6 seconds" /* then it is dead, or may be */
+void worker_start(void);
+void worker_stop(void);
+void worker_kick(void); /* there may be a task for it */
+const char *worker_name(void);
+unsigned worker_count(void); /* proxies that can copy; at least 1 */
+bool worker_is_busy(void);
+/* It is to end what it does, and take nothing more; then gives back what is left. */
+void worker_leave(void);
+void worker_say_goodbye(void (*done)(void *arg), void *arg);
 
 /* --- strangers.c: what was not made through the log; look.c --------------------------
  */
@@ -752,6 +787,14 @@ void detach_add_end(struct pg_unit *unit, unsigned i); /* ... and with its marke
 void detach_ended(unsigned i);                         /* ... this is durable */
 void detach_clear(void);
 
+/* --- override.c: instances that were taken out by hand --------------------------------
+ */
+void override_connected(void); /* the control session is up, the tables are there */
+
+/* --- schema_operator.c: for the eyes of operators, and their scripts ------------------
+ */
+extern const char *const operator_schema[];
+
 /* --- lease.c, recover.c, schema.c ----------------------------------------------------
  */
 void lease_start(void);
@@ -776,7 +819,11 @@ struct pg *wal_control(void); /* lease, bodies */
 
 extern const char *const monitor_schema[];
 int failover_target(void); /* where writes go first; -1: nowhere */
+/* Has it said what it is? Not while it is unknown, or came up and has not proven yet that
+ * it takes writes. */
+bool failover_settled(const struct instance *in);
 void failover_start(void);
+void failover_stop(void);
 void sample_start(const struct conf *conf);
 void sample_stop(void);
 bool wal_migrated(void); /* the tables are there */

@@ -21,6 +21,13 @@ static void add_line(struct text *out, const json_t *r)
 	print_clean(out, json_text_of(r, "collection"));
 	text_addf(out, "  %lld of %lld, %s", (long long)json_number_of(r, "items"),
 	          (long long)json_number_of(r, "total"), json_text_of(r, "step"));
+	if (json_is_number(json_object_get(r, "items_per_second")))
+		text_addf(out, ", %.0f a second",
+		          json_number_value(json_object_get(r, "items_per_second")));
+	if (json_text_of(r, "worker")[0] != '\0') {
+		text_adds(out, " by ");
+		print_clean(out, json_text_of(r, "worker"));
+	}
 	if (json_is_number(eta))
 		text_addf(out, ", %.0f s left", json_number_value(eta));
 	if (json_text_of(r, "error")[0] != '\0') {

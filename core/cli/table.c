@@ -29,7 +29,9 @@ static const struct cli_option resync_options[] = {
         {"collection", "NAME", "Only that one (a name or an id)"},
         {"tenant", "NAME", "Only in that tenant"},
         {"database", "NAME", "Only in that database"},
-        {"watch", NULL, "Stay until it is done, and show how far it is"},
+        {"watch", NULL,
+         "Stay until it is done, and show how far it is, how fast, and which proxy "
+         "copies it"},
         {NULL, NULL, NULL},
 };
 

@@ -1,7 +1,7 @@
 """How fast, against a bare Chroma, nginx and HAProxy in the same run. Started by run.sh.
 
     tests/bench/run.sh [--only NAME,...] [--seconds S] [--rounds N] [--clients 1,16,64,256]
-                       [--catch-up N] [--records N] [--owed N] [--log N] [--variants N]
+                       [--catch-up N] [--records N] [--proxies N] [--owed N] [--log N] [--variants N]
                        [--markdown]
 
 strict        that a load which is not answered with 2xx fails here
@@ -136,6 +136,7 @@ def arguments():
     parser.add_argument("--variants", type=int, help="of writes and pass-through, only the first")
     parser.add_argument("--catch-up", type=int, default=2000, metavar="N")
     parser.add_argument("--records", type=int, default=100_000, metavar="N")
+    parser.add_argument("--proxies", type=int, default=1, metavar="N", help="that share a resync")
     parser.add_argument("--owed", type=int, default=100_000, metavar="N")
     parser.add_argument("--log", type=int, default=50_000, metavar="N")
     parser.add_argument("--markdown", action="store_true", help="the table for a document")

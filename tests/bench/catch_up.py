@@ -61,15 +61,18 @@ def check(world):
     assert primary == replica, f"{primary} at the primary, {replica} at the replica"
 
 
-def rows(bench, chromatid, scenario, records, clients, dimension):
-    pid = chromatid.pid
-    forget_peak(pid)
+def rows(bench, chromatid, scenario, records, clients, dimension, between=None):
+    """between(where): done while all of it is owed."""
+    forget_peak(chromatid.pid)
     made = owe(bench, chromatid, records, clients, dimension)
     where = {"scenario": scenario, "what": f"{chromatid.owed()} owed", "clients": clients}
-    bench.add(Row(**where, who="made", rate=made, ratio=1, peak_mb=memory_mb(pid, "VmHWM")))
-    forget_peak(pid)
+    peak = memory_mb(chromatid.pid, "VmHWM")
+    bench.add(Row(**where, who="made", rate=made, ratio=1, peak_mb=peak))
+    if between:
+        between(where)
+    forget_peak(chromatid.pid)
     rate = catch_up(chromatid)
-    peak = memory_mb(pid, "VmHWM")
+    peak = memory_mb(chromatid.pid, "VmHWM")
     bench.add(Row(**where, who="caught up", rate=rate, ratio=rate / made, peak_mb=peak))
     check(chromatid.world)
 

@@ -1,4 +1,7 @@
-"""memory: what the proxy uses idle, at work, and with a long backlog of small records."""
+"""memory: what the proxy uses idle, at work, with a long backlog of small records, and started
+again with it."""
+
+import time
 
 import catch_up
 import wrk
@@ -22,4 +25,13 @@ def run(bench):
                 what="384 JSON, 16 collections",
                 clients=clients,
             )
-        catch_up.rows(bench, chromatid, "memory", bench.owed, max(bench.clients), 12)
+
+        def start_again(where):
+            chromatid.world.proxy.terminate()
+            begun = time.monotonic()
+            chromatid.world.proxy.start()
+            took = f"started again in {time.monotonic() - begun:.1f} s"
+            bench.add(Row(**where, who=took, peak_mb=memory_mb(chromatid.pid, "VmHWM")))
+
+        most = max(bench.clients)
+        catch_up.rows(bench, chromatid, "memory", bench.owed, most, 12, start_again)

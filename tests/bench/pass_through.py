@@ -1,70 +1,78 @@
 """pass-through: what a proxy costs in front of servers that cost nothing.
 
-The stub is an nginx that answers just enough to be two well "instances", with a fixed
-count for every collection.
+The stub is an nginx before two Chromas. What is measured it answers itself: the version, a
+fixed count for every collection, a large document. All else, the marker among it by which the
+proxy knows its instances, comes from the Chromas, which have nothing to do meanwhile.
 """
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import wrk
 from contestants import NGINX, NGINX_LARGE, Chromatid, Contestant, Proxied, command_of
 from measure import alternate
 from ports import free_port
-from world import DEFAULT, Process, World, wait_until
+from world import Process, World
 
 MOST_CLIENTS = 64
 LARGE = 500_000
-ID = "11111111-2222-4333-8444-555555555555"
 
 STUB = """
 	default_type application/json;
 	sendfile on;
 	tcp_nopush on;
+"""
+
+STUB_SERVER = """
 	server {{
-		listen 127.0.0.1:{ports[0]};
-		listen 127.0.0.1:{ports[1]};
+		listen 127.0.0.1:{port};
 		root {directory}/stub;
 		location = /api/v2/version {{ return 200 '"1.5.9"'; }}
-		location = /api/v2/tenants {{ return 200 '{{}}'; }}
-		location = /api/v2/tenants/default_tenant {{ return 200 '{{"name":"default_tenant"}}'; }}
-		location ~ /databases$ {{ return 200 '{{}}'; }}
-		location ~ /collections$ {{ return 200 '{{"id":"{id}","name":"bench"}}'; }}
-		location ~ /upsert$ {{ return 201 '{{}}'; }}
 		location ~ /count$ {{ return 200 '100'; }}
 		location = /openapi.json {{ }}
-		location / {{ return 404; }}
+		location / {{ proxy_pass http://127.0.0.1:{chroma}; }}
 	}}
 """
 
 
 class Stub(Process):
-    def __init__(self, directory):
+    """In front of these Chromas, on a port for each."""
+
+    def __init__(self, directory, chromas):
         super().__init__(directory, "stub")
-        self.ports = [free_port(), free_port()]
+        self.ports = {free_port(): chroma.port for chroma in chromas}
+        self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
 
     def start(self):
         large = self.directory / "stub/openapi.json"
         large.parent.mkdir()
         large.write_text('{"filler":"' + "x" * (LARGE - 13) + '"}')
-        inner = STUB.format(ports=self.ports, directory=self.directory, id=ID)
+        inner = STUB + "".join(
+            STUB_SERVER.format(port=port, chroma=chroma, directory=self.directory)
+            for port, chroma in self.ports.items()
+        )
         config = self.directory / "stub.conf"
         config.write_text(NGINX.format(inner=inner, directory=self.directory))
         self.spawn(command_of("nginx", config))
 
 
 class StubWorld(World):
-    """A world whose two instances are the stub."""
+    """A world in which the proxy sees its instances through the stub."""
 
-    def __init__(self, postgres, directory, stub, **settings):
-        super().__init__(postgres, directory, start=False, **settings)
-        for which, port in zip(("PRIMARY_URL", "REPLICA_URL"), stub.ports):
-            self.proxy.settings[which] = f"http://127.0.0.1:{port}"
+    def __init__(self, postgres, directory, **settings):
+        super().__init__(postgres, directory, **settings)
+        self.stub = Stub(directory, self.instances)
+        primary, replica = self.stub.urls
+        self.proxy.settings |= {"PRIMARY_URL": primary, "REPLICA_URL": replica}
 
-    def __enter__(self):
-        super().__enter__()
-        self.proxy.start()
-        wait_until(self.all_healthy, 30, "both instances are healthy")
-        return self
+    def start(self):
+        self.stub.start()
+        super().start()
+
+    def __exit__(self, *error):
+        try:
+            super().__exit__(*error)
+        finally:
+            self.stub.kill()
 
 
 class StubbedChromatid(Chromatid):
@@ -72,26 +80,14 @@ class StubbedChromatid(Chromatid):
         """Nothing is ever left to do."""
 
 
-@contextmanager
-def running(stub):
-    stub.start()
-    try:
-        yield
-    finally:
-        stub.kill()
-
-
 def run(bench):
-    stub = Stub(bench.new_directory())
     with ExitStack() as stack:
         enter = stack.enter_context
-        enter(running(stub))
-        direct = enter(Contestant("direct", stub.ports[0]))
-        wait_until(lambda: direct.http.get("/api/v2/version").is_success, 10, "the stub answers")
+        world = enter(StubWorld(bench.postgres, bench.new_directory(), **bench.settings))
+        direct = enter(Contestant("direct", next(iter(world.stub.ports))))
         proxies = [enter(Proxied(n, direct, bench.new_directory())) for n in ("nginx", "haproxy")]
         buffers = Proxied("nginx", direct, bench.new_directory(), NGINX_LARGE, "nginx, large buffers")
         enter(buffers)
-        world = enter(StubWorld(bench.postgres, bench.new_directory(), stub, **bench.settings))
         chromatid = enter(StubbedChromatid(world))
         count = f"{chromatid.create('bench', 1)[0]}/count"
         everybody = [direct, *proxies, chromatid]

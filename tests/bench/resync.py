@@ -5,12 +5,14 @@ directory deleted, and it is started again, empty. The clock starts when it answ
 when nothing is in quarantine or being made anew and nothing is owed. The clients have written
 since before the outage; each keeps to records of its own, and knows what a read must show. In
 the end both servers hold the same, record by record, in the same order, and all that was
-acknowledged. Then the same once more with nobody writing.
+acknowledged. Then the same once more with nobody writing. With --proxies N so many proxies
+share the work; clients talk to the one that leads.
 
 The anchor: a script that reads pages from the one server, the proxy being gone, and adds them
 to an empty one.
 """
 
+import contextlib
 import http.client
 import json
 import random
@@ -23,7 +25,7 @@ import wrk
 from compare import differences, read_records, settled
 from contestants import Bare, Chromatid, cpu_seconds, forget_peak, memory_mb
 from measure import Row, say
-from world import COLLECTIONS, wait_until
+from world import COLLECTIONS, Proxy, wait_until
 
 MOST = 20  # collections
 LEAST = 50  # records in one
@@ -264,6 +266,8 @@ def one_refill(bench, chromatid, paths, known, number):
     known = {**known, **writers.known()}
     check_at_rest(chromatid.world, known)
     what = f"{len(known)} records, {len(paths)} collections"
+    if bench.proxies > 1:
+        what += f", {bench.proxies} proxies"
     where = {"scenario": "resync", "clients": number}
     if number:
         before, during = writers.times(begin - bench.seconds, begin), writers.times(begin, end)
@@ -318,8 +322,27 @@ def anchor(bench, world, collections, expected):
     return rate
 
 
+@contextlib.contextmanager
+def helpers(bench, world):
+    """The other proxies, which wait and copy."""
+    others = []
+    try:
+        for k in range(2, bench.proxies + 1):
+            others.append(Proxy(bench.new_directory(), world.proxy.settings, name=f"proxy{k}"))
+            others[-1].settings = {**world.proxy.settings, "PORT": str(others[-1].port)}
+            others[-1].start(wait="listening")
+        live = "SELECT 1 FROM sync_workers WHERE worker_status = 'alive'"
+        wait_until(lambda: len(world.sql(live)) == bench.proxies, 30, "all proxies have registered")
+        yield others
+    finally:
+        for proxy in others:
+            if proxy.running():
+                proxy.terminate()
+            proxy.http.close()
+
+
 def run(bench):
-    with bench.world() as world, Chromatid(world) as chromatid:
+    with bench.world() as world, Chromatid(world) as chromatid, helpers(bench, world) as others:
         paths = chromatid.create("resync", max(1, min(MOST, bench.records // LEAST)))
         say(f"    writing {bench.records} records")
         known = fill(chromatid.port, paths, bench.records)
@@ -328,6 +351,8 @@ def run(bench):
         for number in (CLIENTS, 0):
             known, row = one_refill(bench, chromatid, paths, known, number)
             refills.append(row)
+        for proxy in others:
+            proxy.terminate()
         rate = anchor(bench, world, len(paths), len(known))
         for row in refills:
             row.ratio = row.rate / rate

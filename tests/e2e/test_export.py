@@ -355,8 +355,11 @@ def test_the_proxy_ends_in_the_middle(world, tmp_path, sign):
     assert len(converged(world)[DEFAULT_DATABASE]["docs"]["records"]) == 6001
 
 
-def test_it_is_interrupted(world, tmp_path):
+def test_it_is_interrupted(make_world, tmp_path):
+    world = make_world(relays=True)
     fill(world.client().create_collection("docs", embedding_function=None), 6000)
+    for relay in world.relays:
+        relay.fault("delay", seconds=0.3, match=lambda method, path: path.endswith("/get"))
     exporting = subprocess.Popen([BINARY, "export", str(tmp_path / "copy"), "--url", world.proxy.url], stderr=subprocess.PIPE)
     wait_until(lambda: (tmp_path / "copy.part").exists() and (tmp_path / "copy.part").stat().st_size > 0, 30, "it reads")
     exporting.send_signal(signal.SIGINT)

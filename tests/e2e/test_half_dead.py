@@ -258,7 +258,7 @@ class Once:
         """What makes a tenant has the same path for all: never two faults in a row."""
         if path != TENANTS:
             return self.name in path
-        last = next((kind for _, p, kind in reversed(self.relay.seen) if p == path), None)
+        last = next((kind for _, p, kind in reversed(list(self.relay.seen)) if p == path), None)
         return last is None
 
 
@@ -461,7 +461,7 @@ def test_a_big_write_may_take_its_time(relayed_world, victim):
         converged(world)
 
         def executed(relay):
-            here = [path.rsplit("/", 1)[1] for _, path, _ in relay.seen if db.name in path]
+            here = [path.rsplit("/", 1)[1] for _, path, _ in list(relay.seen) if db.name in path]
             return [op for op in sorted(here) if op in ("update", "upsert")]
 
         relay.fault("delay", seconds=8, match=lambda _, p: db.name in p and p.endswith("/update"))

@@ -67,6 +67,10 @@ def plant_and_read(world):
     return reader
 
 
+def failovers(world, source, target):
+    return world.metric(f'chromatid_failovers_total{{from="{source}",to="{target}"}}')
+
+
 def weeks(world):
     rows = world.sql(
         "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
@@ -78,7 +82,7 @@ def weeks(world):
 def test_samples_advice_and_messages(watched, slack):
     world = watched
     # --- what scripts read is there and is so
-    row = wait_until(lambda: samples(world), 10, "a sample")[0]
+    row = wait_until(lambda: samples(world, "pending_writes IS NOT NULL"), 10, "a sample of a leader")[0]
     assert set(COLUMNS) < set(row)
     assert 1 < row["memory_usage_mb"] < 2000
     assert row["memory_percent"] == pytest.approx(100 * row["memory_usage_mb"] / 64, rel=0.01)
@@ -102,14 +106,17 @@ def test_samples_advice_and_messages(watched, slack):
     world.primary.kill()
     write_some(world, 5)
     slack.wait("instance primary is down", "writes go to replica")
-    assert world.metric('chromatid_failovers_total{from="primary",to="replica"}') == 1
+    wait_until(lambda: failovers(world, "primary", "replica") == 1, 5, "a failover")
     wait_until(lambda: samples(world, "pending_writes >= 5"), 10, "the backlog is noted")
     world.primary.start()
     slack.wait("instance primary is up again", "writes go to primary")
-    assert world.metric('chromatid_failovers_total{from="replica",to="primary"}') == 1
+    wait_until(lambda: failovers(world, "replica", "primary") == 1, 5, "a failover")
     converged(world)
     assert len(slack.heard("instance primary is down")) == 1
     assert slack.heard("instance replica") == []
+
+    assert [failovers(world, *way) for way in (("primary", "replica"), ("replica", "primary"))] == [1, 1]
+    assert not slack.heard("changes since")
 
     # --- what is old goes, whole weeks as tables, but nobody who reads is pushed aside
     reader = plant_and_read(world)

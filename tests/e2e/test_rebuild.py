@@ -172,6 +172,10 @@ def test_renamed_changed_and_deleted_meanwhile(world):
 POINTS = [
     "rebuild_begun",
     "rebuild_made",
+    "rebuild_handed_out",
+    "worker_copies",
+    "worker_copied",
+    "worker_done",
     "rebuild_copied",
     "rebuild_freezing",
     "rebuild_switching",

@@ -54,6 +54,17 @@ bool fake_pg_detached(const char *instance);
 void fake_pg_lose_partitions(void);
 const struct fake_log *fake_pg_log(unsigned k); /* in order of seq */
 const struct fake_log *fake_pg_log_seq(int64_t seq);
+/* What is handed out to be copied. Another proxy takes the next that it does not have,
+ * free or not; false: there is none. It lives from its heartbeat on, for six seconds. */
+struct fake_task {
+	int64_t instance, collection, attempt, donor, base, items, total;
+	char source[40], made[40], tenant[64], database[64], state[8], worker[80];
+	char why[200];
+	bool sound;
+};
+struct fake_task *fake_pg_task(unsigned k); /* NULL: no more */
+bool fake_pg_take_task(const char *worker);
+void fake_pg_worker(const char *name, bool has_session);
 unsigned fake_pg_keys(void); /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
 const char *fake_pg_verified(int64_t collection); /* its last result; "" */

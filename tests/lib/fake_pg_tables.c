@@ -10,6 +10,7 @@
 #include "core/text.h"
 #include "core/uuid.h"
 #include "tests/lib/fake_pg.h"
+#include "tests/lib/fake_pg_tasks.h"
 
 struct tenant_row {
 	char *name;
@@ -836,25 +837,33 @@ static void register_instance(struct fake_set *set)
 	end_row(set);
 }
 
+const char *fake_cluster(char out[40])
+{
+	snprintf(out, 40, "c1c1c1c1-0000-4000-8000-%012lld", (long long)db.cluster);
+	return out;
+}
+
+static void marker_of(int64_t instance, char out[40])
+{
+	snprintf(out, 40, "a0a0a0a0-0000-4000-8000-%012lld", (long long)instance);
+}
+
 static void load_cluster(struct fake_set *set)
 {
-	char cluster[UUID_LEN + 1];
+	char cluster[40];
 
-	snprintf(cluster, sizeof(cluster), "c1c1c1c1-0000-4000-8000-%012lld",
-	         (long long)db.cluster);
-	put(set, cluster);
+	put(set, fake_cluster(cluster));
 	end_row(set);
 }
 
 static void load_markers(struct fake_set *set)
 {
 	const struct instance_row *i;
-	char marker[UUID_LEN + 1];
+	char marker[40];
 
 	each_row(i, &db.instances)
 	{
-		snprintf(marker, sizeof(marker), "a0a0a0a0-0000-4000-8000-%012lld",
-		         (long long)i->id);
+		marker_of(i->id, marker);
 		put_number(set, i->id);
 		put(set, i->name);
 		put(set, marker);
@@ -1609,13 +1618,61 @@ static void log_drop(struct fake_set *set)
 	end_row(set);
 }
 
+/* --- for fake_pg_tasks.c
+ * ------------------------------------------------------------------ */
+
+int64_t fake_number(int k)
+{
+	return number(k);
+}
+
+const char *fake_text(int k)
+{
+	return text(k);
+}
+
+void fake_put(struct fake_set *set, const char *s)
+{
+	put(set, s);
+}
+
+void fake_put_number(struct fake_set *set, int64_t n)
+{
+	put_number(set, n);
+}
+
+void fake_end_row(struct fake_set *set)
+{
+	end_row(set);
+}
+
+static int64_t instance_id(const char *name);
+
+int64_t fake_instance_id(const char *name)
+{
+	return instance_id(name);
+}
+
+bool fake_is_rebuilt(int64_t instance, int64_t collection, int64_t attempt)
+{
+	const struct rebuild_row *b = rebuild_of(instance, collection);
+
+	return b != NULL && b->attempt == attempt && !b->complete;
+}
+
+const char *fake_instance(int64_t id, char marker[40], int64_t *beat)
+{
+	const struct instance_row *i = instance_of(id);
+
+	marker_of(id, marker);
+	*beat = i->beat;
+	return i->name;
+}
+
 /* --- executing
  * ---------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	void (*run)(struct fake_set *set);
-} statements[] = {
+static const struct fake_statement statements[] = {
         {"append", append_plain},
         {"append_create_collection", append_create_collection},
         {"append_rename", append_rename},
@@ -1648,6 +1705,7 @@ static const struct {
         {"lease_release", lease_release},
         {"clock_now", clock_now},
         {"register_instance", register_instance},
+        {"forget_places", nothing},
         {"load_tenants", load_tenants},
         {"load_databases", load_databases},
         {"load_collections", load_collections},
@@ -1742,6 +1800,11 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 			statements[k].run(set);
 			return "";
 		}
+	for (size_t k = 0; fake_task_statements[k].name != NULL; k++)
+		if (strcmp(fake_task_statements[k].name, part->name) == 0) {
+			fake_task_statements[k].run(set);
+			return "";
+		}
 	fprintf(stderr, "fake_pg does not know the statement %s\n", part->name);
 	abort();
 }
@@ -1763,6 +1826,7 @@ void fake_tables_start(void)
 
 void fake_tables_stop(void)
 {
+	fake_tasks_stop();
 	struct fake_log *l;
 	struct tenant_row *t;
 	struct database_row *d;

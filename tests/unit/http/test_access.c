@@ -56,8 +56,8 @@ static void what_is_ours_is_for_administrators_unless_it_is_said(void **state)
 		fill(path, target);
 		n += route_is_ours(kind) && need(method, target) < ACCESS_ADMIN;
 	}
-	/* /health*3, /ready*2, /status, /wal/status, /metrics, mappings*2 */
-	assert_int_equal(n, 10);
+	/* /health*3, /ready*2, /status*3, /wal/status, /metrics, mappings*2, /ui */
+	assert_int_equal(n, 13);
 }
 
 #define DB "/api/v2/tenants/t/databases/d"

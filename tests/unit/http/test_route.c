@@ -243,6 +243,16 @@ static void the_pages_of_docs_are_all_passed_on(void **state)
 	assert_route("POST", "/docs/", ROUTE_WRONG_METHOD);
 }
 
+static void a_path_may_be_longer_than_any_row(void **state)
+{
+	(void)state;
+	assert_route("GET", "/docs/2/3/4/5/6/7/8/9/10/11/12/13/14", ROUTE_ANY_INSTANCE);
+	assert_string_equal(r.tail, "");
+	assert_route("GET", C "/functions/f/11/12/13/14", ROUTE_NONE);
+	assert_route("POST", C "/attached_functions/f/detach/12/13/14", ROUTE_NONE);
+	assert_route("POST", C "/attached_functions/f/detach", ROUTE_UNSUPPORTED);
+}
+
 static void everything_of_v1_is_gone_but_its_heartbeat(void **state)
 {
 	(void)state;
@@ -454,6 +464,7 @@ int main(void)
 	        cmocka_unit_test_teardown(what_is_not_in_the_table_is_not_there, stop),
 	        cmocka_unit_test_teardown(slashes_too_many_are_not_forgiven, stop),
 	        cmocka_unit_test_teardown(the_pages_of_docs_are_all_passed_on, stop),
+	        cmocka_unit_test_teardown(a_path_may_be_longer_than_any_row, stop),
 	        cmocka_unit_test_teardown(everything_of_v1_is_gone_but_its_heartbeat,
 	                                  stop),
 	        cmocka_unit_test_teardown(a_collection_is_asked_for_by_name_or_by_id,

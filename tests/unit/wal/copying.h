@@ -58,6 +58,7 @@ static inline void begin_copy(void)
 	                                  .tenant = TENANT_DEFAULT,
 	                                  .database = DATABASE_DEFAULT,
 	                                  .donor = A,
+	                                  .donor_id = store_instance_id(A),
 	                                  .target = B,
 	                                  .source = c->local[A],
 	                                  .attempt = 3};

@@ -369,6 +369,7 @@ static void a_target_that_is_blank_gets_tenant_and_database(void **state)
 	                                  .tenant = TENANT_DEFAULT,
 	                                  .database = "other",
 	                                  .donor = A,
+	                                  .donor_id = store_instance_id(A),
 	                                  .target = B,
 	                                  .source = c->local[A]};
 	model_execute(TARGET, "DELETE", "/api/v2/tenants/default_tenant/databases/other",
@@ -557,6 +558,33 @@ static void it_takes_the_place_of_the_old_one(void **state)
 	}
 }
 
+/* An older disk has come back, with what another attempt of that number has left. */
+static void also_when_one_has_been_set_aside_there_before(void **state)
+{
+	char *name, *body;
+	struct uuid old;
+
+	(void)state;
+	with_items("a,b");
+	old = named("docs")->local[B];
+	assert_int_equal(make(), STATUS_OK);
+	assert_int_equal(copy_all(), STATUS_OK);
+	name = mem_format("ctd-old.%lld.%u", (long long)copying.spec.collection,
+	                  copying.spec.attempt);
+	body = mem_format("{\"name\":\"%s\"}", name);
+	assert_int_equal(model_execute(TARGET, "POST",
+	                               "/api/v2/tenants/default_tenant/databases/"
+	                               "default_database/collections",
+	                               body, strlen(body), NULL),
+	                 200);
+	assert_int_equal(install(&old, "docs"), STATUS_OK);
+	assert_installed();
+	assert_copied();
+	free(name);
+	free(body);
+	end_story();
+}
+
 static void where_there_is_no_old_one_the_name_is_taken(void **state)
 {
 	static const struct uuid none;
@@ -600,6 +628,7 @@ int main(void)
 	        copy_story(a_donor_that_lost_it_is_a_conflict),
 	        copy_story(what_is_missing_is_found_by_the_check),
 	        copy_story(it_takes_the_place_of_the_old_one),
+	        copy_story(also_when_one_has_been_set_aside_there_before),
 	        copy_story(where_there_is_no_old_one_the_name_is_taken),
 	};
 

@@ -421,6 +421,147 @@ static void an_older_copy_is_not_read_and_holds_no_names(void **state)
 	world_stop();
 }
 
+static void make_there(struct model *m, const char *name)
+{
+	char *body = mem_format("{\"name\":\"%s\"}", name);
+
+	assert_int_equal(
+	        model_execute(m, "POST",
+	                      "/api/v2/tenants/default_tenant/databases/default_database/"
+	                      "collections",
+	                      body, strlen(body), NULL),
+	        200);
+	free(body);
+}
+
+/* A delete was half done, or a copy, when the copy of the disk was made. */
+static void what_has_a_name_of_ours_on_an_older_disk_is_set_aside(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	make_there(REPLICA, "ctd-del.2.of-an-old-delete");
+	make_there(REPLICA, "ctd-new.1.1");
+	make_there(REPLICA, "ctd-lost.before");
+	model_save(REPLICA);
+	model_drop_behind_our_back(REPLICA, "ctd-del.2.of-an-old-delete");
+	model_drop_behind_our_back(REPLICA, "ctd-new.1.1");
+	returns(B);
+	pass_ms(11000);
+	assert_int_equal(model_aside(REPLICA), 1);
+	world_down(B);
+	model_restore(REPLICA);
+	assert_int_equal(model_aside(REPLICA), 3);
+	returns(B);
+	assert_string_equal(identity(B), "old");
+	assert_int_equal(model_lost(REPLICA), 3);
+	assert_int_equal(model_aside(REPLICA), 3);
+	assert_non_null(model_collection_id(REPLICA, "ctd-lost.before"));
+	world_stop();
+}
+
+/* The catalogue does not list it: for a client it does not exist, and is made. */
+static void a_database_that_an_older_disk_has_still_is_made_again(void **state)
+{
+	struct write *again;
+
+	(void)state;
+	start_with_two_collections();
+	create_database("east");
+	world_settle();
+	world_down(B);
+	model_save(REPLICA);
+	returns(B);
+	drop_database("east");
+	world_settle();
+	pass_ms(11000);
+	world_down(A);
+	world_down(B);
+	model_restore(REPLICA);
+	returns(B);
+	assert_string_equal(identity(B), "old");
+	assert_true(model_has_database(REPLICA, "default_tenant", "east"));
+	again = create_database("east");
+	pass_ms(2000);
+	assert_decided(again, 200);
+	model_up(PRIMARY);
+	world_settle();
+	assert_true(model_has_database(PRIMARY, "default_tenant", "east"));
+	world_stop();
+}
+
+/* What waits in front of the delete is executed no more where all is decided; what is not
+ * is decided by who has the collection as it was. */
+static void nor_has_it_a_say_in_what_is_being_deleted(void **state)
+{
+	const struct fake_log *l;
+	struct write *w;
+
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	model_save(REPLICA);
+	returns(B);
+	add("docs", "c");
+	world_settle();
+	pass_ms(11000);
+	world_down(B);
+	world_down(A);
+	model_restore(REPLICA);
+	w = take_out_where("docs", "{}");
+	drop("docs");
+	pass_ms(50);
+	assert_false(w->ended);
+	world_crash();
+	world_boot();
+	world_lead(20000);
+	returns(B);
+	assert_string_equal(identity(B), "old");
+	pass_ms(3000);
+	l = fake_pg_log_seq(w->seq);
+	assert_int_equal(l->decision, 0);
+	world_restart(20000); /* it bears its marker by now */
+	until_up(B);
+	pass_ms(3000);
+	assert_int_equal(fake_pg_log_seq(w->seq)->decision, 0);
+	model_up(PRIMARY);
+	world_settle();
+	assert_string_equal(fake_pg_log_seq(w->seq)->ids,
+	                    "{\"ids\":[\"a\",\"b\",\"c\"]}");
+	world_stop();
+}
+
+/* Nobody else can say: it had no effect. */
+static void it_says_no_when_nobody_else_is_there(void **state)
+{
+	struct write *w, *gone;
+
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	model_save(REPLICA);
+	returns(B);
+	add("docs", "c");
+	world_settle();
+	pass_ms(11000);
+	world_down(B);
+	world_down(A);
+	model_restore(REPLICA);
+	w = take_out_where("docs", "{}");
+	gone = drop("docs");
+	pass_ms(50);
+	model_forget_trace(REPLICA);
+	returns(B);
+	pass_ms(5000);
+	assert_decided(w, 404);
+	assert_decided(gone, 200);
+	model_up(PRIMARY);
+	world_settle();
+	assert_null(model_collection_id(PRIMARY, "docs"));
+	assert_int_equal(fake_pg_quarantines("replica"), 1); /* the notes */
+	world_stop();
+}
+
 static void what_is_there_in_a_database_that_is_gone_is_set_aside(void **state)
 {
 	(void)state;
@@ -682,6 +823,117 @@ static void an_older_copy_is_not_gone_on_with(void **state)
 	world_stop();
 }
 
+static void count_rebuild(void *arg, const struct wal_rebuild *b)
+{
+	unsigned *n = arg;
+
+	(void)b;
+	++*n;
+}
+
+static void until_none_is_made_anew(void)
+{
+	msec until = clock_ms() + 60000;
+	unsigned n = 1;
+
+	while (n > 0) {
+		assert_true(clock_ms() < until);
+		pass_ms(1);
+		n = 0;
+		wal_each_rebuild(count_rebuild, &n);
+	}
+}
+
+/* Changed while its copy takes over, and we die when that is over. By then the position
+ * of its database says that the change is done, too. */
+static void a_change_beside_the_end_of_a_rebuild_is_not_lost(void **state)
+{
+	(void)state;
+	for (unsigned k = 0; k < 10; k++) {
+		static const struct model_closed none = {.executed = 0};
+
+		start_with_two_collections();
+		world_repairs();
+		world_restart(10000);
+		model_closes(REPLICA, &none);
+		model_drop_behind_our_back(REPLICA, "docs");
+		fake_pg_delay(20);
+		upsert("docs", "p");
+		until_it_switches();
+		model_latency(REPLICA, 90); /* it takes its time to install */
+		rename_to("docs", "papers");
+		drop("notes");
+		fake_pg_refuse("quarantine", 1000);
+		until_none_is_made_anew();
+		world_crash();
+		fake_pg_refuse("nothing", 0);
+		fake_pg_delay(2);
+		world_boot();
+		world_lead(10000);
+		world_settle();
+		for (unsigned n = 0; wal_quarantined() > 0 && n < 600; n++)
+			pass_ms(1000);
+		pass_ms(130000); /* leftovers go */
+		world_finish();
+	}
+}
+
+/* However often it was looked at while PostgreSQL was away. */
+static void it_is_copied_soon_after_postgresql_is_back(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_repairs();
+	world_restart(10000);
+	model_drop_behind_our_back(REPLICA, "docs");
+	add("docs", "c");
+	while (parked(B) == 0)
+		pass_ms(1);
+	model_latency(REPLICA, 3000);
+	pass_ms(200);
+	world_down(B);
+	model_wipe(REPLICA);
+	model_latency(REPLICA, 3);
+	fake_pg_reachable(false);
+	fake_pg_cut("log", 0, false, 0);
+	model_up(REPLICA);
+	pass_ms(4000);
+	fake_pg_reachable(true);
+	until_writable(B);
+	for (unsigned k = 0; parked(B) > 0 && k < 30; k++)
+		pass_ms(1000);
+	assert_int_equal(parked(B), 0);
+	pass_ms(130000); /* leftovers go */
+	world_finish();
+}
+
+/* No donor was there before the collection was deleted. */
+static void one_that_never_began_leaves_nothing_over(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	start_with_two_collections();
+	world_repairs();
+	world_restart(10000);
+	drop("notes");
+	world_settle();
+	world_down(A);
+	model_wipe(REPLICA);
+	world_down(B);
+	returns(B);
+	pass_ms(3000);
+	assert_int_equal(parked(B), 1);
+	drop("docs");
+	returns(A);
+	world_settle();
+	pass_ms(1000);
+	calls = model_calls(REPLICA);
+	pass_ms(9000); /* no beat of the canary counts */
+	assert_int_equal(model_calls(REPLICA), calls);
+	world_finish();
+}
+
 /* --- collections -------------------------------------------------------------------- */
 
 static void a_collection_that_is_missing_is_found_out_before_it_is_read(void **state)
@@ -842,6 +1094,45 @@ static void whoever_dies_beside_a_reset_finds_no_hole(void **state)
 }
 
 /* What a lost session has begun commits behind what was sent again. */
+/* It has no marker before its next beat: so it is looked at, however short it was away.
+ */
+static void one_that_loses_its_disk_behind_it_is_found_out(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	reset();
+	world_settle();
+	create_database("east");
+	made("docs");
+	model_down(REPLICA, false);
+	model_wipe(REPLICA);
+	until_down(B);
+	returns(B);
+	assert_int_equal(parked(B), 1);
+	assert_true(model_has_database(REPLICA, "default_tenant", "east"));
+	world_stop();
+}
+
+/* It stands behind something else: nobody has sent it there. */
+static void one_that_waits_does_not_explain_a_lost_disk(void **state)
+{
+	(void)state;
+	start_with_two_collections();
+	world_down(B);
+	add("docs", "c");
+	reset();
+	pass_ms(100);
+	create("later");
+	pass_ms(100);
+	world_crash();
+	world_boot();
+	world_lead(20000);
+	model_wipe(REPLICA);
+	returns(B);
+	assert_string_equal(identity(B), "blank");
+	world_finish();
+}
+
 static void a_beat_that_is_noted_late_does_not_mark_what_was_reset(void **state)
 {
 	bool marked;
@@ -929,6 +1220,10 @@ int main(void)
 	        world_story(one_set_back_under_our_eyes_is_found_out),
 	        world_story(also_if_a_call_breaks_before_anybody_has_looked),
 	        world_story(an_older_copy_is_not_read_and_holds_no_names),
+	        world_story(what_has_a_name_of_ours_on_an_older_disk_is_set_aside),
+	        world_story(a_database_that_an_older_disk_has_still_is_made_again),
+	        world_story(nor_has_it_a_say_in_what_is_being_deleted),
+	        world_story(it_says_no_when_nobody_else_is_there),
 	        world_story(what_is_there_in_a_database_that_is_gone_is_set_aside),
 	        world_story(swapped_urls_are_refused_until_they_are_right),
 	        world_story(one_server_twice_is_found_out),
@@ -941,6 +1236,9 @@ int main(void)
 	        world_story(without_postgresql_a_blank_one_waits),
 	        world_story(its_rows_are_written_again_if_postgresql_refuses_them),
 	        world_story(an_older_copy_is_not_gone_on_with),
+	        world_story(a_change_beside_the_end_of_a_rebuild_is_not_lost),
+	        world_story(it_is_copied_soon_after_postgresql_is_back),
+	        world_story(one_that_never_began_leaves_nothing_over),
 	        world_story(a_collection_that_is_missing_is_found_out_before_it_is_read),
 	        world_story(also_at_a_start),
 	        world_story(and_when_postgresql_refuses_its_row_at_first),
@@ -949,6 +1247,8 @@ int main(void)
 	        world_story(more_than_a_page_of_them_is_walked),
 	        world_story(after_a_reset_it_is_marked_anew),
 	        world_story(whoever_dies_beside_a_reset_finds_no_hole),
+	        world_story(one_that_loses_its_disk_behind_it_is_found_out),
+	        world_story(one_that_waits_does_not_explain_a_lost_disk),
 	        world_story(a_beat_that_is_noted_late_does_not_mark_what_was_reset),
 	        world_story(a_copy_from_before_a_reset_is_old),
 	        world_story(whoever_dies_beside_it_finds_it_again),

@@ -346,6 +346,96 @@ static void nor_what_a_reset_takes_away(void **state)
 
 /* --- restarts ----------------------------------------------------------------------- */
 
+static void allow_resets(bool yes)
+{
+	model_allow_reset(PRIMARY, yes);
+	model_allow_reset(REPLICA, yes);
+}
+
+/* It has no effect anywhere, so nobody waits for it. */
+static void a_reset_that_is_refused_passes_it_by(void **state)
+{
+	struct write *w, *refused;
+
+	(void)state;
+	world_start();
+	w = diverged();
+	allow_resets(false);
+	add("docs", "b");
+	refused = reset();
+	add("docs", "c");
+	pass_ms(100);
+	assert_decided(refused, 403);
+	create("mail");
+	pass_ms(100);
+	assert_true(wal_current(health_instance(B), named("mail")));
+	world_restart(10000);
+	refused = reset();
+	create("news");
+	pass_ms(3000);
+	assert_decided(refused, 403);
+	assert_true(wal_current(health_instance(B), named("news")));
+	assert_int_equal(wal_quarantined(), 1);
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	allow_resets(true);
+	world_finish();
+}
+
+/* It was refused before the lane was parked, and waits in it. */
+static void also_when_it_was_refused_before(void **state)
+{
+	struct write *w, *refused;
+
+	(void)state;
+	world_start();
+	made("docs");
+	allow_resets(false);
+	world_down(B);
+	w = add("docs", "a");
+	refused = reset();
+	add("docs", "b");
+	pass_ms(50);
+	assert_decided(refused, 403);
+	model_refuse_ids(REPLICA, true);
+	world_up(B);
+	pass_ms(500);
+	model_refuse_ids(REPLICA, false);
+	assert_int_equal(wal_quarantined(), 1);
+	create("mail");
+	pass_ms(100);
+	assert_true(wal_current(health_instance(B), named("mail")));
+	assert_int_equal(wal_retry(w->seq), STATUS_OK);
+	allow_resets(true);
+	world_finish();
+}
+
+/* As the copy has everything up to its place in the log. */
+static void and_the_lane_may_jump_over_it(void **state)
+{
+	(void)state;
+	world_start();
+	diverged();
+	model_refuse_ids(REPLICA, true);
+	add("notes", "a"); /* in front of it, too */
+	pass_ms(100);
+	model_refuse_ids(REPLICA, false);
+	assert_int_equal(wal_quarantined(), 2);
+	allow_resets(false);
+	reset();
+	add("docs", "b");
+	pass_ms(100);
+	assert_int_equal(wal_rebuild(named("docs"), health_instance(B), "asked for"),
+	                 STATUS_OK);
+	pass_ms(5000);
+	assert_int_equal(wal_quarantined(), 1);
+	assert_int_equal(wal_rebuild(named("notes"), health_instance(B), "asked for"),
+	                 STATUS_OK);
+	pass_ms(5000);
+	assert_int_equal(wal_quarantined(), 0);
+	allow_resets(true);
+	world_finish();
+}
+
 static void it_survives_a_restart(void **state)
 {
 	struct write *w;
@@ -577,6 +667,9 @@ int main(void)
 	        world_story(a_deleted_collection_needs_no_healing),
 	        world_story(nor_does_one_whose_database_is_deleted),
 	        world_story(nor_what_a_reset_takes_away),
+	        world_story(a_reset_that_is_refused_passes_it_by),
+	        world_story(also_when_it_was_refused_before),
+	        world_story(and_the_lane_may_jump_over_it),
 	        world_story(it_survives_a_restart),
 	        world_story(what_stood_apart_is_not_done_twice_after_a_restart),
 	        world_story(a_row_that_cannot_be_written_is_written_later),

@@ -4,7 +4,9 @@
  * CHROMATID_SEED=n runs that seed alone, CHROMATID_SEEDS=n so many, CHROMATID_FIRST=n
  * from there on. CHROMATID_LATE=items|catalogue|all adds a vice that a direct connection
  * to a Chroma does not have: what we have given up is executed later, out of its place.
- * The engine cannot prevent that; it must notice what differs then. */
+ * The engine cannot prevent that; it must notice what differs then. CHROMATID_HARD=1: an
+ * instance loses collections, or its disk, in every run, much breaks, and much is made
+ * and deleted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +29,7 @@
 #define WAITING_MOST 10u
 #define LOOKS_OVER_MS 900000u
 #define HEALS_MOST_S 3600u
-#define LEFTOVERS_GO_MS 70000u
+#define LEFTOVERS_GO_MS 130000u /* one that hangs, and once more */
 
 static const char *const names[] = {"docs", "notes", "mail", "logs"};
 static const char *const databases[] = {"east", "west"};
@@ -42,6 +44,7 @@ static struct {
 	unsigned loser;     /* an instance that loses collections ... */
 	bool loses;         /* ... in this run ... */
 	bool wipes, saved;  /* ... or its disk; an older copy of that was made ... */
+	bool hard;          /* all that, and more of it */
 	int64_t saved_beat; /* ... with that beat */
 } sim;
 
@@ -156,7 +159,7 @@ static void client(void)
 	if (sim.boot_at != 0 || waiting() >= WAITING_MOST)
 		return;
 	c = any_collection();
-	if (c != NULL && chance_of(85))
+	if (c != NULL && chance_of(sim.hard ? 60 : 85))
 		on_collection(c, chance_below(93));
 	else
 		on_no_collection();
@@ -194,14 +197,26 @@ static int64_t beat_on(const struct model *m)
 	return beat != NULL ? strtoll(beat, NULL, 10) : 0;
 }
 
+static int64_t beat_known(unsigned i, bool *marked)
+{
+	return fake_pg_beat((const char *[]){"primary", "replica", "third"}[i], marked);
+}
+
 /* One that is not older than its last beat cannot be told from the disk. */
 static bool is_older(unsigned i)
 {
 	bool marked;
 
-	return fake_pg_beat((const char *[]){"primary", "replica", "third"}[i], &marked) >
-	               sim.saved_beat &&
-	       marked;
+	return beat_known(i, &marked) > sim.saved_beat && marked;
+}
+
+/* Nor can one without a disk, between a reset and the next beat. */
+static bool is_marked(unsigned i)
+{
+	bool marked;
+
+	beat_known(i, &marked);
+	return marked;
 }
 
 /* Without its disk, or with an older copy of it. */
@@ -211,7 +226,8 @@ static void comes_back_as_another(unsigned i)
 	uint64_t die = chance_below(100);
 
 	if (die < 25) {
-		model_wipe(m);
+		if (is_marked(i))
+			model_wipe(m);
 	} else if (die < 60 && sim.saved && is_older(i)) {
 		model_restore(m);
 	} else if (die < 90) {
@@ -362,6 +378,15 @@ static void try_again(void *arg, const struct wal_quarantine *q)
 	wal_retry(q->seq);
 }
 
+/* One may still hold the name that another is to have: twice, then. */
+static void try_all_again(void)
+{
+	for (unsigned k = 0; k < 2 && wal_quarantined() > 0; k++) {
+		wal_each_quarantine(try_again, NULL);
+		pass_ms(5000);
+	}
+}
+
 /* What is lost is found out when it is written to. */
 static void touch_all(void)
 {
@@ -390,7 +415,7 @@ static void peace(void)
 	if (sim.loses)
 		touch_all();
 	else
-		wal_each_quarantine(try_again, NULL);
+		try_all_again();
 	world_settle();
 	for (unsigned k = 0; wal_quarantined() > 0 && k < HEALS_MOST_S; k++)
 		pass_ms(1000);
@@ -488,6 +513,14 @@ static void what_differs_was_noticed(void)
 				check_collection(c, i);
 }
 
+/* What goes wrong is drawn anew, so that the others stay what they are. */
+static void make_it_hard(void)
+{
+	sim.hard = sim.loses = true;
+	sim.wipes = chance_of(80);
+	sim.permille = 20 + (unsigned)chance_below(100);
+}
+
 static void run(uint64_t seed)
 {
 	world_seed(seed);
@@ -498,6 +531,8 @@ static void run(uint64_t seed)
 	sim.loses = chance_of(30);
 	sim.loser = (unsigned)chance_below(sim.n);
 	sim.wipes = sim.loses && chance_of(50);
+	if (getenv("CHROMATID_HARD") != NULL)
+		make_it_hard();
 	world_start_with(sim.n);
 	world_merges(chance_of(50));
 	world_crash();

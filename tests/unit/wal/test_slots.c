@@ -3,10 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "core/mem.h"
 #include "tests/lib/world.h"
 
 #define PRIMARY world_model(A)
@@ -104,12 +106,50 @@ static void the_longest_lane_goes_before_an_older_one(void **state)
 	world_finish();
 }
 
+static void some_wait(void)
+{
+	model_latency(PRIMARY, 60);
+	for (unsigned k = 0; k < LANES; k++)
+		upsert(names[k], "x");
+	upsert("tags", "y");
+	pass_ms(2000);
+}
+
+/* Whoever leads begins like any other. */
+static void what_a_former_leader_did_decides_nothing(void **state)
+{
+	char *once;
+
+	(void)state;
+	fake_random_seed(1);
+	begin();
+	some_wait();
+	once = mem_string(model_trace(PRIMARY));
+	for (unsigned k = 0; k < 3; k++) {
+		world_up(B);
+		world_finish();
+		fake_random_seed(1);
+		fake_time_reset();
+		begin();
+		some_wait();
+		assert_string_equal(model_trace(PRIMARY), once);
+		upsert("docs", "z"); /* an odd number of them has waited */
+		upsert("notes", "z");
+		upsert("mail", "z");
+		pass_ms(500);
+	}
+	free(once);
+	world_up(B);
+	world_finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        world_story(while_calls_end_there_are_few_of_them),
 	        world_story(those_that_hang_do_not_hold_up_the_others),
 	        world_story(the_longest_lane_goes_before_an_older_one),
+	        world_story(what_a_former_leader_did_decides_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
