@@ -241,6 +241,13 @@ static wal_seq stands_before(const struct lane *lane)
 	return head > 0 ? head : append_last_seq() + 1;
 }
 
+static uint64_t begun;
+
+uint64_t quarantine_begun(void)
+{
+	return begun;
+}
+
 bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error)
 {
@@ -249,6 +256,7 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 
 	if (c->life == LIFE_GONE)
 		return false;
+	begun += q == NULL || q->state == STATE_ENDED ? 1 : 0;
 	if (q == NULL)
 		q = create(c, i);
 	else if (q->state == STATE_ENDED)

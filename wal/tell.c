@@ -165,23 +165,29 @@ static void on_quarantine(void *arg, const struct wal_quarantine *q)
 		                   instance_name(q->in), quarantine_cause_name(q->cause));
 }
 
+/* Also told of, if not named: one that was mended between two looks. */
 static void look_at_quarantine(void)
 {
 	unsigned n = wal_quarantined();
-	unsigned changes = alarm_see(&teller.quarantine, n > 0, 0, clock_ms());
+	uint64_t begun = quarantine_begun();
+	int64_t value = (int64_t)(2 * begun) + (n > 0 ? 1 : 0);
+	unsigned changes = alarm_see(&teller.quarantine, value, 0, clock_ms());
 	char *first = NULL;
 
 	if (changes == 0)
 		return;
 	if (n == 0) {
 		say("white_check_mark",
-		    mem_string("no collection is in quarantine any more"), changes);
+		    mem_format("no collection is in quarantine any more; %" PRIu64
+		               " were since the start of this proxy",
+		               begun),
+		    changes);
 		return;
 	}
 	wal_each_quarantine(on_quarantine, &first);
 	say("warning",
-	    mem_format("%u collections are in quarantine (%s); clients are served by "
-	               "the others",
+	    mem_format("collections in quarantine: %u (%s); clients are served by the "
+	               "other instances",
 	               n, first != NULL ? first : ""),
 	    changes);
 	free(first);
@@ -196,9 +202,9 @@ static void look_at_differences(void)
 
 	if (changes > 0)
 		say("warning",
-		    mem_format("the instances were compared and are not equal: "
-		               "%" PRIu64 " times so far, %" PRIu64
-		               " differences stand now; see verification in /status",
+		    mem_format("the instances were compared and are not equal; found so "
+		               "often: %" PRIu64 ", differences that stand now: %" PRIu64
+		               " (verification in /status)",
 		               n, f.differences),
 		    changes);
 }

@@ -366,6 +366,8 @@ bool quarantine_is_parked(const struct collection *c, unsigned i);
 bool quarantine_is_left(const struct collection *c, unsigned i);
 /* The turn of a record in a lane that is tried again, or left, has come to its end. */
 void quarantine_moved(struct record *r, unsigned i);
+uint64_t quarantine_begun(
+        void); /* lanes, since the start; not those that a survey found */
 unsigned quarantine_count(unsigned i);                      /* at that instance */
 void quarantine_error(unsigned i, char *text, size_t room); /* the oldest there; or "" */
 bool quarantine_passes(const struct record *r, unsigned i);

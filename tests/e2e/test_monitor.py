@@ -161,17 +161,37 @@ def test_samples_advice_and_messages(watched, slack):
         assert SECRET not in text
 
 
-def test_messages_over_tls(slack, make_world, tmp_path):
+def spoil(world, slack):
+    """Somebody changes an item of the replica; then the collection there is deleted."""
+    c = world.client().get_or_create_collection("spoiled", embedding_function=None)
+    c.upsert(ids=["1", "2"], embeddings=[[1, 1], [2, 2]])
+    converged(world)
+    there = world.replica.client().get_collection("spoiled", embedding_function=None)
+    there.update(ids=["2"], embeddings=[[3, 3]])
+    assert world.http.post("/admin/verify", json={"collection": "spoiled"}).status_code == 202
+    slack.wait("compared and are not equal")
+    world.replica.client().delete_collection("spoiled")
+    c.upsert(ids=["3"], embeddings=[[3, 3]])
+    slack.wait("in quarantine: 1", "spoiled at replica: lost")
+    world.client().delete_collection("spoiled")
+    slack.wait("no collection is in quarantine any more")
+
+
+def test_messages_over_tls(make_world, tmp_path):
     """Only to a receiver whose certificate is trusted."""
     with Receiver(tmp_path, tls=True) as trusted:
-        world = make_world(SLACK_WEBHOOK_URL=trusted.url, SSL_CERT_FILE=str(trusted.authority))
+        world = make_world(
+            SLACK_WEBHOOK_URL=trusted.url, SSL_CERT_FILE=str(trusted.authority), REPAIR="report"
+        )
+        spoil(world, trusted)
         world.replica.kill()
-        trusted.wait("instance replica is down")
+        trusted.wait("instance replica is down", "writes go to primary")
+        told = len(trusted.texts)
         world.proxy.terminate()
         del world.proxy.settings["SSL_CERT_FILE"]
         world.proxy.start()
         tells = lambda: "does not take messages" in world.proxy.log()
         wait_until(tells, 15, "it does not trust that one")
         assert "certificate" in world.proxy.log()
-        assert len(trusted.texts) == 1
+        assert len(trusted.texts) == told
         write_some(world, 1)
