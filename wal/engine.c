@@ -265,10 +265,23 @@ void engine_leave(struct record *r, unsigned i)
 	engine_persisted(r, i);
 }
 
-/* The lane is parked, so nothing of it is under way. */
+/* The last place of the collection that was sent anywhere, up to `upto`. */
+static wal_seq last_sent(const struct scope *s, wal_seq upto)
+{
+	wal_seq last = 0;
+
+	for (unsigned j = 0; j < health_count(); j++)
+		if (s->lanes[j].sent > last)
+			last = s->lanes[j].sent;
+	return last < upto ? last : upto;
+}
+
+/* The lane is parked, so nothing of it is under way. It has come to a place that may be
+ * another collection's: it must not seem to have been sent what others lack. */
 void engine_jump(struct collection *c, unsigned i, wal_seq upto)
 {
 	struct lane *lane = &scope_of_collection(c)->lanes[i];
+	wal_seq sent;
 
 	assert(lane->parked);
 	if (lane->cold != NULL)
@@ -281,8 +294,9 @@ void engine_jump(struct collection *c, unsigned i, wal_seq upto)
 	}
 	if (lane->done < upto)
 		lane->done = upto;
-	if (lane->sent < upto)
-		lane->sent = upto;
+	sent = last_sent(scope_of_collection(c), upto);
+	if (lane->sent < sent)
+		lane->sent = sent;
 }
 
 /* Those that come back are older than nearly all that are here; `older` is another that

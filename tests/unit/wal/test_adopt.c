@@ -121,6 +121,7 @@ static void what_one_had_is_adopted_and_copied_to_the_other(void **state)
 	heal();
 	assert_string_equal(model_items(REPLICA, "docs"), "a,b,c");
 	assert_true(wal_current(health_instance(B), named("docs")));
+	assert_true(wal_current(health_instance(A), named("docs")));
 	free(id);
 	world_finish();
 }
