@@ -114,12 +114,17 @@ struct webhook *webhook_create(const char *url)
 
 /* --- messages ---------------------------------------------------------------------- */
 
+static void message_free(struct message *m)
+{
+	blob_unref(&m->body);
+	free(m);
+}
+
 static void drop(struct webhook *hook, struct message *m)
 {
 	TAILQ_REMOVE(&hook->messages, m, link);
 	hook->waiting--;
-	blob_unref(&m->body);
-	free(m);
+	message_free(m);
 }
 
 static void post_next(void *arg);
@@ -230,14 +235,17 @@ struct webhook_figures webhook_figures(const struct webhook *hook)
 void webhook_destroy(struct webhook **hook)
 {
 	struct webhook *old = *hook;
+	struct message *next;
 
 	*hook = NULL;
 	if (old == NULL)
 		return;
 	op_cancel(&old->call);
 	timer_stop(&old->again);
-	while (!TAILQ_EMPTY(&old->messages))
-		drop(old, TAILQ_FIRST(&old->messages));
+	for (struct message *m = TAILQ_FIRST(&old->messages); m != NULL; m = next) {
+		next = TAILQ_NEXT(m, link);
+		message_free(m);
+	}
 	upstream_destroy(&old->up);
 	free(old->target);
 	free(old);

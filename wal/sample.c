@@ -118,7 +118,7 @@ static struct pg_param number(struct number *n, double value)
 
 static void add_sample(struct pg_unit *unit, const struct sample *s)
 {
-	struct number n[7];
+	struct number n[7] = {0};
 	double percent = 100 * s->memory_mb / s->memory_limit_mb;
 
 	pg_add(unit, &add, 8,
@@ -131,7 +131,7 @@ static void add_sample(struct pg_unit *unit, const struct sample *s)
 
 static void add_advice(struct pg_unit *unit, const struct advice *a)
 {
-	struct number usage;
+	struct number usage = {.text = ""};
 
 	pg_add(unit, &recommend, 7,
 	       (struct pg_param[]){pg_text(sampler.proxy), pg_text(a->type),
