@@ -417,7 +417,7 @@ void route_parse(struct route *r, const char *method, const char *target)
 {
 	const char *query = strchr(target, '?');
 	const char *end = query != NULL ? query : target + strlen(target);
-	struct segments path;
+	struct segments path = {.count = 0};
 
 	*r = (struct route){.kind = ROUTE_NONE, .op = "unknown"};
 	r->query = query != NULL ? query + 1 : NULL;
