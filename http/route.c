@@ -279,7 +279,8 @@ static bool match_one(const struct segment *pattern, const struct segment *s)
 {
 	if (pattern->at[0] == '{')
 		return s->len > 0;
-	return pattern->len == s->len && memcmp(pattern->at, s->at, s->len) == 0;
+	return pattern->len == s->len &&
+	       (s->len == 0 || memcmp(pattern->at, s->at, s->len) == 0);
 }
 
 static bool takes_the_rest(const struct segment *pattern)
