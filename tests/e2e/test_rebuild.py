@@ -203,17 +203,21 @@ def test_the_proxy_dies_in_the_middle(world, point):
 
 
 @BOTH
-def test_the_donor_dies_in_the_middle(world, victim):
+def test_the_donor_dies_in_the_middle(make_world, victim):
+    world = make_world(relays=True)
     chroma = getattr(world, victim)
     c = world.client().create_collection("docs", embedding_function=None)
     for first in range(0, 2000, 500):
         fill(c, first, 500)
     converged(world)
+    relay = world.relay_of(chroma)
+    relay.fault("delay", seconds=0.5, match=lambda method, path: path.endswith("/add"))
     lose(chroma, "docs")
     noticed(world, c)
     wait_until(lambda: [r for r in world.proxy.status()["resync"] if r["items"] > 200], 30, "it is copied")
     donor = world.other(chroma)
     donor.kill()
+    relay.clear()
     world.wait_down(donor)
     donor.start()
     assert len(healed(world)[DEFAULT_DATABASE]["docs"]["records"]) == 2001
