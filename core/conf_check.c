@@ -75,8 +75,7 @@ static void add_expected(struct text *out, const struct conf_setting *s)
 	        [CONF_LISTEN] = "host:port or [v6]:port",
 	        [CONF_TOKEN] = "one line of visible ASCII characters",
 	        [CONF_HEADER_NAME] = "the name of a header",
-	        [CONF_ORIGINS] = "* or origins such as https://example.com, with commas "
-	                         "between",
+	        [CONF_ORIGINS] = "* or origins with commas between",
 	};
 
 	text_adds(out, kinds[s->kind]);

@@ -80,6 +80,9 @@ enum health_signal {
 };
 const char *health_text(enum health h); /* "unknown", "down", "up" */
 void health_report(struct instance *in, enum health_signal signal, const char *detail);
+/* It does not know the collection: 404; or is just deleting it: "412 Missing field". That
+ * is no verdict on what it was asked. */
+bool health_is_lost(int http);
 /* A call that we ended ourselves (STATUS_STOPPED) or whose reply was too large for us
  * shows nothing bad: SIGNAL_ANSWERED, which changes nothing. */
 enum health_signal health_signal_of(const struct reply *reply);

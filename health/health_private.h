@@ -144,6 +144,12 @@ bool marker_parse(const struct blob *answer, struct marker *out, size_t *items);
 /* Pure: the body that writes it. */
 void marker_add_body(struct text *body, const struct marker *m, int64_t series);
 
+/* marker_read.c: the two questions; body of the second's answer: marker_parse(). */
+void marker_ask_collection(struct upstream *up, upstream_fn *done, void *arg,
+                           struct op **slot);
+void marker_ask_items(struct upstream *up, const struct uuid *collection,
+                      upstream_fn *done, void *arg, struct op **slot);
+
 /* canary.c */
 void canary_mark(struct instance *in);
 void canary_learn(struct instance *in, const struct uuid *collection);

@@ -322,6 +322,11 @@ bool health_known(void)
 	return true;
 }
 
+bool health_is_lost(int http)
+{
+	return http == 404 || http == 412;
+}
+
 enum health_signal health_signal_of(const struct reply *reply)
 {
 	switch (reply->status) {

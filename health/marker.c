@@ -30,7 +30,6 @@
 #include "core/mem.h"
 #include "health/health_private.h"
 
-#define PATIENCE_MS 5000u
 #define SOON_MS 250u
 #define LATER_MS 3000u
 #define ITEMS_MANY 20u
@@ -196,38 +195,6 @@ static void on_items(void *arg, const struct reply *reply)
 	found(in, &m);
 }
 
-static void call(struct instance *in, const char *method, const char *target,
-                 struct blob *body, upstream_fn *done)
-{
-	struct headers headers = {0};
-	struct call c = {
-	        .method = method,
-	        .target = target,
-	        .headers = &headers,
-	        .body = body,
-	        .timeout = PATIENCE_MS,
-	        .max_reply = MARKER_REPLY_MOST,
-	        .repeatable = true,
-	        .alone = true,
-	};
-
-	if (body != NULL)
-		headers_add(&headers, "content-type", "application/json");
-	upstream_call(in->up, &c, done, in, &in->asked.call);
-	headers_clear(&headers);
-}
-
-static void ask_items(struct instance *in, const struct uuid *collection)
-{
-	char *target = mem_format(MARKER_COLLECTIONS "/%s/get", collection->text);
-	struct blob *body = blob_create(MARKER_QUESTION, strlen(MARKER_QUESTION));
-
-	in->asked.state = ASKING_ITEMS;
-	call(in, "POST", target, body, on_items);
-	blob_unref(&body);
-	free(target);
-}
-
 static void on_collection(void *arg, const struct reply *reply)
 {
 	struct instance *in = arg;
@@ -240,7 +207,8 @@ static void on_collection(void *arg, const struct reply *reply)
 		found(in, &(struct marker){0});
 	} else if (reply->http == 200 && uuid_parse_json(json_member(whole, "id"), &id)) {
 		canary_learn(in, &id);
-		ask_items(in, &id);
+		in->asked.state = ASKING_ITEMS;
+		marker_ask_items(in->up, &id, on_items, in, &in->asked.call);
 	} else {
 		cannot_be_asked(in, reply);
 	}
@@ -253,7 +221,7 @@ static void ask(struct instance *in)
 		return;
 	}
 	in->asked.state = ASKING_COLLECTION;
-	call(in, "GET", MARKER_COLLECTIONS "/ctd-canary", NULL, on_collection);
+	marker_ask_collection(in->up, on_collection, in, &in->asked.call);
 }
 
 /* --- its life ---------------------------------------------------------------------- */

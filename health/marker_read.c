@@ -78,8 +78,8 @@ static void on_items(void *arg, const struct reply *reply)
 		                                                    : STATUS_BAD_REPLY);
 }
 
-static void ask(struct reading *r, const char *method, const char *target,
-                struct blob *body, upstream_fn *done)
+static void ask(struct upstream *up, const char *method, const char *target,
+                struct blob *body, upstream_fn *done, void *arg, struct op **slot)
 {
 	struct headers headers = {0};
 	struct call call = {
@@ -95,8 +95,25 @@ static void ask(struct reading *r, const char *method, const char *target,
 
 	if (body != NULL)
 		headers_add(&headers, "content-type", "application/json");
-	upstream_call(r->up, &call, done, r, &r->call);
+	upstream_call(up, &call, done, arg, slot);
 	headers_clear(&headers);
+}
+
+void marker_ask_collection(struct upstream *up, upstream_fn *done, void *arg,
+                           struct op **slot)
+{
+	ask(up, "GET", MARKER_COLLECTIONS "/ctd-canary", NULL, done, arg, slot);
+}
+
+void marker_ask_items(struct upstream *up, const struct uuid *collection,
+                      upstream_fn *done, void *arg, struct op **slot)
+{
+	char *target = mem_format(MARKER_COLLECTIONS "/%s/get", collection->text);
+	struct blob *body = blob_create(MARKER_QUESTION, strlen(MARKER_QUESTION));
+
+	ask(up, "POST", target, body, done, arg, slot);
+	blob_unref(&body);
+	free(target);
 }
 
 static void on_collection(void *arg, const struct reply *reply)
@@ -104,21 +121,14 @@ static void on_collection(void *arg, const struct reply *reply)
 	struct reading *r = arg;
 	struct json_slice whole =
 	        json_whole(blob_bytes(reply->body), blob_len(reply->body));
-	struct blob *body;
 	struct uuid id;
-	char *target;
 
 	if (!is_answered(r, reply))
 		return;
-	if (!uuid_parse_json(json_member(whole, "id"), &id)) {
+	if (uuid_parse_json(json_member(whole, "id"), &id))
+		marker_ask_items(r->up, &id, on_items, r, &r->call);
+	else
 		end(r, STATUS_BAD_REPLY);
-		return;
-	}
-	target = mem_format(MARKER_COLLECTIONS "/%s/get", id.text);
-	body = blob_create(MARKER_QUESTION, strlen(MARKER_QUESTION));
-	ask(r, "POST", target, body, on_items);
-	blob_unref(&body);
-	free(target);
 }
 
 void instance_read_marker(struct instance *in, instance_marker_fn *done, void *arg,
@@ -133,5 +143,5 @@ void instance_read_marker(struct instance *in, instance_marker_fn *done, void *a
 	r->done = done;
 	r->arg = arg;
 	op_begin(&r->op, slot);
-	ask(r, "GET", MARKER_COLLECTIONS "/ctd-canary", NULL, on_collection);
+	marker_ask_collection(r->up, on_collection, r, &r->call);
 }

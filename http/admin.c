@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json_scan.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "http/access.h"
@@ -55,6 +56,21 @@ void admin_no_instance(struct exchange *ex, const char *name)
 void admin_bad(struct exchange *ex, const char *why)
 {
 	exchange_error(ex, 400, "InvalidArgumentError", "%s", why);
+}
+
+bool admin_number(const struct exchange *ex, const char *key, double most, double *out)
+{
+	struct json_slice v = json_member(write_body(ex), key);
+	char *text;
+
+	if (v.at == NULL)
+		return true;
+	if (json_kind(v) != JSON_NUMBER)
+		return false;
+	text = mem_substring(v.at, v.len);
+	*out = strtod(text, NULL);
+	free(text);
+	return *out >= 0 && *out <= most;
 }
 
 void admin_no_answer(struct exchange *ex, enum status s)

@@ -19,6 +19,9 @@ void admin_event(const struct exchange *ex, const char *format, ...)
 struct instance *admin_instance(const char *name);
 void admin_no_instance(struct exchange *ex, const char *name); /* 404 */
 void admin_bad(struct exchange *ex, const char *why);          /* 400 */
+/* A number of the body; *out stays as it is if it is not there. False: it is no number,
+ * negative, or more than `most`. */
+bool admin_number(const struct exchange *ex, const char *key, double most, double *out);
 /* What PostgreSQL was to answer did not come. */
 void admin_no_answer(struct exchange *ex, enum status s);
 

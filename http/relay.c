@@ -245,7 +245,7 @@ static bool another_may_do_better(const struct relay *rl)
 	int http = rl->answer.http;
 	bool failed = (http >= 500 && http != 501) || http == 408 || http == 429;
 
-	return (rl->plan->read && failed) || (rl->plan->exists && http == 404);
+	return (rl->plan->read && failed) || (rl->plan->exists && health_is_lost(http));
 }
 
 static void on_end(void *arg, const struct reply *reply)
@@ -261,7 +261,7 @@ static void on_end(void *arg, const struct reply *reply)
 	health_report(rl->in, health_signal_of(&judged), reply->detail);
 	instance_count(rl->in, rl->plan->read, ok && rl->answer.http < 500);
 	over(ex, ok ? rl->received : 0);
-	if (ok && rl->plan->exists && rl->answer.http == 404)
+	if (ok && rl->plan->exists && health_is_lost(rl->answer.http))
 		instance_look(rl->in);
 	if (rl->begun) {
 		if (ok)

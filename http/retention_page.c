@@ -73,28 +73,11 @@ static void on_cleaned(void *arg, enum status s, uint64_t deleted, bool blocked)
 		                  "in whole partitions");
 }
 
-/* False: it is no number of hours. */
-static bool read_age(const struct exchange *ex, double *hours)
-{
-	struct json_slice v = json_member(write_body(ex), "max_age_hours");
-	char *text;
-
-	*hours = HOURS_USUAL;
-	if (v.at == NULL)
-		return true;
-	if (json_kind(v) != JSON_NUMBER)
-		return false;
-	text = mem_substring(v.at, v.len);
-	*hours = strtod(text, NULL);
-	free(text);
-	return *hours >= 0 && *hours <= HOURS_MOST;
-}
-
 void cleanup(struct exchange *ex)
 {
-	double hours;
+	double hours = HOURS_USUAL;
 
-	if (!read_age(ex, &hours)) {
+	if (!admin_number(ex, "max_age_hours", HOURS_MOST, &hours)) {
 		exchange_error(ex, 400, "InvalidArgumentError",
 		               "max_age_hours is a number, not negative");
 		return;

@@ -279,7 +279,8 @@ static bool match_one(const struct segment *pattern, const struct segment *s)
 {
 	if (pattern->at[0] == '{')
 		return s->len > 0;
-	return pattern->len == s->len && memcmp(pattern->at, s->at, s->len) == 0;
+	return pattern->len == s->len &&
+	       (s->len == 0 || memcmp(pattern->at, s->at, s->len) == 0);
 }
 
 static bool takes_the_rest(const struct segment *pattern)
@@ -417,7 +418,7 @@ void route_parse(struct route *r, const char *method, const char *target)
 {
 	const char *query = strchr(target, '?');
 	const char *end = query != NULL ? query : target + strlen(target);
-	struct segments path;
+	struct segments path = {.count = 0};
 
 	*r = (struct route){.kind = ROUTE_NONE, .op = "unknown"};
 	r->query = query != NULL ? query + 1 : NULL;

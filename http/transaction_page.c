@@ -104,27 +104,11 @@ static void on_cleaned(void *arg, enum status s, uint64_t deleted, bool blocked)
 		admin_no_answer(ex, STATUS_LOG_UNAVAILABLE);
 }
 
-static bool read_days(const struct exchange *ex, double *days)
-{
-	struct json_slice v = json_member(write_body(ex), "days_old");
-	char *text;
-
-	*days = DAYS_USUAL;
-	if (v.at == NULL)
-		return true;
-	if (json_kind(v) != JSON_NUMBER)
-		return false;
-	text = mem_substring(v.at, v.len);
-	*days = strtod(text, NULL);
-	free(text);
-	return *days >= 0 && *days <= DAYS_MOST;
-}
-
 void transaction_cleanup(struct exchange *ex)
 {
-	double days;
+	double days = DAYS_USUAL;
 
-	if (!read_days(ex, &days)) {
+	if (!admin_number(ex, "days_old", DAYS_MOST, &days)) {
 		admin_bad(ex, "days_old is a number, not negative");
 		return;
 	}

@@ -55,7 +55,7 @@ static void ask_clear(struct ask *ask)
 static void step_clear(struct copy *c)
 {
 	if (c->pending != NULL)
-		under_way[c->ask.instance]--;
+		copy_call_ended(c->ask.instance);
 	op_cancel(&c->pending);
 	timer_stop(&c->rest);
 	ask_clear(&c->ask);
@@ -97,6 +97,17 @@ const struct copy_progress *copy_progress(const struct copy *c)
 uint64_t copy_calls(unsigned instance)
 {
 	return calls[instance];
+}
+
+void copy_call_begins(unsigned instance)
+{
+	calls[instance]++;
+	under_way[instance]++;
+}
+
+void copy_call_ended(unsigned instance)
+{
+	under_way[instance]--;
 }
 
 unsigned copy_calls_under_way(unsigned instance)
@@ -217,7 +228,7 @@ static void on_reply(void *arg, const struct reply *reply)
 {
 	struct copy *c = arg;
 
-	under_way[c->ask.instance]--;
+	copy_call_ended(c->ask.instance);
 	health_report(health_instance(c->ask.instance), health_signal_of(reply),
 	              reply->detail);
 	if (is_worth_another_try(c, reply))
@@ -240,8 +251,7 @@ static void send_it(struct copy *c)
 	                    .max_reply = c->ask.most > 0 ? c->ask.most : ANSWER_MOST,
 	                    .repeatable = reads(&c->ask)};
 
-	calls[c->ask.instance]++;
-	under_way[c->ask.instance]++;
+	copy_call_begins(c->ask.instance);
 	c->ask.tries++;
 	if (c->ask.body != NULL)
 		headers_add(&headers, "content-type", "application/json");

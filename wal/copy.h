@@ -59,7 +59,10 @@ struct copy_load {
 	unsigned copies;
 };
 extern struct copy_load copy_loads[CONF_MAX_INSTANCES];
-uint64_t copy_calls(unsigned instance); /* that copies have made there */
+/* Calls that nobody rests for: those of copies, and of comparisons. */
+void copy_call_begins(unsigned instance);
+void copy_call_ended(unsigned instance);
+uint64_t copy_calls(unsigned instance);
 unsigned copy_calls_under_way(unsigned instance);
 
 /* Makes the new collection, like the donor's; `base` is how far the donor had come before

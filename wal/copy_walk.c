@@ -61,7 +61,7 @@ static uint64_t shared(unsigned instance, uint64_t rests)
 	return (rests + 1) * (n > 0 ? n : 1) - 1;
 }
 
-/* Calls of anybody but copies, up to now. */
+/* Calls of anybody but copies and comparisons, up to now: clients', as a rule. */
 static uint64_t calls_of_others(unsigned instance)
 {
 	return upstream_figures(instance_upstream(health_instance(instance))).calls -

@@ -15,13 +15,13 @@ enum verdict verdict_of(const struct reply *reply)
 		return of_failure(reply);
 	if (reply->http >= 200 && reply->http < 300)
 		return VERDICT_APPLIED;
+	if (health_is_lost(reply->http))
+		return VERDICT_LOST;
 	switch (reply->http) {
 	case 401:
 	case 403:
 	case 407:
 		return VERDICT_DENIED;
-	case 404:
-		return VERDICT_LOST;
 	case 408:
 	case 429:
 	case 503:

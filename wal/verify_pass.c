@@ -381,7 +381,7 @@ static void not_read(struct pass *p)
 		items_over(p);
 		return;
 	}
-	if (pass_failed(p, 404) != 0)
+	if ((pass_failed(p, 404) | pass_failed(p, 412)) != 0)
 		p->step = ask_shape;
 	p->rests = true;
 	pass_again(p, "an instance does not answer");

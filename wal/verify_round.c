@@ -6,6 +6,7 @@
  * are asked again. That may take a second; if it takes longer, clients go first. */
 #include <stdlib.h>
 
+#include "wal/copy.h"
 #include "wal/verify_private.h"
 
 #define LOOK_EVERY_MS 3u
@@ -48,6 +49,8 @@ void round_release(struct round *r)
 static void forget_answers(struct round *r)
 {
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++) {
+		if (r->questions[i].call != NULL)
+			copy_call_ended(i);
 		op_cancel(&r->questions[i].call);
 		blob_unref(&r->answers[i]);
 		r->http[i] = 0;
@@ -73,6 +76,7 @@ static void on_answer(void *arg, const struct reply *reply)
 	struct round *r = q->round;
 	unsigned i = q->instance;
 
+	copy_call_ended(i);
 	r->left--;
 	r->http[i] = reply->status == STATUS_OK ? reply->http : 0;
 	r->answers[i] = blob_ref(reply->body);
@@ -114,6 +118,7 @@ static void ask(struct round *r, unsigned i, const char *verb, struct blob *body
 		headers_add(&headers, "content-type", "application/json");
 	q->round = r;
 	q->instance = i;
+	copy_call_begins(i);
 	upstream_call(instance_upstream(health_instance(i)), &call, on_answer, q,
 	              &q->call);
 	headers_clear(&headers);

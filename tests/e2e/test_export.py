@@ -8,10 +8,10 @@ import os
 import random
 import signal
 import subprocess
-import threading
 
 import pytest
 
+from beside import Beside
 from compare import DEFAULT_DATABASE, compare_instances, converged, differences
 from world import BINARY, COLLECTIONS, DEFAULT, wait_until
 
@@ -169,41 +169,27 @@ def test_a_copy_restored_into_an_empty_pair_is_equal(make_world, tmp_path):
     converged(other)
 
 
-class Writers:
+class Writers(Beside):
     """Each writes an item into "first", and when that is answered the same into "second"."""
 
-    def __init__(self, world, n=4):
-        self.stop, self.failures, self.written = threading.Event(), [], 0
-        self.threads = [threading.Thread(target=self.run, args=(world, k)) for k in range(n)]
+    def __init__(self, world, clients=4):
+        super().__init__(clients)
+        self.world, self.written = world, 0
 
-    def run(self, world, k):
-        client = world.client()
+    def work(self, number):
+        client = self.world.client()
         both = [client.get_collection(name, embedding_function=None) for name in ("first", "second")]
         n = 0
-        try:
-            while not self.stop.is_set():
-                for c in both:
-                    c.add(ids=[f"{k}-{n}"], embeddings=vectors(1))
-                if n % 5 == 4:
-                    for c in reversed(both):
-                        c.delete(ids=[f"{k}-{n - 2}"])
-                got = both[1].get(ids=[f"{k}-{n}"], include=[])["ids"]
-                assert got == [f"{k}-{n}"], "a write that was answered is not read"
-                n += 1
-                self.written += 1
-        except Exception as e:
-            self.failures.append(repr(e))
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for t in self.threads:
-            t.join()
-        assert not self.failures, self.failures
+        while not self.over.is_set():
+            for c in both:
+                c.add(ids=[f"{number}-{n}"], embeddings=vectors(1))
+            if n % 5 == 4:
+                for c in reversed(both):
+                    c.delete(ids=[f"{number}-{n - 2}"])
+            got = both[1].get(ids=[f"{number}-{n}"], include=[])["ids"]
+            assert got == [f"{number}-{n}"], "a write that was answered is not read"
+            n += 1
+            self.written += 1
 
 
 def test_it_is_consistent_while_clients_write(make_world, tmp_path):

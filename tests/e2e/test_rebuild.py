@@ -3,11 +3,11 @@ clients go on reading and writing."""
 
 import random
 import shutil
-import threading
 import time
 
 import pytest
 
+from beside import Beside
 from compare import DEFAULT_DATABASE, converged, snapshot
 from crash import arm, resume
 from world import COLLECTIONS, wait_until
@@ -51,54 +51,40 @@ def healed(world, timeout=60, drift=0):
     return content
 
 
-class Writers:
+class Writers(Beside):
     """Clients that add, change and delete as long as they may; every answer must be good."""
 
-    def __init__(self, world, name, n=3):
-        self.stop, self.failures, self.writes = threading.Event(), [], 0
-        self.threads = [threading.Thread(target=self.run, args=(world, name, k)) for k in range(n)]
+    def __init__(self, world, name, clients=3):
+        super().__init__(clients)
+        self.world, self.name, self.writes = world, name, 0
 
-    def run(self, world, name, k):
-        rng = random.Random(k)
-        c = world.client().get_collection(name, embedding_function=None)
+    def work(self, number):
+        rng = random.Random(number)
+        c = self.world.client().get_collection(self.name, embedding_function=None)
         mine, made = [], 0
-        try:
-            while not self.stop.is_set():
-                kind = rng.random()
-                if kind < 0.4 or not mine:
-                    id = f"w{k}-{made}"
-                    made += 1
-                    c.add(ids=[id], embeddings=vectors(1, rng), metadatas=[{"a": made, "b": 1}])
+        while not self.over.is_set():
+            kind = rng.random()
+            if kind < 0.4 or not mine:
+                id = f"w{number}-{made}"
+                made += 1
+                c.add(ids=[id], embeddings=vectors(1, rng), metadatas=[{"a": made, "b": 1}])
+                mine.append(id)
+            elif kind < 0.6:
+                c.update(ids=[rng.choice(mine)], metadatas=[{"a": None, "c": made}])
+            elif kind < 0.75:
+                c.upsert(ids=[rng.choice(mine)], embeddings=vectors(1, rng), documents=["again"])
+            elif kind < 0.85:
+                c.update(ids=[f"item{rng.randrange(1000)}"], metadatas=[{"touched": number}])
+            elif kind < 0.9:
+                c.delete(ids=[f"item{rng.randrange(1000)}"])
+            else:
+                id = mine.pop(rng.randrange(len(mine)))
+                c.delete(ids=[id])
+                if kind < 0.95:
+                    c.add(ids=[id], embeddings=vectors(1, rng), documents=["once more"])
                     mine.append(id)
-                elif kind < 0.6:
-                    c.update(ids=[rng.choice(mine)], metadatas=[{"a": None, "c": made}])
-                elif kind < 0.75:
-                    c.upsert(ids=[rng.choice(mine)], embeddings=vectors(1, rng), documents=["again"])
-                elif kind < 0.85:
-                    c.update(ids=[f"item{rng.randrange(1000)}"], metadatas=[{"touched": k}])
-                elif kind < 0.9:
-                    c.delete(ids=[f"item{rng.randrange(1000)}"])
-                else:
-                    id = mine.pop(rng.randrange(len(mine)))
-                    c.delete(ids=[id])
-                    if kind < 0.95:
-                        c.add(ids=[id], embeddings=vectors(1, rng), documents=["once more"])
-                        mine.append(id)
-                self.writes += 1
-                assert set(mine[-1:]) == set(c.get(ids=mine[-1:], include=[])["ids"])
-        except Exception as e:
-            self.failures.append(repr(e))
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for t in self.threads:
-            t.join()
-        assert not self.failures, self.failures
+            self.writes += 1
+            assert set(mine[-1:]) == set(c.get(ids=mine[-1:], include=[])["ids"])
 
 
 @BOTH
@@ -203,17 +189,21 @@ def test_the_proxy_dies_in_the_middle(world, point):
 
 
 @BOTH
-def test_the_donor_dies_in_the_middle(world, victim):
+def test_the_donor_dies_in_the_middle(make_world, victim):
+    world = make_world(relays=True)
     chroma = getattr(world, victim)
     c = world.client().create_collection("docs", embedding_function=None)
     for first in range(0, 2000, 500):
         fill(c, first, 500)
     converged(world)
+    relay = world.relay_of(chroma)
+    relay.fault("delay", seconds=0.5, match=lambda method, path: path.endswith("/add"))
     lose(chroma, "docs")
     noticed(world, c)
     wait_until(lambda: [r for r in world.proxy.status()["resync"] if r["items"] > 200], 30, "it is copied")
     donor = world.other(chroma)
     donor.kill()
+    relay.clear()
     world.wait_down(donor)
     donor.start()
     assert len(healed(world)[DEFAULT_DATABASE]["docs"]["records"]) == 2001

@@ -1,11 +1,11 @@
 """Are the servers equal? What somebody changes behind the proxy's back is found, whoever it is."""
 
 import random
-import threading
 
 import httpx
 import pytest
 
+from beside import Beside
 from compare import DEFAULT_DATABASE, converged, snapshot
 from load import Load
 from world import COLLECTIONS, wait_until
@@ -196,15 +196,14 @@ def test_requests_that_make_no_sense(reporting):
     assert world.http.get("/admin/verify").status_code == 200
 
 
-class Storm:
+class Storm(Beside):
     """Clients that add at one end and delete at the other, and change what is between."""
 
     def __init__(self, world, name, threads=3):
-        self.over = threading.Event()
+        super().__init__(threads)
         self.errors = []
         self.steps = 0
         self.url = f"{world.proxy.url}{COLLECTIONS}/{name}"
-        self.threads = [threading.Thread(target=self.work, args=(n,)) for n in range(threads)]
 
     def work(self, number):
         chance = random.Random(number)
@@ -240,15 +239,8 @@ class Storm:
         if answer.status_code >= 300:
             self.errors.append((what, answer.status_code, answer.text[:200]))
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
     def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
+        super().__exit__()
         assert not self.errors, self.errors[:5]
 
 

@@ -1,12 +1,12 @@
 """What verification finds heals: the collection is made anew where it is wrong, by itself."""
 
 import random
-import threading
 import time
 
 import httpx
 import pytest
 
+from beside import Beside
 from compare import DEFAULT_DATABASE, converged, snapshot
 from test_verify import HARM, ITEMS, Storm, ask, behind_our_back, local, local_public, look, make, unique, vector
 from world import COLLECTIONS, World, wait_until
@@ -89,12 +89,12 @@ def missing_vectors(chroma, path):
     return sum(id not in ids for id, ids in zip(items["ids"], found))
 
 
-class Upserts:
+class Upserts(Beside):
     """Into one collection, as fast as it goes; failures do not matter."""
 
     def __init__(self, url, items):
-        self.over, self.items, self.url = threading.Event(), items, url
-        self.threads = [threading.Thread(target=self.work, args=(n,)) for n in range(3)]
+        super().__init__(3)
+        self.items, self.url = items, url
 
     def work(self, number):
         chance = random.Random(number + time.time())
@@ -102,16 +102,6 @@ class Upserts:
             while not self.over.is_set():
                 ids = [str(n) for n in chance.sample(range(self.items), 10)]
                 http.post(f"{self.url}/upsert", json={"ids": ids, "embeddings": [vector(chance.random()) for _ in ids]})
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
 
 
 def caught_up(world):

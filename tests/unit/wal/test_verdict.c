@@ -51,6 +51,7 @@ static void some_answers_are_about_the_moment_or_about_us(void **state)
 	assert_int_equal(of_http(429), VERDICT_BUSY);
 	assert_int_equal(of_http(503), VERDICT_BUSY);
 	assert_int_equal(of_http(404), VERDICT_LOST);
+	assert_int_equal(of_http(412), VERDICT_LOST); /* it is being deleted there */
 	assert_int_equal(of_http(401), VERDICT_DENIED);
 	assert_int_equal(of_http(403), VERDICT_DENIED);
 	assert_int_equal(of_http(407), VERDICT_DENIED);
