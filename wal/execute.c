@@ -193,7 +193,7 @@ static void on_started(void *arg)
 	}
 	e->first_step = e->step;
 	e->step = STEP_FETCH;
-	pg_submit(wal_control(), unit, on_bodies, e, &e->pending);
+	pg_submit(wal_reader(), unit, on_bodies, e, &e->pending);
 }
 
 /* --- the ids of a delete by filter ------------------------------------------------- */

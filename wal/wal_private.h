@@ -812,7 +812,9 @@ void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
                     struct op **slot);
 
 struct pg *wal_pg(void);      /* appends, outcomes, positions: in one order */
-struct pg *wal_control(void); /* lease, bodies */
+struct pg *wal_control(void); /* the lease */
+struct pg *wal_reader(void);  /* bodies, and what else is read from the log again */
+struct pg *wal_upkeep(void);  /* what may wait, though for no lock for long */
 bool wal_migrated(void);      /* the tables are there */
 
 #endif
