@@ -240,10 +240,13 @@ enum verdict {
 	VERDICT_NOT_SENT, /* not a byte has arrived */
 	VERDICT_UNKNOWN,  /* it may have its effect or not */
 	VERDICT_BUSY,     /* not now */
-	VERDICT_LOST,     /* the instance does not know a collection it must have */
+	VERDICT_LOST,     /* the instance does not know what it must have */
 	VERDICT_DENIED,   /* it does not let us in */
 };
 enum verdict verdict_of(const struct reply *reply);
+/* Of a collection, in a database that the catalogue has. */
+enum verdict verdict_of_create(const struct reply *reply);
+enum verdict verdict_of_sent(const struct record *r, const struct reply *reply);
 const char *verdict_name(enum verdict v);
 
 /* overtaken.c: its collection is deleted by a later record, and not there any more ... */
