@@ -269,6 +269,8 @@ static const char *const *const migrations[][2] = {
         {partition_schema, nothing}, /* 8 */
         {worker_schema, nothing},    /* 9 */
         {operator_schema, nothing},  /* 10 */
+        {nothing, nothing},          /* 11 */
+        {apart_schema, nothing},     /* 12 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

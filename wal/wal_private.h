@@ -797,6 +797,7 @@ void override_connected(void); /* the control session is up, the tables are ther
 /* --- schema_operator.c: for the eyes of operators, and their scripts ------------------
  */
 extern const char *const operator_schema[];
+extern const char *const apart_schema[];
 
 /* --- lease.c, recover.c, schema.c ----------------------------------------------------
  */
