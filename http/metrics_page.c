@@ -410,7 +410,7 @@ static void add_collections(struct sheet *s)
 	labelled(s, name, "state", "creating", if_led(s, n.creating));
 }
 
-/* Of both sessions: nobody who looks at a graph cares which. */
+/* Of all sessions: nobody who looks at a graph cares which. */
 static void add_queries(struct sheet *s)
 {
 	static const char name[] = "chromatid_postgres_query_duration_seconds";
@@ -422,12 +422,13 @@ static void add_queries(struct sheet *s)
 	metrics_family(&s->text, name, "histogram",
 	               "From sending a unit of work to its commit, by what it is for.");
 	for (unsigned k = 0; k < PG_WORKS; k++) {
-		struct metric_histogram both = s->wal.postgres.seconds[k];
+		struct metric_histogram all = s->wal.postgres.seconds[k];
 		struct text labels = {0};
 
-		metrics_merge(&both, &s->wal.control.seconds[k]);
+		for (unsigned i = 0; i < WAL_SESSIONS_BESIDE; i++)
+			metrics_merge(&all, &s->wal.beside[i].seconds[k]);
 		metrics_label(&labels, "query", works[k]);
-		metrics_histogram(&s->text, name, text_string(&labels), &both);
+		metrics_histogram(&s->text, name, text_string(&labels), &all);
 		text_clear(&labels);
 	}
 	metrics_family(&s->text, "chromatid_wal_commit_batch_entries", "histogram",

@@ -308,7 +308,7 @@ static void look_at(struct doubt *d)
 	unit = pg_unit_create();
 	pg_add(unit, &find, 1, (struct pg_param[]){pg_int8(d->seq)});
 	pg_wants_bytes(unit);
-	pg_submit(wal_control(), unit, on_found, NULL, &look.pending);
+	pg_submit(wal_reader(), unit, on_found, NULL, &look.pending);
 }
 
 /* One that cannot be looked at now does not keep the others waiting. */

@@ -193,7 +193,7 @@ static void on_started(void *arg)
 	}
 	e->first_step = e->step;
 	e->step = STEP_FETCH;
-	pg_submit(wal_control(), unit, on_bodies, e, &e->pending);
+	pg_submit(wal_reader(), unit, on_bodies, e, &e->pending);
 }
 
 /* --- the ids of a delete by filter ------------------------------------------------- */
@@ -384,7 +384,8 @@ static void on_found(struct execution *e, const struct reply *reply, enum verdic
 static void on_reply(void *arg, const struct reply *reply)
 {
 	struct execution *e = arg;
-	enum verdict v = verdict_of(reply);
+	enum verdict v = e->step == STEP_SEND ? verdict_of_sent(e->record, reply)
+	                                      : verdict_of(reply);
 
 	/* Where something stands in front of an instance, its death is told so. */
 	e->broken = reply->status == STATUS_BROKEN || reply->http == 502 ||

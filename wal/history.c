@@ -141,5 +141,5 @@ void wal_history(const struct wal_stretch *stretch, wal_history_fn *done, void *
 	pg_add(unit, &rows, 3,
 	       (struct pg_param[]){pg_int8(stretch->after), pg_int8(stretch->until),
 	                           pg_int8(stretch->limit)});
-	pg_submit(wal_control(), unit, on_found, l, &l->pending);
+	pg_submit(wal_reader(), unit, on_found, l, &l->pending);
 }

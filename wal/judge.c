@@ -311,6 +311,8 @@ static bool has_come_to_its_end(struct record *r, unsigned i,
 		give_up(r, i, 500, result->body, "no instance gives a clear answer");
 		return true;
 	}
+	if (record_is_open(r) && r->kind == RECORD_CREATE_COLLECTION)
+		return false; /* it lacks the database; not yet a collection of its own */
 	if (lost_here(r, i))
 		return is_set_aside_as_lost(r, i, result->http, result->detail);
 	if (record_is_open(r))

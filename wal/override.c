@@ -4,9 +4,10 @@
  *   run            each second: what do the rows say? For what another proxy has noted,
  *                  and after a restart before anything else
  *
- * Both go through the control session, in this order, so that no older answer undoes a
- * newer word. While PostgreSQL is away what was known last holds, and ends in time by
- * itself (health/instance.c). */
+ * Both go through one session, in this order, so that no older answer undoes a newer
+ * word: who does not lead looks in front of the lease, so that whoever leads knows; who
+ * leads beside it. While PostgreSQL is away what was known last holds, and ends in time
+ * by itself (health/instance.c). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,11 @@ static const struct pg_statement who_is_out = {
         " WHERE out_since IS NOT NULL AND (out_until IS NULL OR out_until > now())"};
 
 /* --- what is noted ----------------------------------------------------------------- */
+
+static struct pg *session(void)
+{
+	return lease_epoch() > 0 ? wal_upkeep() : wal_control();
+}
 
 static int row_of(const struct pg_results *r, const struct instance *in)
 {
@@ -74,13 +80,13 @@ static void run(struct job *job, void *arg)
 	struct pg_unit *unit;
 
 	(void)arg;
-	if (!wal_migrated() || pg_state(wal_control()) != PG_UP) {
+	if (!wal_migrated() || pg_state(session()) != PG_UP) {
 		job_rest(job, LOOK_MS);
 		return;
 	}
 	unit = pg_unit_create();
 	pg_add(unit, &who_is_out, 0, NULL);
-	pg_submit(wal_control(), unit, on_looked, NULL, &override.pending);
+	pg_submit(session(), unit, on_looked, NULL, &override.pending);
 }
 
 void override_connected(void)
@@ -182,7 +188,7 @@ static void word_send(struct word *w, const struct pg_statement *statement, int 
 	}
 	unit = pg_unit_create();
 	pg_add(unit, statement, n, params);
-	pg_submit(wal_control(), unit, on_noted, w, &w->pending);
+	pg_submit(session(), unit, on_noted, w, &w->pending);
 }
 
 void wal_take_out(struct instance *in, msec for_ms, const char *by, wal_override_fn *done,

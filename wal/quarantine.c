@@ -53,10 +53,10 @@ static void drop(struct quarantine *q)
 static const struct pg_statement keep = {
         "quarantine",
         "INSERT INTO chromatid.quarantine (instance, collection, seq, cause, http, error,"
-        " attempts) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        " attempts, apart) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         " ON CONFLICT (instance, collection) DO UPDATE SET seq = excluded.seq,"
         " cause = excluded.cause, http = excluded.http, error = excluded.error,"
-        " attempts = excluded.attempts"};
+        " attempts = excluded.attempts, apart = excluded.apart"};
 
 static const struct pg_statement discard = {
         "quarantine_end",
@@ -111,11 +111,11 @@ void quarantine_write_row(void *arg)
 	if (q->state == STATE_ENDED)
 		quarantine_add_end(unit, q->collection, q->instance);
 	else
-		pg_add(unit, &keep, 7,
+		pg_add(unit, &keep, 8,
 		       (struct pg_param[]){pg_int4(id), pg_int8(q->collection->id),
 		                           pg_int8(q->seq), pg_int4((int)q->cause),
 		                           pg_int4(q->http), pg_text(q->error),
-		                           pg_int4((int)q->attempts)});
+		                           pg_int4((int)q->attempts), pg_int8(q->apart)});
 	pg_submit(wal_pg(), unit, on_written, q, &q->pending);
 }
 
@@ -252,7 +252,6 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
                       enum quarantine_cause cause, int http, const char *error)
 {
 	struct quarantine *q = find(c, i);
-	wal_seq before;
 
 	if (c->life == LIFE_GONE)
 		return false;
@@ -261,8 +260,8 @@ bool quarantine_begin(struct collection *c, unsigned i, wal_seq seq,
 		q = create(c, i);
 	else if (q->state == STATE_ENDED)
 		q->attempts = 0;
-	before = stands_before(&c->scope->lanes[i]);
-	q->seq = seq < before ? seq : before;
+	q->apart = stands_before(&c->scope->lanes[i]);
+	q->seq = seq < q->apart ? seq : q->apart;
 	q->cause = cause;
 	q->http = http;
 	free(q->error);
@@ -283,7 +282,8 @@ wal_seq quarantine_lost(struct collection *c, unsigned i, const char *error)
 	if (q == NULL)
 		q = create(c, i);
 	if (q->error == NULL || q->state == STATE_ENDED)
-		q->seq = stands_before(&c->scope->lanes[i]);
+		q->apart = stands_before(&c->scope->lanes[i]);
+	q->seq = q->apart;
 	q->cause = QUARANTINE_LOST;
 	q->http = 0;
 	q->attempts = 0;
@@ -474,7 +474,8 @@ void quarantine_clear(void)
 static const struct pg_statement load = {
         "load_quarantine",
         "SELECT instance, collection, seq, cause, http, error, attempts,"
-        " (extract(epoch FROM since) * 1000)::bigint FROM chromatid.quarantine"};
+        " (extract(epoch FROM since) * 1000)::bigint, coalesce(apart, seq)"
+        " FROM chromatid.quarantine"};
 
 static const struct pg_statement sweep = {
         "sweep_quarantine",
@@ -506,6 +507,7 @@ void quarantine_loaded(const struct store_load *found, const struct pg_results *
 		q->error = mem_string(pg_get_text(r, at + 1, row, 5));
 		q->attempts = (unsigned)pg_get_int8(r, at + 1, row, 6);
 		q->since_wall_ms = pg_get_int8(r, at + 1, row, 7);
+		q->apart = pg_get_int8(r, at + 1, row, 8);
 		park(q);
 		scope_stand_apart(c->scope, q->instance);
 	}
@@ -532,5 +534,5 @@ bool quarantine_covers(const struct record *r, unsigned i)
 	if (!record_makes_collection(r->kind) && r->kind != RECORD_MODIFY_COLLECTION)
 		return false;
 	q = find(r->collection, i);
-	return q != NULL && r->seq >= q->seq;
+	return q != NULL && r->seq >= q->apart;
 }

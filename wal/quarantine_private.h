@@ -19,6 +19,7 @@ struct quarantine {
 	unsigned instance;
 	enum quarantine_state state;
 	wal_seq seq;
+	wal_seq apart; /* from there on what changes the collection stands apart */
 	enum quarantine_cause cause;
 	int http;
 	char *error;

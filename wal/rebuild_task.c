@@ -324,7 +324,7 @@ static void run(struct job *self, void *arg)
 	}
 	unit = pg_unit_create();
 	pg_add(unit, &tasks, 0, NULL);
-	pg_submit(wal_control(), unit, on_look, NULL, &looking);
+	pg_submit(wal_upkeep(), unit, on_look, NULL, &looking);
 }
 
 void rebuild_look_soon(void)

@@ -163,10 +163,11 @@ static void collect_lost(struct resync *r)
 static const struct pg_statement quarantine_all = {
         "quarantine_all",
         "INSERT INTO chromatid.quarantine (instance, collection, seq, cause, http, error,"
-        " attempts) SELECT $1, t.collection, t.seq, $4, 0, $5, 0"
+        " attempts, apart) SELECT $1, t.collection, t.seq, $4, 0, $5, 0, t.seq"
         " FROM unnest($2::text::bigint[], $3::text::bigint[]) AS t(collection, seq)"
         " ON CONFLICT (instance, collection) DO UPDATE SET seq = excluded.seq,"
-        " cause = excluded.cause, http = 0, error = excluded.error, attempts = 0"};
+        " cause = excluded.cause, http = 0, error = excluded.error, attempts = 0,"
+        " apart = excluded.apart"};
 
 static void on_kept(void *arg, enum status s, const struct pg_results *results)
 {

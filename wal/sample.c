@@ -160,7 +160,7 @@ static void submit(const struct sample *s)
 	add_sample(unit, s);
 	for (unsigned i = 0; i < sampler.n_advice; i++)
 		add_advice(unit, &sampler.advice[i]);
-	pg_submit(wal_control(), unit, on_kept, NULL, &sampler.pending);
+	pg_submit(wal_upkeep(), unit, on_kept, NULL, &sampler.pending);
 }
 
 /* What could not be kept so far gives way to what is new. */
@@ -186,7 +186,7 @@ static void run(struct job *job, void *arg)
 	(void)arg;
 	take(&s);
 	give_advice(&s);
-	if (wal_migrated() && pg_state(wal_control()) == PG_UP)
+	if (wal_migrated() && pg_state(wal_upkeep()) == PG_UP)
 		submit(&s);
 	else
 		job_rest(job, sampler.interval);

@@ -270,6 +270,7 @@ static const char *const *const migrations[][2] = {
         {worker_schema, nothing},    /* 9 */
         {operator_schema, nothing},  /* 10 */
         {monitor_schema, nothing},   /* 11 */
+        {apart_schema, nothing},     /* 12 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 

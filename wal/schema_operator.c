@@ -15,6 +15,58 @@
 #define COLLECTION_OF                                                                    \
 	"c.id = coalesce(l.collection, CASE WHEN l.kind IN (10, 13) THEN l.seq END)"
 
+/* What changes a collection is not done by the position of its database from where it
+ * stands apart in quarantine: `apart` says where that is found. */
+#define ENTRY(apart)                                                                     \
+	"CREATE OR REPLACE VIEW chromatid.entry AS SELECT l.seq, l.op, l.kind, l.at, "   \
+	"l.body_len,"                                                                    \
+	" chromatid.write_method(l.kind) AS method,"                                     \
+	" coalesce(chromatid.write_path(l.kind, d.tenant, d.name, c.name, c.public_id)," \
+	"  '') AS path,"                                                                 \
+	" chromatid.write_operation(l.kind) AS operation,"                               \
+	" d.tenant, d.name AS database, c.name AS collection,"                           \
+	" c.public_id AS collection_id, o.http, o.at AS decided_at,"                     \
+	" coalesce(o.late, false) AS late,"                                              \
+	" CASE WHEN o.decision > 0 THEN o.decision::int"                                 \
+	"  WHEN t.n_done > 0 AND l.kind < 10 THEN 1 ELSE 0 END AS decision,"             \
+	" (SELECT name FROM chromatid.instance WHERE id = o.instance) AS decided_by,"    \
+	" t.done, t.lacking, t.quarantined, t.error, t.attempts, t.instances"            \
+	" FROM chromatid.log l"                                                          \
+	" LEFT JOIN chromatid.outcome o ON o.seq = l.seq"                                \
+	" LEFT JOIN chromatid.collection c ON " COLLECTION_OF                            \
+	" LEFT JOIN chromatid.database d ON d.id = coalesce(l.database, c.database)"     \
+	" CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE x.done) AS n_done,"          \
+	"  coalesce(array_agg(x.name ORDER BY x.place) FILTER (WHERE x.done), '{}')"     \
+	"   AS done,"                                                                    \
+	"  coalesce(array_agg(x.name ORDER BY x.place) FILTER (WHERE NOT x.done), '{}')" \
+	"   AS lacking,"                                                                 \
+	"  coalesce(array_agg(x.name ORDER BY x.place) FILTER (WHERE x.cause > 0), "     \
+	"'{}')"                                                                          \
+	"   AS quarantined,"                                                             \
+	"  max(x.error) FILTER (WHERE x.cause > 0) AS error,"                            \
+	"  coalesce(max(x.attempts) FILTER (WHERE x.cause > 0), 0) AS attempts,"         \
+	"  coalesce(json_object_agg(x.name, json_build_object('state', CASE"             \
+	"   WHEN x.done AND o.decision > 1 AND o.instance = x.id THEN 'refused'"         \
+	"   WHEN x.done AND o.decision IN (2, 4) THEN 'passed'"                          \
+	"   WHEN x.done THEN 'done' WHEN x.cause > 0 THEN 'quarantined'"                 \
+	"   ELSE 'pending' END, 'attempts', CASE WHEN x.cause > 0 THEN x.attempts"       \
+	"   ELSE 0 END, 'error', CASE WHEN x.cause > 0 THEN x.error END)), '{}')"        \
+	"   AS instances FROM (SELECT y.*, CASE WHEN NOT y.done AND l.seq >= y.begun"    \
+	"    THEN y.why END AS cause FROM (SELECT i.id, i.place, i.name,"                \
+	"    l.seq <= i.floor OR coalesce(own.seq >= l.seq, false) OR"                   \
+	"    coalesce(first.seq >= l.seq AND NOT (l.kind IN (10, 11, 13)"                \
+	"     AND q.seq IS NOT NULL AND l.seq >= " apart "), false) AS done,"            \
+	"    q.seq AS begun, q.cause AS why, q.error, q.attempts"                        \
+	"    FROM chromatid.instance i"                                                  \
+	"    LEFT JOIN chromatid.position own ON own.instance = i.id"                    \
+	"     AND own.scope = c.id"                                                      \
+	"    LEFT JOIN chromatid.position first ON first.instance = i.id"                \
+	"     AND first.scope = CASE WHEN l.kind < 10 THEN c.id WHEN l.kind < 20"        \
+	"     THEN c.database ELSE 0 END"                                                \
+	"    LEFT JOIN chromatid.quarantine q ON q.instance = i.id"                      \
+	"     AND q.collection = c.id"                                                   \
+	"    WHERE i.place IS NOT NULL AND NOT i.detached) y) x) t"
+
 const char *const operator_schema[] = {
         /* Taken out by hand: wal/override.c. Where in the settings: wal/recover.c. */
         "ALTER TABLE chromatid.instance ADD COLUMN place smallint,"
@@ -53,52 +105,7 @@ const char *const operator_schema[] = {
         "  WHEN kind = 12 THEN '/' || collection ELSE '' END ||"
         "  CASE kind WHEN 1 THEN '/add' WHEN 2 THEN '/upsert' WHEN 3 THEN '/update'"
         "  WHEN 4 THEN '/delete' WHEN 5 THEN '/delete' ELSE '' END $$",
-        "CREATE VIEW chromatid.entry AS SELECT l.seq, l.op, l.kind, l.at, l.body_len,"
-        " chromatid.write_method(l.kind) AS method,"
-        " coalesce(chromatid.write_path(l.kind, d.tenant, d.name, c.name, c.public_id),"
-        "  '') AS path,"
-        " chromatid.write_operation(l.kind) AS operation,"
-        " d.tenant, d.name AS database, c.name AS collection,"
-        " c.public_id AS collection_id, o.http, o.at AS decided_at,"
-        " coalesce(o.late, false) AS late,"
-        " CASE WHEN o.decision > 0 THEN o.decision::int"
-        "  WHEN t.n_done > 0 AND l.kind < 10 THEN 1 ELSE 0 END AS decision,"
-        " (SELECT name FROM chromatid.instance WHERE id = o.instance) AS decided_by,"
-        " t.done, t.lacking, t.quarantined, t.error, t.attempts, t.instances"
-        " FROM chromatid.log l"
-        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq"
-        " LEFT JOIN chromatid.collection c ON " COLLECTION_OF
-        " LEFT JOIN chromatid.database d ON d.id = coalesce(l.database, c.database)"
-        " CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE x.done) AS n_done,"
-        "  coalesce(array_agg(x.name ORDER BY x.place) FILTER (WHERE x.done), '{}')"
-        "   AS done,"
-        "  coalesce(array_agg(x.name ORDER BY x.place) FILTER (WHERE NOT x.done), '{}')"
-        "   AS lacking,"
-        "  coalesce(array_agg(x.name ORDER BY x.place) FILTER (WHERE x.cause > 0), '{}')"
-        "   AS quarantined,"
-        "  max(x.error) FILTER (WHERE x.cause > 0) AS error,"
-        "  coalesce(max(x.attempts) FILTER (WHERE x.cause > 0), 0) AS attempts,"
-        "  coalesce(json_object_agg(x.name, json_build_object('state', CASE"
-        "   WHEN x.done AND o.decision > 1 AND o.instance = x.id THEN 'refused'"
-        "   WHEN x.done AND o.decision IN (2, 4) THEN 'passed'"
-        "   WHEN x.done THEN 'done' WHEN x.cause > 0 THEN 'quarantined'"
-        "   ELSE 'pending' END, 'attempts', CASE WHEN x.cause > 0 THEN x.attempts"
-        "   ELSE 0 END, 'error', CASE WHEN x.cause > 0 THEN x.error END)), '{}')"
-        "   AS instances FROM (SELECT y.*, CASE WHEN NOT y.done AND l.seq >= y.begun"
-        "    THEN y.why END AS cause FROM (SELECT i.id, i.place, i.name,"
-        "    l.seq <= i.floor OR coalesce(own.seq >= l.seq, false) OR"
-        "    coalesce(first.seq >= l.seq AND NOT (l.kind IN (10, 11, 13)"
-        "     AND q.seq IS NOT NULL AND l.seq >= q.seq), false) AS done,"
-        "    q.seq AS begun, q.cause AS why, q.error, q.attempts"
-        "    FROM chromatid.instance i"
-        "    LEFT JOIN chromatid.position own ON own.instance = i.id"
-        "     AND own.scope = c.id"
-        "    LEFT JOIN chromatid.position first ON first.instance = i.id"
-        "     AND first.scope = CASE WHEN l.kind < 10 THEN c.id WHEN l.kind < 20"
-        "     THEN c.database ELSE 0 END"
-        "    LEFT JOIN chromatid.quarantine q ON q.instance = i.id"
-        "     AND q.collection = c.id"
-        "    WHERE i.place IS NOT NULL AND NOT i.detached) y) x) t",
+        ENTRY("q.seq"),
         "CREATE VIEW chromatid.mapping AS SELECT c.id, c.name AS collection_name,"
         " p.local_id AS primary_collection_id, r.local_id AS replica_collection_id,"
         " c.created_at, c.updated_at FROM chromatid.collection c"
@@ -135,5 +142,14 @@ const char *const operator_schema[] = {
         " CREATE RULE unified_wal_writes_delete AS ON DELETE"
         "  TO public.unified_wal_writes DO INSTEAD NOTHING;"
         " EXCEPTION WHEN insufficient_privilege OR duplicate_table THEN NULL; END $$",
+        NULL,
+};
+
+/* What differs may have begun long before it was found and its lane stood apart
+ * (wal/quarantine.c). A program of an older version that leads meanwhile leaves it out.
+ */
+const char *const apart_schema[] = {
+        "ALTER TABLE chromatid.quarantine ADD COLUMN apart bigint",
+        ENTRY("coalesce(q.apart, q.seq)"),
         NULL,
 };

@@ -171,7 +171,7 @@ static void read_bodies(struct touched *t)
 	for (size_t k = 0; k < n; k++)
 		pg_add(unit, &body, 1,
 		       (struct pg_param[]){pg_int8(t->found[t->at + k].seq)});
-	pg_submit(wal_control(), unit, on_bodies, t, &t->pending);
+	pg_submit(wal_reader(), unit, on_bodies, t, &t->pending);
 }
 
 /* --- records -------------------------------------------------------------------------
@@ -269,7 +269,7 @@ static void read_page(struct touched *t)
 	                           pg_int8(t->seen + SEQS_A_PAGE)});
 	pg_add(unit, &position, 2,
 	       (struct pg_param[]){pg_int4(t->donor_id), pg_int8(t->collection)});
-	pg_submit(wal_control(), unit, on_page, t, &t->pending);
+	pg_submit(wal_reader(), unit, on_page, t, &t->pending);
 }
 
 void touched_read(struct touched *t, bool only_deletes, touched_fn *done, void *arg)

@@ -237,7 +237,7 @@ static void do_step(void)
 {
 	const struct retain_decision *d = &upkeep.step;
 	struct pg_unit *unit = pg_unit_create();
-	struct pg *pg = wal_control();
+	struct pg *pg = wal_upkeep();
 
 	if (d->step != RETAIN_ADD)
 		persist_add_fence(unit);
@@ -329,7 +329,7 @@ static void look(void)
 	struct pg_unit *unit = pg_unit_create();
 
 	partition_add_look(unit);
-	pg_submit(wal_control(), unit, on_looked, NULL, &upkeep.pending);
+	pg_submit(wal_upkeep(), unit, on_looked, NULL, &upkeep.pending);
 }
 
 /* --- a run ------------------------------------------------------------------------- */
@@ -351,7 +351,7 @@ static void tidy(void)
 
 	persist_add_fence(unit);
 	partition_add_tidy(unit, upkeep.retention, below);
-	pg_submit(wal_control(), unit, on_tidied, NULL, &upkeep.pending);
+	pg_submit(wal_upkeep(), unit, on_tidied, NULL, &upkeep.pending);
 }
 
 static void on_noted(void *arg, enum status s, const struct pg_results *r)
@@ -378,7 +378,7 @@ static void begin(void)
 {
 	if (leads())
 		note_floors();
-	else if (wal_migrated() && pg_state(wal_control()) == PG_UP)
+	else if (wal_migrated() && pg_state(wal_upkeep()) == PG_UP)
 		look();
 	else
 		rest();

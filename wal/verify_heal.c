@@ -300,7 +300,7 @@ static void ask_log(struct pass *p)
 	pg_add(unit, &find, 4,
 	       (struct pg_param[]){pg_int8(p->collection->id), pg_int8(p->searched),
 	                           pg_int8(p->at - SEARCH_MOST), pg_int4(BODY_MOST)});
-	pg_submit(wal_control(), unit, on_records, p, &p->pending);
+	pg_submit(wal_reader(), unit, on_records, p, &p->pending);
 }
 
 /* --- once more -----------------------------------------------------------------------

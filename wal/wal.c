@@ -1,9 +1,12 @@
-/* wal/wal.c - the door of wal/: start and stop, the two sessions with PostgreSQL, who
- * leads, and the questions others ask.
+/* wal/wal.c - the door of wal/: start and stop, the sessions with PostgreSQL, who leads,
+ * and the questions others ask.
  *
  *	log      appends, outcomes, positions; one session, so that they commit in the
- *order they were asked for control  the lease, and bodies that memory had let go; never
- *behind a large append
+ *	         order they were asked for
+ *	control  the lease alone: what waits for a lock of somebody else's, or reads much,
+ *	         would keep it from being renewed
+ *	reader   what is read from the log again, bodies that memory had let go first
+ *	upkeep   retention, words of operators, shared work: it waits for no lock for long
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +19,11 @@
 
 #define DRAIN_MOST_MS 2000u
 #define DRAIN_LOOK_MS 10u
+#define GOODBYE_MOST_MS 1000u
 
 static struct {
-	struct pg *log, *control;
-	struct op *migrating;
+	struct pg *log, *control, *reader, *upkeep;
+	struct op *migrating, *patience;
 	bool migrated, leads;
 	uint64_t changes; /* of `leads` */
 	struct timer depose, drain;
@@ -37,6 +41,16 @@ struct pg *wal_pg(void)
 struct pg *wal_control(void)
 {
 	return wal.control;
+}
+
+struct pg *wal_reader(void)
+{
+	return wal.reader;
+}
+
+struct pg *wal_upkeep(void)
+{
+	return wal.upkeep;
 }
 
 /* --- coming up --------------------------------------------------------------------- */
@@ -64,6 +78,40 @@ static void begin(void)
 	override_connected(); /* first: who leads must know */
 	lease_connected();
 	worker_kick();
+}
+
+/* Somebody's lock must not hold up what else goes this way. Refused, or not: the session
+ * goes on. */
+static void on_patient(void *arg, enum status s, const struct pg_results *r)
+{
+	(void)arg;
+	if (s == STATUS_DB_REFUSED)
+		log_warn("postgres", "no limit for locks: %s", pg_message(r));
+}
+
+static void limit_patience(void)
+{
+	struct pg_unit *unit = pg_unit_create();
+
+	op_cancel(&wal.patience);
+	pg_add_once(unit, "SET lock_timeout = '1s'");
+	pg_submit(wal.upkeep, unit, on_patient, NULL, &wal.patience);
+}
+
+static void on_change_beside(void *arg, enum pg_state now, const char *why)
+{
+	struct pg *pg = *(struct pg **)arg;
+	const char *name = pg == wal.reader ? "reader" : "upkeep";
+
+	if (now != PG_UP) {
+		log_warn("postgres", "%s session down: %s", name, why);
+		return;
+	}
+	log_info("postgres", "%s session up", name);
+	if (pg == wal.upkeep) {
+		limit_patience();
+		worker_kick();
+	}
 }
 
 static void on_change(void *arg, enum pg_state now, const char *why)
@@ -103,6 +151,12 @@ void wal_start(const struct conf *conf)
 	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
 	pg_start(wal.log);
 	pg_start(wal.control);
+	wal.reader =
+	        pg_create(conf->database_url, "reader", on_change_beside, &wal.reader);
+	wal.upkeep =
+	        pg_create(conf->database_url, "upkeep", on_change_beside, &wal.upkeep);
+	pg_start(wal.reader);
+	pg_start(wal.upkeep);
 }
 
 /* --- leading ----------------------------------------------------------------------- */
@@ -176,10 +230,18 @@ bool wal_ready(void)
 static void give_lease_back(void *arg)
 {
 	(void)arg;
+	timer_stop(&wal.drain);
 	if (lease_epoch() > 0 && pg_state(wal.control) == PG_UP)
 		lease_release(wal.drained, wal.drained_arg);
 	else
 		wal.drained(wal.drained_arg);
+}
+
+/* The others find out by themselves. */
+static void on_no_goodbye(void *arg)
+{
+	worker_leave();
+	give_lease_back(arg);
 }
 
 static void on_drain_look(void *arg)
@@ -194,10 +256,12 @@ static void on_drain_look(void *arg)
 		return;
 	}
 	FAILPOINT("shutdown_drained");
-	if (wal.migrated && pg_state(wal.control) == PG_UP)
-		worker_say_goodbye(give_lease_back, NULL);
-	else
+	if (!wal.migrated || pg_state(wal.upkeep) != PG_UP) {
 		give_lease_back(NULL);
+		return;
+	}
+	timer_start(&wal.drain, GOODBYE_MOST_MS, on_no_goodbye, NULL);
+	worker_say_goodbye(give_lease_back, NULL);
 }
 
 void wal_drain(void (*done)(void *arg), void *arg)
@@ -215,6 +279,7 @@ void wal_stop(void)
 	timer_stop(&wal.depose);
 	timer_stop(&wal.drain);
 	op_cancel(&wal.migrating);
+	op_cancel(&wal.patience);
 	upkeep_stop();
 	doubt_stop();
 	verify_stop();
@@ -223,6 +288,8 @@ void wal_stop(void)
 	lease_stop();
 	pg_destroy(&wal.log);
 	pg_destroy(&wal.control);
+	pg_destroy(&wal.reader);
+	pg_destroy(&wal.upkeep);
 	forget_everything(STATUS_STOPPED);
 	engine_stop();
 	catalogue_stop();
@@ -407,7 +474,9 @@ void wal_figures(struct wal_figures *out)
 	out->append_us_sum = append_us_sum();
 	out->append_seconds = append_seconds();
 	out->postgres = pg_figures(wal.log);
-	out->control = pg_figures(wal.control);
+	out->beside[0] = pg_figures(wal.control);
+	out->beside[1] = pg_figures(wal.reader);
+	out->beside[2] = pg_figures(wal.upkeep);
 	out->leader_changes = wal.changes;
 	out->epoch = lease_epoch();
 	out->leads = wal.leads;

@@ -412,6 +412,9 @@ struct wal_instance_figures {
 	wal_seq last_error_seq; /* ... with which record, unless its lane is parked */
 };
 
+/* With PostgreSQL, beside the one that appends: lease, reader, upkeep. */
+#define WAL_SESSIONS_BESIDE 3u
+
 struct wal_figures {
 	wal_seq seq;   /* the last one appended */
 	uint64_t owed; /* records some instance lacks */
@@ -422,9 +425,9 @@ struct wal_figures {
 	uint64_t reductions;           /* ... and how often they were made smaller */
 	uint64_t append_us_sum;
 	const struct metric_histogram *append_seconds;
-	struct pg_figures postgres; /* of the session that appends */
-	struct pg_figures control;  /* of the other one */
-	uint64_t leader_changes;    /* begun or ended to lead */
+	struct pg_figures postgres;                    /* of the session that appends */
+	struct pg_figures beside[WAL_SESSIONS_BESIDE]; /* of the others */
+	uint64_t leader_changes;                       /* begun or ended to lead */
 	int64_t epoch;
 	bool leads, connected;
 	const char *last_error; /* of PostgreSQL; "" */

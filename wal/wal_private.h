@@ -240,10 +240,13 @@ enum verdict {
 	VERDICT_NOT_SENT, /* not a byte has arrived */
 	VERDICT_UNKNOWN,  /* it may have its effect or not */
 	VERDICT_BUSY,     /* not now */
-	VERDICT_LOST,     /* the instance does not know a collection it must have */
+	VERDICT_LOST,     /* the instance does not know what it must have */
 	VERDICT_DENIED,   /* it does not let us in */
 };
 enum verdict verdict_of(const struct reply *reply);
+/* Of a collection, in a database that the catalogue has. */
+enum verdict verdict_of_create(const struct reply *reply);
+enum verdict verdict_of_sent(const struct record *r, const struct reply *reply);
 const char *verdict_name(enum verdict v);
 
 /* overtaken.c: its collection is deleted by a later record, and not there any more ... */
@@ -796,6 +799,7 @@ void override_connected(void); /* the control session is up, the tables are ther
 /* --- schema_operator.c: for the eyes of operators, and their scripts ------------------
  */
 extern const char *const operator_schema[];
+extern const char *const apart_schema[];
 
 /* --- lease.c, recover.c, schema.c ----------------------------------------------------
  */
@@ -814,11 +818,13 @@ void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
                     struct op **slot);
 
 struct pg *wal_pg(void);      /* appends, outcomes, positions: in one order */
-struct pg *wal_control(void); /* lease, bodies */
+struct pg *wal_control(void); /* the lease */
+struct pg *wal_reader(void);  /* bodies, and what else is read from the log again */
+struct pg *wal_upkeep(void);  /* what may wait, though for no lock for long */
+bool wal_migrated(void);      /* the tables are there */
 
-/* --- schema_monitor.c, failover.c, sample.c
- * ------------------------------------------------- */
-
+/* --- schema_monitor.c, failover.c, sample.c ------------------------------------------
+ */
 extern const char *const monitor_schema[];
 int failover_target(void); /* where writes go first; -1: nowhere */
 /* Has it said what it is? Not while it is unknown, or came up and has not proven yet that
@@ -828,6 +834,5 @@ void failover_start(void);
 void failover_stop(void);
 void sample_start(const struct conf *conf);
 void sample_stop(void);
-bool wal_migrated(void); /* the tables are there */
 
 #endif

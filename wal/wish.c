@@ -57,7 +57,7 @@ static void finish(const char *what)
 	free(wish.by);
 	wish.by = NULL;
 	pg_add(unit, &wish_over, 1, (struct pg_param[]){pg_int8(wish.id)});
-	pg_submit(wal_control(), unit, on_over, NULL, &wish.pending);
+	pg_submit(wal_upkeep(), unit, on_over, NULL, &wish.pending);
 }
 
 static void on_unmapped(void *arg, enum status s, const struct instance *where)
@@ -103,13 +103,13 @@ static void run(struct job *job, void *arg)
 	struct pg_unit *unit;
 
 	(void)arg;
-	if (!wal_ready() || pg_state(wal_control()) != PG_UP) {
+	if (!wal_ready() || pg_state(wal_upkeep()) != PG_UP) {
 		job_rest(job, LOOK_MS);
 		return;
 	}
 	unit = pg_unit_create();
 	pg_add(unit, &first_wish, 0, NULL);
-	pg_submit(wal_control(), unit, on_looked, NULL, &wish.pending);
+	pg_submit(wal_upkeep(), unit, on_looked, NULL, &wish.pending);
 }
 
 void wal_wish_start(const struct conf *conf)

@@ -246,7 +246,7 @@ static void run(struct job *job, void *arg)
 	struct pg_unit *unit;
 
 	(void)arg;
-	if (pg_state(wal_control()) != PG_UP || !wal_migrated()) {
+	if (pg_state(wal_upkeep()) != PG_UP || !wal_migrated()) {
 		job_rest(job, WAIT_MS);
 		return;
 	}
@@ -261,7 +261,7 @@ static void run(struct job *job, void *arg)
 	for (unsigned i = 0; i < health_count(); i++)
 		ask(unit, i);
 	pg_add(unit, &others, 1, (struct pg_param[]){pg_text(me.name)});
-	pg_submit(wal_control(), unit, on_beat, NULL, &me.pending);
+	pg_submit(wal_upkeep(), unit, on_beat, NULL, &me.pending);
 }
 
 void worker_kick(void)
@@ -317,7 +317,7 @@ void worker_say_goodbye(void (*done)(void *arg), void *arg)
 		work_add_note(unit, &me.works[i]);
 	}
 	pg_add(unit, &goodbye, 1, (struct pg_param[]){pg_text(me.name)});
-	pg_submit(wal_control(), unit, on_left, NULL, &me.pending);
+	pg_submit(wal_upkeep(), unit, on_left, NULL, &me.pending);
 }
 
 void worker_stop(void)

@@ -118,7 +118,7 @@ static void end(struct work *w, const char *state, bool sound, const char *why)
 	struct pg_unit *unit = pg_unit_create();
 
 	add_over(unit, w, state, sound, why);
-	pg_submit(wal_control(), unit, on_over, w, &w->pending);
+	pg_submit(wal_upkeep(), unit, on_over, w, &w->pending);
 }
 
 static void give_back(struct work *w, const char *why)

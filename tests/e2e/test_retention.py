@@ -300,6 +300,8 @@ def test_a_number_is_never_given_twice(make_world):
 class Reader:
     """Somebody who reads the log, and does not end."""
 
+    BEGINS = "SELECT count(*) FROM chromatid.log;"
+
     def __init__(self, world):
         self.process = subprocess.Popen(
             ["psql", "-XAtq", "-d", world.postgres.url_of(world.database)],
@@ -307,7 +309,7 @@ class Reader:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.process.stdin.write("BEGIN; SELECT count(*) FROM chromatid.log;\n")
+        self.process.stdin.write(f"BEGIN; {self.BEGINS}\n")
         self.process.stdin.flush()
         self.process.stdout.readline()
 
@@ -430,3 +432,71 @@ def swallow(function, *args):
         function(*args)
     except Exception:
         pass
+
+
+# --- a lock of an operator
+
+
+class Locker(Reader):
+    """Somebody who locks a table, and thinks."""
+
+    def __init__(self, world, table):
+        self.BEGINS = f"LOCK TABLE chromatid.{table} IN ACCESS EXCLUSIVE MODE; SELECT 1;"
+        super().__init__(world)
+
+
+def lease(world):
+    """The epoch, and for how long it was renewed."""
+    return world.sql("SELECT epoch, extract(epoch FROM until - now()) AS rest FROM chromatid.lease")[0]
+
+
+def write_on(world, stop):
+    c = world.client().get_or_create_collection("beside", embedding_function=None)
+    while not stop.is_set():
+        try:
+            c.upsert(ids=["x"], embeddings=[[1, 2]])
+        except Exception:  # it has waited for the lock, too long
+            pass
+
+
+def renewals(world, seconds):
+    """What was left of the lease, at the least, and the epochs there were."""
+    until, rests, epochs = time.monotonic() + seconds, [], set()
+    while time.monotonic() < until:
+        now = lease(world)
+        rests.append(now["rest"])
+        epochs.add(now["epoch"])
+        time.sleep(0.1)
+    return min(rests), epochs
+
+
+# Without writes, too: they would keep the upkeep from coming to where it waits.
+LOCKED = [(table, writes) for table in ("outcome", "log", "resolved") for writes in (True, False)]
+
+
+@pytest.mark.parametrize("table,writes", [*LOCKED, ("instance", True), ("sync_worker", True)])
+def test_a_lock_of_an_operator_deposes_nobody(make_world, table, writes):
+    world = make_world(WAL_RETENTION="1s", WRITE_WAIT="2s", REQUEST_TIMEOUT="5s")
+    c = world.client().create_collection("read", embedding_function=None)
+    c.add(ids=["x"], embeddings=[[1, 2]])
+    epoch = lease(world)["epoch"]
+    stop = threading.Event()
+    thread = threading.Thread(target=write_on, args=(world, stop))
+    if writes:
+        thread.start()
+    locker = Locker(world, table)
+    try:
+        least, epochs = renewals(world, 10)
+        assert epochs == {epoch}, "nobody else has led, nor the same one again"
+        assert least > 2, f"the lease was not renewed for {5 - least:.1f} s"
+        assert c.get(ids=["x"])["ids"] == ["x"]
+        begun = time.monotonic()
+        world.proxy.terminate()
+        assert time.monotonic() - begun < 10
+    finally:
+        locker.end()
+        stop.set()
+        if writes:
+            thread.join()
+    world.proxy.start()
+    converged(world)

@@ -62,7 +62,7 @@ struct key_row {
 };
 
 struct quarantine_row {
-	int64_t instance, collection, seq, cause, http, attempts, since_ms;
+	int64_t instance, collection, seq, cause, http, attempts, since_ms, apart;
 	char *error;
 };
 
@@ -1057,6 +1057,7 @@ static void quarantine(struct fake_set *set)
 	q->cause = number(4);
 	q->http = number(5);
 	q->attempts = number(7);
+	q->apart = number(8);
 	replace(&q->error, text(6));
 }
 
@@ -1076,7 +1077,7 @@ static void quarantine_all(struct fake_set *set)
 			            (struct quarantine_row){.instance = number(1),
 			                                    .collection = collection,
 			                                    .since_ms = clock_wall_ms()});
-		q->seq = seq;
+		q->seq = q->apart = seq;
 		q->cause = number(4);
 		q->http = q->attempts = 0;
 		replace(&q->error, text(5));
@@ -1110,6 +1111,7 @@ static void load_quarantine(struct fake_set *set)
 		put(set, q->error);
 		put_number(set, q->attempts);
 		put_number(set, q->since_ms);
+		put_number(set, q->apart);
 		end_row(set);
 	}
 }
@@ -1783,6 +1785,9 @@ const char *fake_tables_violates(const struct fake_part *part)
 		return "23514";
 	if (strcmp(part->name, "note_key") == 0 && key_of(part->params[0].text) != NULL)
 		return "23505";
+	/* one that a dead process has sent, when the next has added it already */
+	if (strcmp(part->name, "log_add") == 0 && has_partition(part->params[0].number))
+		return "42P07";
 	return "";
 }
 

@@ -343,7 +343,11 @@ static int create_collection(struct request *r)
 
 	if (holder_of(r->c, r->part[1], r->part[3]) == NULL) {
 		free(name);
-		return refuses(r, 400, "Database does not exist");
+		text_addf(r->answer,
+		          "{\"error\":\"test\",\"message\":"
+		          "\"Database [%s] does not exist\"}",
+		          r->part[3]);
+		return 400;
 	}
 	if (name == NULL || strlen(name) < 3 ||
 	    bucket_named(r->c, r->part[1], r->part[3], name) != NULL) {

@@ -562,6 +562,45 @@ static void it_says_no_when_nobody_else_is_there(void **state)
 	world_stop();
 }
 
+/* Its disk goes and nobody has seen it: it does not know the database, and has no say
+ * while another may have made the collection. */
+static void nor_in_what_another_may_have_made_in_a_database_it_has_lost(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	start_with_two_collections();
+	create_database("archive");
+	world_settle();
+	model_wipe(REPLICA);
+	model_fault(PRIMARY, FAULT_500_AFTER, 4);
+	w = create_in(catalogue_database(TENANT_DEFAULT, "archive"), "olds");
+	until_down(B);
+	until_up(B);
+	assert_string_equal(identity(B), "blank");
+	pass_ms(5000);
+	assert_decided(w, 200);
+	assert_true(model_has_database(REPLICA, TENANT_DEFAULT, "archive"));
+	world_stop();
+}
+
+/* Where nobody else can have it there is no sense in waiting. */
+static void a_database_that_nobody_has_is_told_of(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	start_with_two_collections();
+	create_database("archive");
+	world_settle();
+	model_wipe(PRIMARY);
+	model_wipe(REPLICA);
+	w = create_in(catalogue_database(TENANT_DEFAULT, "archive"), "olds");
+	pass_ms(2000);
+	assert_decided(w, 400);
+	world_stop();
+}
+
 static void what_is_there_in_a_database_that_is_gone_is_set_aside(void **state)
 {
 	(void)state;
@@ -1224,6 +1263,8 @@ int main(void)
 	        world_story(a_database_that_an_older_disk_has_still_is_made_again),
 	        world_story(nor_has_it_a_say_in_what_is_being_deleted),
 	        world_story(it_says_no_when_nobody_else_is_there),
+	        world_story(nor_in_what_another_may_have_made_in_a_database_it_has_lost),
+	        world_story(a_database_that_nobody_has_is_told_of),
 	        world_story(what_is_there_in_a_database_that_is_gone_is_set_aside),
 	        world_story(swapped_urls_are_refused_until_they_are_right),
 	        world_story(one_server_twice_is_found_out),

@@ -479,6 +479,34 @@ static void what_stood_apart_is_not_done_twice_after_a_restart(void **state)
 	world_finish();
 }
 
+/* What differs may have begun long before it was found; what was executed since was. */
+static void what_was_done_before_it_was_found_is_not_done_again(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	w = add("docs", "a");
+	world_settle();
+	rename_to("docs", "papers");
+	world_settle();
+	rename_to("papers", "docs");
+	world_settle();
+	made("papers");
+	assert_true(quarantine_begin(named("docs"), B, w->seq, QUARANTINE_DIFFERS, 0,
+	                             "says the test"));
+	modify("docs");
+	pass_ms(100);
+	world_restart(10000);
+	assert_int_equal(quarantines().last.seq, w->seq);
+	model_forget_trace(REPLICA);
+	wal_retry(w->seq);
+	world_settle();
+	assert_string_equal(model_trace(REPLICA), "modify docs; ");
+	world_finish();
+}
+
 static void a_row_that_cannot_be_written_is_written_later(void **state)
 {
 	struct write *w;
@@ -672,6 +700,7 @@ int main(void)
 	        world_story(and_the_lane_may_jump_over_it),
 	        world_story(it_survives_a_restart),
 	        world_story(what_stood_apart_is_not_done_twice_after_a_restart),
+	        world_story(what_was_done_before_it_was_found_is_not_done_again),
 	        world_story(a_row_that_cannot_be_written_is_written_later),
 	        world_story(one_that_fails_while_others_go_on_is_parked),
 	        world_story(what_another_decides_is_tried_here_at_once),

@@ -263,17 +263,20 @@ static void log_breaks(void)
 {
 	static const char *const refused[] = {"outcome", "position", "append",
 	                                      "store_ids", "binding"};
+	static const char *const beside[] = {"control", "reader", "upkeep"};
 
 	switch (chance_below(6)) {
 	case 0:
 		fake_pg_reachable(false);
 		sim.reachable_at = clock_ms() + 1 + chance_below(8000);
 		fake_pg_cut("control", (unsigned)chance_below(3), false, 0);
+		fake_pg_cut("reader", 0, false, 0);
+		fake_pg_cut("upkeep", (unsigned)chance_below(3), false, 0);
 		fake_pg_cut("log", (unsigned)chance_below(5), chance_of(50),
 		            1 + chance_below(9000));
 		break;
 	case 1:
-		fake_pg_cut("control", (unsigned)chance_below(2), false, 0);
+		fake_pg_cut(beside[chance_below(3)], (unsigned)chance_below(2), false, 0);
 		break;
 	case 2:
 		fake_pg_stall(true);

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -57,6 +58,39 @@ static void some_answers_are_about_the_moment_or_about_us(void **state)
 	assert_int_equal(of_http(407), VERDICT_DENIED);
 }
 
+static enum verdict of_create(int http, const char *body)
+{
+	struct blob *said = blob_create(body, strlen(body));
+	struct reply reply = {.status = STATUS_OK,
+	                      .sent = true,
+	                      .http = http,
+	                      .body = said,
+	                      .detail = ""};
+	enum verdict v = verdict_of_create(&reply);
+
+	blob_unref(&said);
+	return v;
+}
+
+#define SAYS(text) "{\"error\":\"InvalidArgumentError\",\"message\":\"" text "\"}"
+
+static void a_create_is_not_refused_where_its_database_is_not_there(void **state)
+{
+	(void)state;
+	assert_int_equal(of_create(400, SAYS("Database [x] does not exist")),
+	                 VERDICT_LOST);
+	assert_int_equal(of_create(400, SAYS("Name: Database [x] does not exist")),
+	                 VERDICT_REFUSED);
+	assert_int_equal(of_create(400, SAYS("Database [x] does not exist, or so")),
+	                 VERDICT_REFUSED);
+	assert_int_equal(of_create(400, "Database [x] does not exist"), VERDICT_REFUSED);
+	assert_int_equal(of_create(400, ""), VERDICT_REFUSED);
+	assert_int_equal(of_create(409, SAYS("Database [x] does not exist")),
+	                 VERDICT_REFUSED);
+	assert_int_equal(of_create(200, SAYS("Database [x] does not exist")),
+	                 VERDICT_APPLIED);
+}
+
 static void without_an_answer_it_matters_whether_a_byte_was_sent(void **state)
 {
 	(void)state;
@@ -75,6 +109,7 @@ int main(void)
 	        cmocka_unit_test(only_a_clear_answer_is_a_verdict),
 	        cmocka_unit_test(an_error_of_the_server_may_have_had_its_effect),
 	        cmocka_unit_test(some_answers_are_about_the_moment_or_about_us),
+	        cmocka_unit_test(a_create_is_not_refused_where_its_database_is_not_there),
 	        cmocka_unit_test(without_an_answer_it_matters_whether_a_byte_was_sent),
 	};
 
