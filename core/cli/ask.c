@@ -25,6 +25,7 @@ static struct {
 	struct upstream *up, *log; /* the proxy; the one whose log is read, or NULL */
 	struct op *pending;
 	struct timer timer;
+	msec patience; /* 0: the usual one */
 	bool interrupted;
 } state;
 
@@ -155,7 +156,8 @@ static bool ask_one(struct upstream *up, const char *method, const char *target,
 	                          .target = target,
 	                          .headers = &headers,
 	                          .body = body,
-	                          .timeout = ANSWER_MS,
+	                          .timeout =
+	                                  state.patience > 0 ? state.patience : ANSWER_MS,
 	                          .max_reply = ANSWER_MOST,
 	                          .repeatable = strcmp(method, "GET") == 0};
 
@@ -179,6 +181,11 @@ static bool ask_one(struct upstream *up, const char *method, const char *target,
 bool ask(const char *method, const char *target, struct blob *body, struct answer *out)
 {
 	return ask_one(state.up, method, target, body, out);
+}
+
+void ask_patience(msec patience)
+{
+	state.patience = patience;
 }
 
 bool ask_log(const char *target, struct blob *body, struct answer *out)
