@@ -253,7 +253,7 @@ static void ask(struct instance *in)
 		return;
 	}
 	in->asked.state = ASKING_COLLECTION;
-	call(in, "GET", MARKER_COLLECTIONS "/ctd-canary", NULL, on_collection);
+	call(in, "GET", MARKER_COLLECTION, NULL, on_collection);
 }
 
 /* --- its life ---------------------------------------------------------------------- */

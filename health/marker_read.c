@@ -133,5 +133,5 @@ void instance_read_marker(struct instance *in, instance_marker_fn *done, void *a
 	r->done = done;
 	r->arg = arg;
 	op_begin(&r->op, slot);
-	ask(r, "GET", MARKER_COLLECTIONS "/ctd-canary", NULL, on_collection);
+	ask(r, "GET", MARKER_COLLECTION, NULL, on_collection);
 }

@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/version.h"
 #include "wal/wal_private.h"
 
 /* Runs first, outside the numbering: what the rest needs to find out where it stands. */
@@ -271,6 +272,7 @@ static const char *const *const migrations[][2] = {
         {operator_schema, nothing},  /* 10 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
+_Static_assert(VERSION == CHROMATID_SCHEMA, "core/version.h says which it is");
 
 struct migrating {
 	struct op op;

@@ -74,7 +74,8 @@ struct answer {
 	enum status status; /* anything but OK: no answer */
 	int http;
 	struct blob *body;
-	char *detail; /* of a failure; NULL: none */
+	char *detail;   /* of a failure; NULL: none */
+	char *instance; /* who gave the answer; NULL: not said */
 };
 /* CLI_OK, or CLI_USAGE after saying what is wrong with --url. */
 int ask_start(const struct cli *c);
@@ -83,6 +84,10 @@ void ask_stop(void);
 bool ask(const char *method, const char *target, struct blob *body, struct answer *out);
 /* From now on no longer than that for an answer. */
 void ask_patience(msec patience);
+struct upstream;
+/* Somebody else than the proxy. */
+bool ask_of(struct upstream *up, const char *method, const char *target,
+            struct blob *body, struct answer *out);
 /* The proxy of --log, if that is another. */
 bool ask_log(const char *target, struct blob *body, struct answer *out);
 bool ask_json(const char *method, const char *target, json_t *body, struct answer *out);
@@ -166,6 +171,7 @@ int command_wal_show(struct cli *c);
 int command_drain(struct cli *c);
 int command_undrain(struct cli *c);
 int command_verify(struct cli *c);
+int command_doctor(struct cli *c);
 int command_mappings(struct cli *c);
 int command_export(struct cli *c);
 int command_import(struct cli *c);

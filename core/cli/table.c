@@ -151,6 +151,12 @@ const struct cli_command cli_commands[] = {
          "Whatever restarts the proxy must use `--alive`: it does not help an instance "
          "that is down.",
          healthcheck_options, command_healthcheck},
+        {"doctor", "", 0, 0,
+         "Look at everything the proxy needs, and say what is wrong and how to mend it",
+         "With the settings of the proxy, from its environment: PostgreSQL, each "
+         "instance, the port. Nothing is changed anywhere. Ends with 1 if something is "
+         "wrong.",
+         NULL, command_doctor},
         {"version", "", 0, 0, "Say which version this is", NULL, NULL, command_version},
         {"help", "[COMMAND]", 0, 2, "Say how a command is used", NULL, NULL,
          command_help},
