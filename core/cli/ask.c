@@ -20,6 +20,7 @@
 #define CONNECT_MS 5000u
 #define ANSWER_MS 150000u /* more than a proxy waits by default */
 #define INSTANCE_HEADER "X-Chromatid-Instance"
+#define OUTCOME_HEADER "X-Chromatid-Outcome"
 #define ANSWER_MOST (128u * 1024u * 1024u)
 
 static struct {
@@ -144,8 +145,10 @@ static void on_answer(void *arg, const struct reply *reply)
 	a->status = reply->status;
 	a->http = reply->http;
 	a->body = blob_ref(reply->body);
-	if (reply->headers != NULL)
+	if (reply->headers != NULL) {
 		a->instance = mem_string(headers_get(reply->headers, INSTANCE_HEADER));
+		a->outcome = mem_string(headers_get(reply->headers, OUTCOME_HEADER));
+	}
 	if (reply->status != STATUS_OK && reply->detail[0] != '\0')
 		a->detail = mem_string(reply->detail);
 	loop_end();
@@ -215,6 +218,8 @@ void answer_clear(struct answer *a)
 	a->detail = NULL;
 	free(a->instance);
 	a->instance = NULL;
+	free(a->outcome);
+	a->outcome = NULL;
 }
 
 json_t *answer_json(const struct answer *a)

@@ -76,6 +76,7 @@ struct answer {
 	struct blob *body;
 	char *detail;   /* of a failure; NULL: none */
 	char *instance; /* who gave the answer; NULL: not said */
+	char *outcome;  /* of an error to a write: what becomes of it; NULL: not said */
 };
 /* CLI_OK, or CLI_USAGE after saying what is wrong with --url. */
 int ask_start(const struct cli *c);
@@ -172,6 +173,7 @@ int command_drain(struct cli *c);
 int command_undrain(struct cli *c);
 int command_verify(struct cli *c);
 int command_doctor(struct cli *c);
+int command_validate(struct cli *c);
 int command_mappings(struct cli *c);
 int command_export(struct cli *c);
 int command_import(struct cli *c);

@@ -62,6 +62,12 @@ static const struct cli_option healthcheck_options[] = {
         {NULL, NULL, NULL},
 };
 
+static const struct cli_option validate_options[] = {
+        {"log-dir", "DIR", "Where the log of the run is put; by default here"},
+        {"timeout", "SECONDS", "How long to wait for anything; by default 60"},
+        {NULL, NULL, NULL},
+};
+
 static const struct cli_option skip_options[] = {
         {"reason", "TEXT", "Why; kept in the proxy's log"},
         {NULL, NULL, NULL},
@@ -157,6 +163,13 @@ const struct cli_command cli_commands[] = {
          "instance, the port. Nothing is changed anywhere. Ends with 1 if something is "
          "wrong.",
          NULL, command_doctor},
+        {"validate", "", 0, 0,
+         "Check a system in use, by its URL: the journeys of a client, on every instance",
+         "With one collection of its own, whose name begins with `AUTOTEST_`; nothing "
+         "else is touched. It is deleted if all has passed, and kept if something has "
+         "failed. `--url` must be given; an operator's token lets the proxy compare the "
+         "instances, too. Each run leaves a log file. Ends with 1 if something failed.",
+         validate_options, command_validate},
         {"version", "", 0, 0, "Say which version this is", NULL, NULL, command_version},
         {"help", "[COMMAND]", 0, 2, "Say how a command is used", NULL, NULL,
          command_help},
