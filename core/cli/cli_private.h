@@ -174,6 +174,7 @@ int command_undrain(struct cli *c);
 int command_verify(struct cli *c);
 int command_doctor(struct cli *c);
 int command_validate(struct cli *c);
+int command_drill(struct cli *c);
 int command_mappings(struct cli *c);
 int command_export(struct cli *c);
 int command_import(struct cli *c);

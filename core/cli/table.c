@@ -68,6 +68,17 @@ static const struct cli_option validate_options[] = {
         {NULL, NULL, NULL},
 };
 
+static const struct cli_option drill_options[] = {
+        {"down", "WHICH",
+         "`primary` (the first instance), `replica` (the second) or `both`"},
+        {"by-hand", NULL,
+         "Do not use `drain`: say when the server is to be suspended, and when it may go "
+         "on, and wait for it (ten minutes at most)"},
+        {"log-dir", "DIR", "Where the log of the run is put; by default here"},
+        {"timeout", "SECONDS", "How long to wait for anything else; by default 60"},
+        {NULL, NULL, NULL},
+};
+
 static const struct cli_option skip_options[] = {
         {"reason", "TEXT", "Why; kept in the proxy's log"},
         {NULL, NULL, NULL},
@@ -170,6 +181,16 @@ const struct cli_command cli_commands[] = {
          "failed. `--url` must be given; an operator's token lets the proxy compare the "
          "instances, too. Each run leaves a log file. Ends with 1 if something failed.",
          validate_options, command_validate},
+        {"drill", "", 0, 0,
+         "Take an instance of a system in use out, or both, and see that it does what it "
+         "must",
+         "As `validate`, with collections of its own: with one instance out not one "
+         "request may fail; with both, reads are refused and writes kept (clients get "
+         "that, too). Then they are put back, and everything must be on each of them. "
+         "`--url` and `--down` must be given, and an operator's token, or it asks for "
+         "the "
+         "server to be suspended by hand.",
+         drill_options, command_drill},
         {"version", "", 0, 0, "Say which version this is", NULL, NULL, command_version},
         {"help", "[COMMAND]", 0, 2, "Say how a command is used", NULL, NULL,
          command_help},

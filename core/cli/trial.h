@@ -49,6 +49,7 @@ struct trial {
 	unsigned n_instances;
 	bool shares_reads; /* each instance is given some */
 	msec timeout_ms;
+	void *own; /* of the command */
 	/* now */
 	const char *step;
 	bool failed;
@@ -58,7 +59,7 @@ struct trial {
 	unsigned requests, refused;
 	msec times[TRIAL_TIMES]; /* of the first so many */
 	unsigned n_times;
-	struct trial_collection collections[4];
+	struct trial_collection collections[5]; /* one more than any run makes */
 	unsigned n_collections;
 };
 
@@ -84,6 +85,7 @@ int trial_end(struct trial *t);
 
 /* --- trial_steps.c: each does one thing, checks it, and fails the trial or not ------ */
 void trial_health(struct trial *t);
+/* Never NULL. */
 struct trial_collection *trial_create(struct trial *t, const char *what);
 void trial_add(struct trial *t, struct trial_collection *col, unsigned n);
 void trial_update(struct trial *t, struct trial_collection *col);
@@ -93,11 +95,15 @@ void trial_remove(struct trial *t, struct trial_collection *col);
 /* A write whose end may be unknown to us: 503 and "pending" is as good as done. */
 void trial_write_anyway(struct trial *t, struct trial_collection *col);
 
+/* A read is answered with 503. */
+void trial_refused(struct trial *t, const struct trial_collection *col);
+
 /* --- trial_look.c: is it so? ------------------------------------------------------- */
 /* Everything, from whoever answers, or from each instance. */
 void trial_look(struct trial *t, struct trial_collection *col);
 void trial_look_everywhere(struct trial *t, struct trial_collection *col);
 void trial_query(struct trial *t, struct trial_collection *col);
+void trial_query_everywhere(struct trial *t, struct trial_collection *col);
 void trial_mapping(struct trial *t, struct trial_collection *col);
 void trial_gone(struct trial *t, struct trial_collection *col);
 /* By the proxy itself: POST /admin/verify. */

@@ -131,7 +131,7 @@ static char *is_nearest(const struct trial_collection *col, unsigned item,
 	                  wanted);
 }
 
-void trial_query(struct trial *t, struct trial_collection *col)
+static void query(struct trial *t, const struct trial_collection *col, bool everywhere)
 {
 	unsigned asked = 0;
 
@@ -140,9 +140,22 @@ void trial_query(struct trial *t, struct trial_collection *col)
 
 		if (!col->model.there[k])
 			continue;
-		ask_everywhere(t, col, &q);
+		if (everywhere)
+			ask_everywhere(t, col, &q);
+		else
+			ask_once(t, col, &q);
 		asked++;
 	}
+}
+
+void trial_query(struct trial *t, struct trial_collection *col)
+{
+	query(t, col, false);
+}
+
+void trial_query_everywhere(struct trial *t, struct trial_collection *col)
+{
+	query(t, col, true);
 }
 
 /* --- mappings ---------------------------------------------------------------------- */

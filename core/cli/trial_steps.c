@@ -95,7 +95,7 @@ struct trial_collection *trial_create(struct trial *t, const char *what)
 	json_t *made;
 
 	if (t->failed)
-		return NULL;
+		return col; /* with nothing in it; nothing will be asked of it */
 	t->n_collections++;
 	snprintf(col->name, sizeof(col->name), TRIAL_PREFIX "%s_%s", t->run, what);
 	col->made = true; /* it may be, even if nobody says so */
@@ -215,6 +215,19 @@ void trial_write_anyway(struct trial *t, struct trial_collection *col)
 	} else if (strcmp(a.outcome, "pending") != 0) {
 		trial_fail(t, "what becomes of a write is %s", a.outcome);
 	}
+	answer_clear(&a);
+	free(target);
+}
+
+void trial_refused(struct trial *t, const struct trial_collection *col)
+{
+	char *target = id_target(col, "get");
+	struct answer a;
+
+	trial_ask(t, "POST", target, json_pack("{s:i}", "limit", 1), &a);
+	if (a.http != 503)
+		trial_fail(t, "a read was answered HTTP %d while no instance is up",
+		           a.http);
 	answer_clear(&a);
 	free(target);
 }

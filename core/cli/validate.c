@@ -28,7 +28,7 @@ static void add(struct trial *t)
 
 static void query(struct trial *t)
 {
-	trial_query(t, own(t));
+	trial_query_everywhere(t, own(t));
 }
 
 static void update(struct trial *t)
@@ -47,7 +47,7 @@ static void delete_ids(struct trial *t)
 {
 	trial_delete_ids(t, own(t));
 	trial_look_everywhere(t, own(t));
-	trial_query(t, own(t));
+	trial_query_everywhere(t, own(t));
 }
 
 static void compare(struct trial *t)

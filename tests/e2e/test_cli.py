@@ -28,7 +28,8 @@ def test_the_pages_are_what_the_program_says(page, option):
 def test_wrong_command_lines():
     for words in (["nonsense"], ["wal"], ["status", "--colour"], ["wal", "retry", "x"], ["wal", "skip", "3"],
                   ["resync"], ["export"], ["drain"], ["drain", "x", "--for", "0"], ["drain", "x", "--for", "soon"],
-                  ["wal", "list", "--limit", "x"], ["wal", "show", "x"], ["verify", "a", "b"], ["status", "--url", "ftp://x"], ["export", "f", "--timeout", "soon"],
+                  ["wal", "list", "--limit", "x"], ["wal", "show", "x"], ["verify", "a", "b"], ["validate"], ["drill", "--url", "http://127.0.0.1:9"],
+                  ["drill", "--down", "all"], ["status", "--url", "ftp://x"], ["export", "f", "--timeout", "soon"],
                   ["help", "nonsense"]):
         done = run(*words)
         assert done.returncode == USAGE and done.stdout == "" and done.stderr.startswith("chromatid: "), words
