@@ -112,6 +112,11 @@ const struct cli_command cli_commands[] = {
          NULL, NULL},
         {"check-config", "", 0, 0, "Check the settings, and list every mistake",
          "Ends with 78 if there is one.", NULL, NULL},
+        {"migrate", "", 0, 0,
+         "Bring the tables in PostgreSQL to this program's version, and end",
+         "With the settings of the proxy. Each start does it too; this is for who wants "
+         "it done, and seen to be done, before. Ends with 69 if it could not be.",
+         NULL, NULL},
         {"status", "", 0, 0,
          "Show the instances, what they are owed, and what is being mended",
          "Ends with 1 unless all is well.", watch, command_status},
