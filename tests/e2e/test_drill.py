@@ -86,3 +86,26 @@ def test_a_broken_system_fails_and_what_was_out_is_put_back(world, tmp_path, how
     for name in report["kept"]:
         world.client().delete_collection(name)
     converged(world)
+
+
+def test_who_interrupts_it_leaves_nothing_out(world, tmp_path):
+    process = None
+
+    def lie(method, path, body, forward):
+        if is_write(method, path, "upsert"):
+            process.terminate()
+        return forward()
+
+    with Liar(world.proxy.url, lie) as liar:
+        process = subprocess.Popen(
+            [BINARY, "drill", "--url", liar.url, "--down", "replica", "--json", "--log-dir", str(tmp_path)],
+            env={"PATH": os.environ["PATH"]}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        out, said = process.communicate(timeout=60)
+        back = [path for method, path in liar.seen if path == "/admin/instances/replica/health"]
+    report = json.loads(out)
+    assert process.returncode == NOT and failed_step(report) == "reads and writes go on" and said == "", said
+    assert len(back) == 2, "out, and back"
+    wait_until(world.all_healthy, 30, "it was put back")
+    for name in report["kept"]:
+        world.client().delete_collection(name)
