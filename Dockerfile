@@ -32,5 +32,5 @@ COPY LICENSE /usr/share/doc/chromatid/LICENSE
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["chromatid", "healthcheck"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["chromatid", "healthcheck", "--alive"]
 ENTRYPOINT ["chromatid"]

@@ -1,5 +1,5 @@
-/* core/healthcheck.c - `chromatid healthcheck`, for containers without curl. It runs in a
- * process of its own, so it may block. */
+/* core/healthcheck.c - `chromatid healthcheck --alive`, for containers without curl. It
+ * runs in a process of its own, so it may block. */
 #include "core/healthcheck.h"
 
 #include <arpa/inet.h>

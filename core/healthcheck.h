@@ -1,4 +1,5 @@
-/* core/healthcheck.h - `chromatid healthcheck`: is the proxy on this machine alive? */
+/* core/healthcheck.h - `chromatid healthcheck --alive`: is the proxy on this machine
+ * alive? */
 #ifndef CORE_HEALTHCHECK_H
 #define CORE_HEALTHCHECK_H
 

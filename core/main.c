@@ -174,6 +174,37 @@ static int run(const struct conf *conf)
 	return error != NULL ? EX_UNAVAILABLE : EX_OK;
 }
 
+/* --- migrate ----------------------------------------------------------------------- */
+
+static void on_migrated(void *arg, bool good)
+{
+	*(int *)arg = good ? EX_OK : EX_UNAVAILABLE;
+	loop_end();
+}
+
+static void on_interrupted(int signal)
+{
+	(void)signal;
+	loop_end();
+}
+
+static int migrate(const struct conf *conf)
+{
+	int code = EX_UNAVAILABLE;
+
+	loop_start();
+	dns_start();
+	wal_migrate(conf, on_migrated, &code);
+	loop_run(on_interrupted);
+	wal_migrate_stop();
+	dns_stop();
+	log_flush();
+	loop_stop();
+	return code;
+}
+
+/* --- words ------------------------------------------------------------------------- */
+
 /* "check-config" is an option as well; "serve" is what is done anyway. */
 static void own_word(int *argc, char **argv)
 {
@@ -192,11 +223,14 @@ int main(int argc, char **argv)
 	struct conf conf;
 	char name[64] = "chromatid";
 	int code = EX_OK;
+	int (*work)(const struct conf *conf) = run;
 
 	mem_start();
 	if (argc > 1 && argv[1][0] != '-') {
 		if (cli_run(argc, argv, &code))
 			return code;
+		if (strcmp(argv[1], "migrate") == 0)
+			work = migrate;
 		own_word(&argc, argv);
 	}
 	if (answer_word(argc, argv))
@@ -206,7 +240,7 @@ int main(int argc, char **argv)
 		gethostname(name, sizeof(name) - 1);
 		log_start((enum log_level)conf.log_level,
 		          (enum log_format)conf.log_format, name);
-		code = run(&conf);
+		code = work(&conf);
 	}
 	conf_clear(&conf);
 	return code;

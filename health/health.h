@@ -32,6 +32,8 @@ struct instance; /* a Chroma server; lives from health_start to health_stop */
  * `was` is what it is now if only instance_writable() has changed. */
 typedef void(health_change_fn)(struct instance *in, enum health was, void *arg);
 
+/* A way to a server, with the token and the certificates of conf. */
+struct upstream *health_upstream(const struct conf *conf, const char *url);
 /* Creates the instances of conf and begins to probe them. */
 void health_start(const struct conf *conf);
 void health_stop(void);
@@ -103,6 +105,15 @@ struct marker {
 	struct uuid cluster, instance;
 	int64_t beat;
 };
+
+/* Where it is on an instance, and what is asked of `get` there. */
+#define MARKER_DATABASES "/api/v2/tenants/ctd-chromatid/databases"
+#define MARKER_COLLECTIONS MARKER_DATABASES "/ctd-canary/collections"
+#define MARKER_COLLECTION MARKER_COLLECTIONS "/ctd-canary"
+#define MARKER_QUESTION "{\"include\":[\"metadatas\"]}"
+/* Pure: the youngest marker among the items of the collection. False: not understood.
+ * `items`: how many there are. */
+bool marker_parse(const struct blob *answer, struct marker *out, size_t *items);
 
 /* Who knows what the markers must say (wal/). Told from the loop. */
 struct registrar {

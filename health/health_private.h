@@ -125,10 +125,7 @@ enum health probe_verdict(enum health now, unsigned good, unsigned bad,
 msec probe_wait(enum health now, bool settled, msec down_for, msec took, msec interval);
 
 /* marker.c */
-#define MARKER_DATABASES "/api/v2/tenants/ctd-chromatid/databases"
-#define MARKER_COLLECTIONS MARKER_DATABASES "/ctd-canary/collections"
 #define MARKER_REPLY_MOST 262144u
-#define MARKER_QUESTION "{\"include\":[\"metadatas\"]}"
 
 extern const struct registrar *marker_registrar;           /* NULL: nobody judges */
 void marker_answers(struct instance *in, const char *why); /* it could be up now */
@@ -138,9 +135,6 @@ bool marker_rests(const struct instance *in);
 /* The marking that was asked for has ended. */
 void marker_marked(struct instance *in, bool good);
 bool marker_is_judged(void);
-/* Pure: the youngest marker among the items of the collection. False: not understood.
- * `items`: how many there are. */
-bool marker_parse(const struct blob *answer, struct marker *out, size_t *items);
 /* Pure: the body that writes it. */
 void marker_add_body(struct text *body, const struct marker *m, int64_t series);
 

@@ -47,7 +47,7 @@ const char *health_text(enum health h)
 	return names[h];
 }
 
-static struct upstream *create_upstream(const struct conf *conf, const char *url)
+struct upstream *health_upstream(const struct conf *conf, const char *url)
 {
 	struct upstream_options options = {
 	        .url = url,
@@ -88,7 +88,7 @@ void health_start(const struct conf *conf)
 
 		in->index = i;
 		in->name = mem_string(conf->instances[i].name);
-		in->up = create_upstream(conf, conf->instances[i].url);
+		in->up = health_upstream(conf, conf->instances[i].url);
 		in->figures.since_wall_ms = clock_wall_ms();
 		in->figures.identity = "unknown";
 		snprintf(in->figures.reason, sizeof(in->figures.reason),

@@ -102,7 +102,7 @@ static void ask(struct upstream *up, const char *method, const char *target,
 void marker_ask_collection(struct upstream *up, upstream_fn *done, void *arg,
                            struct op **slot)
 {
-	ask(up, "GET", MARKER_COLLECTIONS "/ctd-canary", NULL, done, arg, slot);
+	ask(up, "GET", MARKER_COLLECTION, NULL, done, arg, slot);
 }
 
 void marker_ask_items(struct upstream *up, const struct uuid *collection,

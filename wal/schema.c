@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/version.h"
 #include "wal/wal_private.h"
 
 /* Runs first, outside the numbering: what the rest needs to find out where it stands. */
@@ -273,6 +274,7 @@ static const char *const *const migrations[][2] = {
         {apart_schema, nothing},     /* 12 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
+_Static_assert(VERSION == CHROMATID_SCHEMA, "core/version.h says which it is");
 
 struct migrating {
 	struct op op;

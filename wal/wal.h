@@ -95,6 +95,11 @@ void wal_start(const struct conf *conf);
 void wal_drain(void (*done)(void *arg), void *arg);
 void wal_stop(void);
 
+/* Brings the tables to this program's version, without wal_start(): migrate.c. */
+typedef void(wal_migrated_fn)(void *arg, bool good);
+void wal_migrate(const struct conf *conf, wal_migrated_fn *done, void *arg);
+void wal_migrate_stop(void);
+
 bool wal_leads(void); /* this proxy executes writes, and everything is loaded */
 bool wal_ready(void); /* leads, and PostgreSQL is connected: a write can be appended */
 bool wal_connected(void);

@@ -19,12 +19,15 @@
 #define USUAL_PORT "8000"
 #define CONNECT_MS 5000u
 #define ANSWER_MS 150000u /* more than a proxy waits by default */
+#define INSTANCE_HEADER "X-Chromatid-Instance"
+#define OUTCOME_HEADER "X-Chromatid-Outcome"
 #define ANSWER_MOST (128u * 1024u * 1024u)
 
 static struct {
 	struct upstream *up, *log; /* the proxy; the one whose log is read, or NULL */
 	struct op *pending;
 	struct timer timer;
+	msec patience; /* 0: the usual one */
 	bool interrupted;
 } state;
 
@@ -142,20 +145,25 @@ static void on_answer(void *arg, const struct reply *reply)
 	a->status = reply->status;
 	a->http = reply->http;
 	a->body = blob_ref(reply->body);
+	if (reply->headers != NULL) {
+		a->instance = mem_string(headers_get(reply->headers, INSTANCE_HEADER));
+		a->outcome = mem_string(headers_get(reply->headers, OUTCOME_HEADER));
+	}
 	if (reply->status != STATUS_OK && reply->detail[0] != '\0')
 		a->detail = mem_string(reply->detail);
 	loop_end();
 }
 
-static bool ask_one(struct upstream *up, const char *method, const char *target,
-                    struct blob *body, struct answer *out)
+bool ask_of(struct upstream *up, const char *method, const char *target,
+            struct blob *body, struct answer *out)
 {
 	struct headers headers = {0};
 	const struct call call = {.method = method,
 	                          .target = target,
 	                          .headers = &headers,
 	                          .body = body,
-	                          .timeout = ANSWER_MS,
+	                          .timeout =
+	                                  state.patience > 0 ? state.patience : ANSWER_MS,
 	                          .max_reply = ANSWER_MOST,
 	                          .repeatable = strcmp(method, "GET") == 0};
 
@@ -178,13 +186,18 @@ static bool ask_one(struct upstream *up, const char *method, const char *target,
 
 bool ask(const char *method, const char *target, struct blob *body, struct answer *out)
 {
-	return ask_one(state.up, method, target, body, out);
+	return ask_of(state.up, method, target, body, out);
+}
+
+void ask_patience(msec patience)
+{
+	state.patience = patience;
 }
 
 bool ask_log(const char *target, struct blob *body, struct answer *out)
 {
-	return ask_one(state.log != NULL ? state.log : state.up, "POST", target, body,
-	               out);
+	return ask_of(state.log != NULL ? state.log : state.up, "POST", target, body,
+	              out);
 }
 
 bool ask_json(const char *method, const char *target, json_t *body, struct answer *out)
@@ -203,6 +216,10 @@ void answer_clear(struct answer *a)
 	blob_unref(&a->body);
 	free(a->detail);
 	a->detail = NULL;
+	free(a->instance);
+	a->instance = NULL;
+	free(a->outcome);
+	a->outcome = NULL;
 }
 
 json_t *answer_json(const struct answer *a)

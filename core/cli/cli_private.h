@@ -4,6 +4,7 @@
  *	help.c      the table for people, man and bash
  *	ask.c       one request to the proxy, waited for
  *	print.c     columns, bars, and what went wrong
+ *	page.c      a page of the proxy: fetched, listed
  *	archive.c   the file of an export: lines, counted and sealed
  *	the rest    one command each, or a few that belong together */
 #ifndef CLI_CLI_PRIVATE_H
@@ -60,6 +61,11 @@ bool cli_parse(struct cli *c, int argc, char **argv, char **wrong);
 const char *cli_value(const struct cli *c, const char *option); /* NULL: not given */
 bool cli_flag(const struct cli *c, const char *option);
 bool cli_json(const struct cli *c); /* --json */
+/* The value of an option as a number: whole, or of seconds. Not given: as it was. False:
+ * it is none, or not more than 0; `code` is what has been said about that. */
+bool cli_count(const struct cli *c, const char *option, int64_t *out, int *code);
+bool cli_seconds(const struct cli *c, const char *option, double *out, int *code);
+bool cli_is_seq(const char *word); /* a record's number */
 /* How one command is used. */
 void cli_usage(struct text *out, const struct cli_command *command);
 
@@ -68,13 +74,21 @@ struct answer {
 	enum status status; /* anything but OK: no answer */
 	int http;
 	struct blob *body;
-	char *detail; /* of a failure; NULL: none */
+	char *detail;   /* of a failure; NULL: none */
+	char *instance; /* who gave the answer; NULL: not said */
+	char *outcome;  /* of an error to a write: what becomes of it; NULL: not said */
 };
 /* CLI_OK, or CLI_USAGE after saying what is wrong with --url. */
 int ask_start(const struct cli *c);
 void ask_stop(void);
 /* Waits for the answer; true if it is 2xx. Clear it in any case. */
 bool ask(const char *method, const char *target, struct blob *body, struct answer *out);
+/* From now on no longer than that for an answer. */
+void ask_patience(msec patience);
+struct upstream;
+/* Somebody else than the proxy. */
+bool ask_of(struct upstream *up, const char *method, const char *target,
+            struct blob *body, struct answer *out);
 /* The proxy of --log, if that is another. */
 bool ask_log(const char *target, struct blob *body, struct answer *out);
 bool ask_json(const char *method, const char *target, json_t *body, struct answer *out);
@@ -110,6 +124,19 @@ int print_body(const struct answer *a);
 const char *json_text_of(const json_t *object, const char *key); /* "" if there is none */
 int64_t json_number_of(const json_t *object, const char *key);
 
+/* --- page.c ------------------------------------------------------------------------ */
+typedef void(page_row_fn)(struct columns *t, const json_t *row);
+/* A row of `heads` (NULL ends), then one for each of the list. */
+void page_list(const json_t *list, const char *const *heads, page_row_fn *add);
+void page_json(const json_t *value);
+/* The document at `target`; NULL: *code says how that ended. */
+json_t *page_fetch(const struct cli *c, const char *target, int *code);
+/* A piece of a path, or a value of a query: whatever is special in a URL is escaped. */
+void page_add_part(struct text *target, const char *part);
+void page_add_query(struct text *target, const char *key, const char *value);
+/* Between ask_start() and ask_stop(). */
+int page_run(struct cli *c, int (*run)(struct cli *c));
+
 /* --- archive.c --------------------------------------------------------------------- */
 #define ARCHIVE_LINE_MOST (192u * 1024u * 1024u)
 struct archive;
@@ -127,6 +154,10 @@ bool archive_is_sound(struct archive *a, uint64_t collections, uint64_t items,
                       char **why);
 void archive_close(struct archive *a);
 
+/* --- health.c ---------------------------------------------------------------------- */
+/* What is not as it should be, in words, of a status; empty: all is well. */
+json_t *health_reasons(const json_t *status);
+
 /* --- commands ---------------------------------------------------------------------- */
 int command_help(struct cli *c);
 int command_version(struct cli *c);
@@ -136,6 +167,14 @@ int command_resync(struct cli *c);
 int command_quarantine(struct cli *c);
 int command_retry(struct cli *c);
 int command_skip(struct cli *c);
+int command_wal_list(struct cli *c);
+int command_wal_show(struct cli *c);
+int command_drain(struct cli *c);
+int command_undrain(struct cli *c);
+int command_verify(struct cli *c);
+int command_doctor(struct cli *c);
+int command_validate(struct cli *c);
+int command_drill(struct cli *c);
 int command_mappings(struct cli *c);
 int command_export(struct cli *c);
 int command_import(struct cli *c);

@@ -103,18 +103,22 @@ static void document_options(struct text *out, const struct cli_option *list)
 
 void cli_document(struct text *out)
 {
-	text_adds(out,
-	          "# Command line\n\n"
-	          "This page is made from the program's own table: `chromatid "
-	          "--document-cli`; `chromatid --document-man` makes the manual page, "
-	          "`chromatid --document-completion bash` what bash needs to complete "
-	          "commands (`source <(chromatid --document-completion bash)`).\n\n"
-	          "All commands but `serve` and `check-config` ask a running proxy.\n");
+	text_adds(
+	        out,
+	        "# Command line\n\n"
+	        "This page is made from the program's own table: `chromatid "
+	        "--document-cli`; `chromatid --document-man` makes the manual page, "
+	        "`chromatid --document-completion bash` what bash needs to complete "
+	        "commands (`source <(chromatid --document-completion bash)`).\n\n"
+	        "All commands but `serve`, `check-config`, `migrate` and `doctor` ask a "
+	        "running proxy; those have its settings from the environment.\n");
 	document_options(out, cli_common);
 	text_adds(out, "\n| exit status | |\n|---|---|\n");
 	for (size_t n = 0; n < CODES; n++)
 		text_addf(out, "| %d | %s |\n", codes[n].code, codes[n].what);
-	text_adds(out, "| 78 | `serve`, `check-config`: a setting is wrong |\n");
+	text_adds(out,
+	          "| 69 | `serve`, `migrate`: it could not be done |\n"
+	          "| 78 | `serve`, `check-config`, `migrate`: a setting is wrong |\n");
 	for (const struct cli_command *k = cli_commands; k->name != NULL; k++) {
 		text_adds(out, "\n## `");
 		add_call(out, k);
@@ -184,7 +188,7 @@ void cli_man(struct text *out)
 	          ".SH NAME\nchromatid \\- high availability for Chroma servers\n"
 	          ".SH SYNOPSIS\n.B chromatid\n[\\fICOMMAND\\fR] [\\fIOPTIONS\\fR]\n"
 	          ".SH DESCRIPTION\nWithout a command, or with \\fBserve\\fR, it is the "
-	          "proxy. All others ask a running one.\n.SH OPTIONS\n");
+	          "proxy. Most others ask a running one.\n.SH OPTIONS\n");
 	man_options(out, cli_common);
 	text_adds(out, ".SH COMMANDS\n");
 	for (const struct cli_command *k = cli_commands; k->name != NULL; k++)
@@ -192,7 +196,10 @@ void cli_man(struct text *out)
 	text_adds(out, ".SH EXIT STATUS\n");
 	for (size_t n = 0; n < CODES; n++)
 		text_addf(out, ".TP\n.B %d\n%s.\n", codes[n].code, codes[n].what);
-	text_adds(out, ".TP\n.B 78\nA setting of the proxy is wrong.\n");
+	text_adds(
+	        out,
+	        ".TP\n.B 69\nThe proxy could not start, or the tables not be migrated.\n"
+	        ".TP\n.B 78\nA setting of the proxy is wrong.\n");
 }
 
 /* --- bash -------------------------------------------------------------------------- */

@@ -6,49 +6,6 @@
 #include "core/cli/cli_private.h"
 #include "core/mem.h"
 
-/* --- lists ------------------------------------------------------------------------- */
-
-typedef void(row_fn)(struct columns *t, const json_t *row);
-
-static void show_list(const json_t *list, const char *const *heads, row_fn *add)
-{
-	struct columns t = {0};
-	struct text out = {0};
-	const json_t *row;
-	size_t k;
-
-	while (heads[t.per_row] != NULL)
-		t.per_row++;
-	for (k = 0; heads[k] != NULL; k++)
-		columns_add(&t, heads[k]);
-	json_array_foreach(list, k, row)
-	{
-		add(&t, row);
-	}
-	columns_print(&t, &out);
-	print_text(&out);
-}
-
-static void print_json(const json_t *value)
-{
-	char *json = json_dumps(value, JSON_COMPACT);
-
-	puts(json);
-	free(json);
-}
-
-/* The document at `target`; NULL: *code says how that ended. */
-static json_t *fetch(const struct cli *c, const char *target, int *code)
-{
-	json_t *document = NULL;
-	struct answer a;
-
-	if (!ask("GET", target, NULL, &a) || (document = answer_json(&a)) == NULL)
-		*code = print_failure(c, &a);
-	answer_clear(&a);
-	return document;
-}
-
 /* --- quarantine -------------------------------------------------------------------- */
 
 static void add_parked(struct columns *t, const json_t *q)
@@ -73,11 +30,11 @@ static int show_parked(const struct cli *c, const json_t *list)
 		return print_wrong(c, CLI_NOT,
 		                   "this proxy does not lead, it cannot know");
 	if (cli_json(c))
-		print_json(list);
+		page_json(list);
 	else if (json_array_size(list) == 0)
 		puts("nothing is in quarantine");
 	else
-		show_list(list, heads, add_parked);
+		page_list(list, heads, add_parked);
 	return json_array_size(list) == 0 ? CLI_OK : CLI_NOT;
 }
 
@@ -88,7 +45,7 @@ int command_quarantine(struct cli *c)
 
 	if (code != CLI_OK)
 		return code;
-	status = fetch(c, "/status", &code);
+	status = page_fetch(c, "/status", &code);
 	if (status != NULL)
 		code = show_parked(c, json_object_get(status, "quarantine"));
 	json_decref(status);
@@ -127,24 +84,17 @@ int command_mappings(struct cli *c)
 
 	if (code != CLI_OK)
 		return code;
-	document = fetch(c, "/collection/mappings", &code);
+	document = page_fetch(c, "/collection/mappings", &code);
 	if (document != NULL && cli_json(c))
-		print_json(json_object_get(document, "mappings"));
+		page_json(json_object_get(document, "mappings"));
 	else if (document != NULL)
-		show_list(json_object_get(document, "mappings"), heads, add_mapping);
+		page_list(json_object_get(document, "mappings"), heads, add_mapping);
 	json_decref(document);
 	ask_stop();
 	return code;
 }
 
 /* --- an operator's word ------------------------------------------------------------ */
-
-static bool is_seq(const char *word)
-{
-	size_t digits = strspn(word, "0123456789");
-
-	return digits > 0 && digits < 19 && word[digits] == '\0';
-}
 
 static int tell(struct cli *c, const char *verb, json_t *body)
 {
@@ -170,7 +120,7 @@ static int tell(struct cli *c, const char *verb, json_t *body)
 
 int command_retry(struct cli *c)
 {
-	if (!is_seq(c->words[0]))
+	if (!cli_is_seq(c->words[0]))
 		return print_wrong(c, CLI_USAGE, "`%s` is no record's number",
 		                   c->words[0]);
 	return tell(c, "retry", json_object());
@@ -180,7 +130,7 @@ int command_skip(struct cli *c)
 {
 	const char *reason = cli_value(c, "reason");
 
-	if (!is_seq(c->words[0]))
+	if (!cli_is_seq(c->words[0]))
 		return print_wrong(c, CLI_USAGE, "`%s` is no record's number",
 		                   c->words[0]);
 	if (reason == NULL || reason[0] == '\0')

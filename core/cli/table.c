@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/cli/cli_private.h"
-#include "core/healthcheck.h"
 #include "core/mem.h"
 #include "core/version.h"
 
@@ -32,6 +31,51 @@ static const struct cli_option resync_options[] = {
         {"watch", NULL,
          "Stay until it is done, and show how far it is, how fast, and which proxy "
          "copies it"},
+        {NULL, NULL, NULL},
+};
+
+static const struct cli_option wal_list_options[] = {
+        {"state", "STATE",
+         "Only `pending` (not decided), `executed` (some instance lacks it), `synced` "
+         "(none does), `failed` (refused or given up) or `quarantined`"},
+        {"collection", "NAME", "Only of that one (a name or an id)"},
+        {"limit", "N", "How many at most; by default 50"},
+        {NULL, NULL, NULL},
+};
+
+static const struct cli_option drain_options[] = {
+        {"for", "SECONDS", "Put it back by itself after that; by default it stays out"},
+        {NULL, NULL, NULL},
+};
+
+static const struct cli_option verify_options[] = {
+        {"tenant", "NAME", "The tenant of that collection"},
+        {"database", "NAME", "The database of that collection"},
+        {"report", NULL, "Only say what differs; by default `REPAIR` decides"},
+        {"watch", NULL, "Stay until it is done, and say how each was found"},
+        {NULL, NULL, NULL},
+};
+
+static const struct cli_option healthcheck_options[] = {
+        {"alive", NULL,
+         "Only whether the proxy of this machine answers at all (`/health` at `PORT`)"},
+        {NULL, NULL, NULL},
+};
+
+static const struct cli_option validate_options[] = {
+        {"log-dir", "DIR", "Where the log of the run is put; by default here"},
+        {"timeout", "SECONDS", "How long to wait for anything; by default 60"},
+        {NULL, NULL, NULL},
+};
+
+static const struct cli_option drill_options[] = {
+        {"down", "WHICH",
+         "`primary` (the first instance), `replica` (the second) or `both`"},
+        {"by-hand", NULL,
+         "Do not use `drain`: say when the server is to be suspended, and when it may go "
+         "on, and wait for it (ten minutes at most)"},
+        {"log-dir", "DIR", "Where the log of the run is put; by default here"},
+        {"timeout", "SECONDS", "How long to wait for anything else; by default 60"},
         {NULL, NULL, NULL},
 };
 
@@ -68,16 +112,39 @@ const struct cli_command cli_commands[] = {
          NULL, NULL},
         {"check-config", "", 0, 0, "Check the settings, and list every mistake",
          "Ends with 78 if there is one.", NULL, NULL},
+        {"migrate", "", 0, 0,
+         "Bring the tables in PostgreSQL to this program's version, and end",
+         "With the settings of the proxy. Each start does it too; this is for who wants "
+         "it done, and seen to be done, before. Ends with 69 if it could not be.",
+         NULL, NULL},
         {"status", "", 0, 0,
          "Show the instances, what they are owed, and what is being mended",
          "Ends with 1 unless all is well.", watch, command_status},
         {"quarantine", "", 0, 0, "List the collections that are not kept up to date",
          "Ends with 1 if there is one.", NULL, command_quarantine},
+        {"drain", "INSTANCE", 1, 1, "Take an instance out by hand",
+         "For the proxy it is down then, whatever its probes say: what is under way "
+         "there "
+         "ends, nothing new is sent, and what is written meanwhile it gets afterwards. "
+         "It "
+         "holds at every proxy and over restarts.",
+         drain_options, command_drain},
+        {"undrain", "INSTANCE", 1, 1, "Put an instance back that was taken out",
+         "Its next good probes bring it up.", NULL, command_undrain},
+        {"wal list", "", 0, 0, "List what is in the log, the newest first", NULL,
+         wal_list_options, command_wal_list},
+        {"wal show", "SEQ", 1, 1,
+         "Show one write: what was decided, and where it has been executed",
+         "The number is the `X-Chromatid-Seq` of its answer.", NULL, command_wal_show},
         {"wal retry", "SEQ", 1, 1, "Try again what stands at that record", NULL, NULL,
          command_retry},
         {"wal skip", "SEQ", 1, 1,
          "Leave that record out where it cannot be executed: the collection differs then",
          NULL, skip_options, command_skip},
+        {"verify", "[COLLECTION]", 0, 1,
+         "Have the instances compared now: one collection, or all",
+         "With `--watch` it ends with 1 unless all that was compared is equal.",
+         verify_options, command_verify},
         {"resync", "[INSTANCE|COLLECTION]", 0, 1,
          "Have collections made anew at an instance, from another",
          "The word is an instance, and all its collections are meant (or the one of "
@@ -100,8 +167,35 @@ const struct cli_command cli_commands[] = {
          "With `--until` to a later moment than that of the export, as far as the log is "
          "kept (`WAL_RETENTION`).",
          import_options, command_import},
-        {"healthcheck", "", 0, 0, "Ask the proxy of this machine whether it is alive",
-         "For containers: ends with 0 or 1.", NULL, command_healthcheck},
+        {"healthcheck", "", 0, 0, "Say whether all is well, and if not, why not",
+         "Ends with 0 or 1, for monitors and scripts: 1 if an instance is not up or is a "
+         "minute behind, PostgreSQL is not there, or a collection is in quarantine. "
+         "Whatever restarts the proxy must use `--alive`: it does not help an instance "
+         "that is down.",
+         healthcheck_options, command_healthcheck},
+        {"doctor", "", 0, 0,
+         "Look at everything the proxy needs, and say what is wrong and how to mend it",
+         "With the settings of the proxy, from its environment: PostgreSQL, each "
+         "instance, the port. Nothing is changed anywhere. Ends with 1 if something is "
+         "wrong.",
+         NULL, command_doctor},
+        {"validate", "", 0, 0,
+         "Check a system in use, by its URL: the journeys of a client, on every instance",
+         "With one collection of its own, whose name begins with `AUTOTEST_`; nothing "
+         "else is touched. It is deleted if all has passed, and kept if something has "
+         "failed. `--url` must be given; an operator's token lets the proxy compare the "
+         "instances, too. Each run leaves a log file. Ends with 1 if something failed.",
+         validate_options, command_validate},
+        {"drill", "", 0, 0,
+         "Take an instance of a system in use out, or both, and see that it does what it "
+         "must",
+         "As `validate`, with collections of its own: with one instance out not one "
+         "request may fail; with both, reads are refused and writes kept (clients get "
+         "that, too). Then they are put back, and everything must be on each of them. "
+         "`--url` and `--down` must be given, and an operator's token, or it asks for "
+         "the "
+         "server to be suspended by hand.",
+         drill_options, command_drill},
         {"version", "", 0, 0, "Say which version this is", NULL, NULL, command_version},
         {"help", "[COMMAND]", 0, 2, "Say how a command is used", NULL, NULL,
          command_help},
@@ -246,6 +340,42 @@ bool cli_json(const struct cli *c)
 	return cli_flag(c, "json");
 }
 
+bool cli_is_seq(const char *word)
+{
+	size_t digits = strspn(word, "0123456789");
+
+	return digits > 0 && digits < 19 && word[digits] == '\0';
+}
+
+bool cli_count(const struct cli *c, const char *option, int64_t *out, int *code)
+{
+	const char *value = cli_value(c, option);
+
+	if (value == NULL)
+		return true;
+	if (cli_is_seq(value) && strtoll(value, NULL, 10) > 0) {
+		*out = strtoll(value, NULL, 10);
+		return true;
+	}
+	*code = print_wrong(c, CLI_USAGE, "--%s is a number, not `%s`", option, value);
+	return false;
+}
+
+bool cli_seconds(const struct cli *c, const char *option, double *out, int *code)
+{
+	const char *value = cli_value(c, option);
+	char *end;
+
+	if (value == NULL)
+		return true;
+	*out = strtod(value, &end);
+	if (end != value && *end == '\0' && *out > 0 && *out < 1e9)
+		return true;
+	*code = print_wrong(c, CLI_USAGE, "--%s is a number of seconds, not `%s`", option,
+	                    value);
+	return false;
+}
+
 /* --- running ----------------------------------------------------------------------- */
 
 int command_version(struct cli *c)
@@ -253,12 +383,6 @@ int command_version(struct cli *c)
 	puts(cli_json(c) ? "{\"version\":\"" CHROMATID_VERSION "\"}"
 	                 : "chromatid " CHROMATID_VERSION);
 	return CLI_OK;
-}
-
-int command_healthcheck(struct cli *c)
-{
-	(void)c;
-	return healthcheck_run();
 }
 
 static int say_usage(const struct cli *c)

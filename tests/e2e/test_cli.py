@@ -27,7 +27,9 @@ def test_the_pages_are_what_the_program_says(page, option):
 
 def test_wrong_command_lines():
     for words in (["nonsense"], ["wal"], ["status", "--colour"], ["wal", "retry", "x"], ["wal", "skip", "3"],
-                  ["resync"], ["export"], ["status", "--url", "ftp://x"], ["export", "f", "--timeout", "soon"],
+                  ["resync"], ["export"], ["drain"], ["drain", "x", "--for", "0"], ["drain", "x", "--for", "soon"],
+                  ["wal", "list", "--limit", "x"], ["wal", "show", "x"], ["verify", "a", "b"], ["validate"], ["drill", "--url", "http://127.0.0.1:9"],
+                  ["drill", "--down", "all"], ["status", "--url", "ftp://x"], ["export", "f", "--timeout", "soon"],
                   ["help", "nonsense"]):
         done = run(*words)
         assert done.returncode == USAGE and done.stdout == "" and done.stderr.startswith("chromatid: "), words
@@ -39,7 +41,8 @@ def test_wrong_command_lines():
 def test_nobody_answers(tmp_path):
     file = tmp_path / "copy"
     for words in (["status"], ["quarantine"], ["mappings"], ["resync", "x"], ["wal", "retry", "1"],
-                  ["wal", "skip", "1", "--reason", "x"], ["export", str(file)]):
+                  ["wal", "skip", "1", "--reason", "x"], ["export", str(file)], ["drain", "x"], ["undrain", "x"],
+                  ["wal", "list"], ["wal", "show", "1"], ["verify"], ["verify", "x", "--watch"]):
         done = run(*words, CHROMATID_URL="http://127.0.0.1:9")
         assert done.returncode == UNREACHABLE and "does not answer" in done.stderr, words
         done = run(*words, "--json", PORT="9")
@@ -63,7 +66,7 @@ def test_bash_completes():
     complete_it chromatid re; complete_it chromatid wal ''; complete_it chromatid wal skip --r
     complete_it chromatid import --d; complete_it chromatid help exp"""
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
-    assert done.stdout.split("\n")[:-1] == ["resync", "retry skip", "--reason", "--dry-run", "export"], done
+    assert done.stdout.split("\n")[:-1] == ["resync", "list show retry skip", "--reason", "--dry-run", "export"], done
 
 
 def test_check_config_and_serve_are_commands():

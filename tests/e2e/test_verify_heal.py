@@ -89,6 +89,11 @@ def missing_vectors(chroma, path):
     return sum(id not in ids for id, ids in zip(items["ids"], found))
 
 
+# Saved often, so that a kill meets it; and searched so thoroughly that what is not found is
+# not there.
+EXACT = {"hnsw": {"sync_threshold": 50, "ef_search": 400}}
+
+
 class Upserts(Beside):
     """Into one collection, as fast as it goes; failures do not matter."""
 
@@ -114,7 +119,7 @@ def caught_up(world):
 def test_an_index_that_kills_have_damaged_is_found_and_made_anew(make_world, victim):
     world = make_world(REPAIR="report", VERIFY_INTERVAL="0")
     chroma, name, items = getattr(world, victim), "killed", 400
-    make(world, name, items=items, configuration={"hnsw": {"sync_threshold": 50}})
+    make(world, name, items=items, configuration=EXACT)
     url = f"{world.proxy.url}{COLLECTIONS}/{local_public(world, name)}"
     path = f"{COLLECTIONS}/{local(world, chroma, name)}"
     for kills in range(1, 15):
