@@ -3,7 +3,9 @@
  * Nothing is executed at one, nothing read from it, and it is owed nothing; what it
  * holds is not what the log says.
  *
- *   detach_set, detach_drop   given up: what it is owed goes
+ *   detach_begin              it is to be given up: nothing is begun there, or read. What
+ *                             is logged is owed to it as before
+ *   detach_drop               that is durable: what it is owed goes
  *   detach_returns            it answers again: from now on records are owed to it; as
  *                             soon as what was logged before no longer changes which
  *                             collections there are, they are all put into quarantine
@@ -17,11 +19,17 @@
 #include "wal/wal_private.h"
 
 static struct {
+	bool giving; /* it is about to be; that is not durable yet */
 	bool detached, returning;
 	wal_seq since; /* returning: what is behind it is owed */
 } of[CONF_MAX_INSTANCES];
 
 bool detach_is(unsigned i)
+{
+	return of[i].giving || of[i].detached;
+}
+
+bool detach_is_durable(unsigned i)
 {
 	return of[i].detached;
 }
@@ -31,8 +39,14 @@ bool detach_is_returning(unsigned i)
 	return of[i].returning;
 }
 
+void detach_begin(unsigned i, bool yes)
+{
+	of[i].giving = yes;
+}
+
 void detach_set(unsigned i, bool yes)
 {
+	of[i].giving = false;
 	of[i].detached = yes;
 }
 
@@ -42,6 +56,7 @@ void detach_drop(unsigned i)
 {
 	struct record *r, *next;
 
+	detach_set(i, true);
 	of[i].returning = false;
 	cold_drop(i);
 	for (r = TAILQ_FIRST(engine_records()); r != NULL; r = next) {
@@ -68,6 +83,8 @@ static bool is_settled_up_to(wal_seq seq)
 
 bool detach_returns(unsigned i)
 {
+	if (of[i].giving)
+		return false; /* whether it is given up is not known yet */
 	if (of[i].detached) {
 		of[i].detached = false;
 		of[i].returning = true;

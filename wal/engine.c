@@ -495,7 +495,7 @@ void engine_add(struct record *r)
 	engine.totals.undecided += record_is_open(r);
 	scope_enter(r);
 	for (unsigned i = 0; i < health_count(); i++) {
-		if (r->turns[i].state == TURN_DURABLE || detach_is(i)) {
+		if (r->turns[i].state == TURN_DURABLE || detach_is_durable(i)) {
 			was_durable(r, i);
 			continue;
 		}

@@ -103,6 +103,17 @@ void leftover_added(const struct collection *c, unsigned i, unsigned attempt)
 	create(i, c->id, attempt, c->db->tenant, c->db->name);
 }
 
+bool leftover_remembers(unsigned i, int64_t collection, unsigned attempt)
+{
+	const struct leftover *l;
+
+	TAILQ_FOREACH (l, &all, link)
+		if (l->instance == i && l->collection == collection &&
+		    attempt <= l->attempt)
+			return true;
+	return false;
+}
+
 void leftover_add_load(struct pg_unit *unit)
 {
 	pg_add(unit, &load, 0, NULL);

@@ -204,6 +204,17 @@ void wal_rebuilt(uint64_t *collections, uint64_t *items)
 			*items += rebuild_progress(b)->items;
 }
 
+bool rebuild_remembers(unsigned target, int64_t collection, unsigned attempt)
+{
+	const struct rebuild *b;
+
+	TAILQ_FOREACH (b, &rebuilds, link)
+		if (b->target == target && b->collection->id == collection &&
+		    attempt <= b->attempt)
+			return true;
+	return leftover_remembers(target, collection, attempt);
+}
+
 void rebuild_start(bool by_itself)
 {
 	automatic = by_itself;

@@ -178,13 +178,23 @@ static void take_databases(struct survey *s, struct json_slice list)
 	}
 }
 
-/* It has been set aside before. (What else has a name of ours was on its way to be gone;
- * on an older disk nobody remembers it.) */
-static bool is_aside(struct json_slice name)
+/* It has been set aside before, or is a copy that a rebuild makes, or leaves to be
+ * deleted: we may look a second time. (What else has a name of ours was on its way to be
+ * gone; on an older disk nobody remembers it.) */
+static bool is_looked_after(const struct survey *s, struct json_slice quoted)
 {
-	size_t n = strlen(LOST_PREFIX);
+	char *name = json_text(quoted, NULL);
+	long long collection;
+	unsigned attempt;
+	bool found = false;
 
-	return name.len > n && memcmp(name.at + 1, LOST_PREFIX, n) == 0;
+	if (name == NULL)
+		return false;
+	if (sscanf(name, RESERVED_PREFIX "%*3[a-z].%lld.%u", &collection, &attempt) == 2)
+		found = rebuild_remembers(s->instance, collection, attempt);
+	found = found || strncmp(name, LOST_PREFIX, strlen(LOST_PREFIX)) == 0;
+	free(name);
+	return found;
 }
 
 static void take_collections(struct survey *s, struct json_slice list)
@@ -199,7 +209,7 @@ static void take_collections(struct survey *s, struct json_slice list)
 			continue;
 		table_put(&s->there, x.id.text, s);
 		c = catalogue_by_uuid(&x.id);
-		if (is_aside(json_member(w.value, "name")) ||
+		if (is_looked_after(s, json_member(w.value, "name")) ||
 		    (c != NULL && uuid_compare(&c->local[s->instance], &x.id) == 0))
 			continue;
 		s->strangers = mem_resize(s->strangers,

@@ -198,7 +198,7 @@ static void undo_step(void)
 		return;
 	i = chosen_index();
 	if (i >= 0)
-		detach_set((unsigned)i, false);
+		detach_begin((unsigned)i, false);
 	engine_kick_all();
 }
 
@@ -226,7 +226,7 @@ static void begin_detach(struct pg_unit *unit)
 	int i = chosen_index();
 
 	if (i >= 0)
-		detach_set((unsigned)i, true);
+		detach_begin((unsigned)i, true);
 	partition_add_detach(unit, chosen()->id);
 	FAILPOINT("retention_detaching");
 }

@@ -408,6 +408,8 @@ void rebuild_loaded(const struct store_load *load, const struct pg_results *r, i
 
 /* There may be news of what other proxies copy. */
 void rebuild_look_soon(void);
+/* A copy of that attempt is ours, or goes in its own time. */
+bool rebuild_remembers(unsigned target, int64_t collection, unsigned attempt);
 
 /* --- worker.c: this proxy copies what the leader hands out ----------------------------
  */
@@ -439,6 +441,7 @@ void leftover_add(struct pg_unit *unit, const struct collection *c, unsigned i,
                   unsigned attempt);
 void leftover_added(const struct collection *c, unsigned i, unsigned attempt);
 void leftover_add_load(struct pg_unit *unit);
+bool leftover_remembers(unsigned i, int64_t collection, unsigned attempt);
 void leftover_loaded(const struct pg_results *r, int at);
 
 /* --- doubt.c: a later look at what was in doubt --------------------------------------
@@ -782,9 +785,11 @@ bool partition_is_untidy(const struct pg_results *r, int at);
 
 /* --- detach.c: instances the log is not kept for --------------------------------------
  */
-bool detach_is(unsigned i); /* nothing is executed at it, or read from it */
-void detach_set(unsigned i, bool detached);
-void detach_drop(unsigned i); /* it is, durably: what it is owed goes */
+bool detach_is(unsigned i);              /* nothing is executed at it, or read from it */
+bool detach_is_durable(unsigned i);      /* ... and nothing is owed to it */
+void detach_begin(unsigned i, bool yes); /* it is to be; or is not after all */
+void detach_set(unsigned i, bool detached); /* as it is found */
+void detach_drop(unsigned i);               /* it is, durably: what it is owed goes */
 /* It answers again. True: resync.c may put everything there into quarantine ... */
 bool detach_returns(unsigned i);
 bool detach_is_returning(unsigned i);

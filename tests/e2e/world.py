@@ -203,7 +203,7 @@ class Proxy(Process):
         """wait: "ready", "listening" (whatever the state of the others), or None."""
         env = {
             "PATH": os.environ["PATH"],
-            "ASAN_OPTIONS": "detect_leaks=1:exitcode=99",
+            "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:handle_abort=1",
             "UBSAN_OPTIONS": "print_stacktrace=1",
             **self.settings,
         }
