@@ -79,7 +79,7 @@ run_ctest() {
 }
 
 run_e2e() {
-	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e -n 3 --dist loadfile \
+	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e -n 4 --dist loadfile \
 		-o cache_dir=build/pytest --timeout 300 --durations 10 -q "$@"
 }
 
