@@ -178,21 +178,42 @@ static void take_databases(struct survey *s, struct json_slice list)
 	}
 }
 
+/* Where the numbers are in ctd-new.<collection>.<attempt>; NULL: it is no such name. */
+static const char *numbers_in(const char *name)
+{
+	static const char *const copies[] = {RESERVED_PREFIX "new.",
+	                                     RESERVED_PREFIX "old."};
+
+	for (size_t k = 0; k < sizeof(copies) / sizeof(copies[0]); k++)
+		if (strncmp(name, copies[k], strlen(copies[k])) == 0)
+			return name + strlen(copies[k]);
+	return NULL;
+}
+
+static bool is_copy(const struct survey *s, const char *name)
+{
+	const char *numbers = numbers_in(name);
+	int64_t collection;
+	char *end;
+
+	if (numbers == NULL)
+		return false;
+	collection = strtoll(numbers, &end, 10);
+	return *end == '.' && rebuild_remembers(s->instance, collection,
+	                                        (unsigned)strtoul(end + 1, NULL, 10));
+}
+
 /* It has been set aside before, or is a copy that a rebuild makes, or leaves to be
  * deleted: we may look a second time. (What else has a name of ours was on its way to be
  * gone; on an older disk nobody remembers it.) */
 static bool is_looked_after(const struct survey *s, struct json_slice quoted)
 {
 	char *name = json_text(quoted, NULL);
-	long long collection;
-	unsigned attempt;
-	bool found = false;
+	bool found;
 
 	if (name == NULL)
 		return false;
-	if (sscanf(name, RESERVED_PREFIX "%*3[a-z].%lld.%u", &collection, &attempt) == 2)
-		found = rebuild_remembers(s->instance, collection, attempt);
-	found = found || strncmp(name, LOST_PREFIX, strlen(LOST_PREFIX)) == 0;
+	found = strncmp(name, LOST_PREFIX, strlen(LOST_PREFIX)) == 0 || is_copy(s, name);
 	free(name);
 	return found;
 }

@@ -16,8 +16,8 @@ LAYERS = ["core", "health", "mapping", "wal", "http", "core/cli"]
 MAIN = "core/main.c"
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
-# Libraries that only one folder knows.
-LIBRARIES = {"evhtp": "http", "libpq-fe.h": "core"}
+# Libraries that not everybody knows.
+LIBRARIES = {"evhtp": ["http"], "libpq-fe.h": ["core", "core/cli"]}
 
 
 def layer_of(path):
@@ -47,9 +47,9 @@ def judge_own(root, source, header):
 
 
 def judge_library(source, header):
-    for prefix, owner in LIBRARIES.items():
-        if header.startswith(prefix) and layer_of(source) != owner:
-            return f"only {owner}/ uses this library"
+    for prefix, owners in LIBRARIES.items():
+        if header.startswith(prefix) and layer_of(source) not in owners:
+            return f"only {' and '.join(owners)} use this library"
     return None
 
 
