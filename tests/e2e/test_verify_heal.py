@@ -111,7 +111,7 @@ class Upserts(Beside):
 
 def caught_up(world):
     status = world.proxy.status()
-    assert status["quarantine"] == []
+    assert status["quarantine"] == [], status["quarantine"]
     return all(i["healthy"] and i["caught_up"] for i in status["instances"])
 
 
