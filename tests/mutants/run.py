@@ -46,6 +46,7 @@ TESTS = [
     "cold",
     "identity",
     "adopt",
+    "verifying",
     "fences",
     "quarantine",
     "detach",
