@@ -18,6 +18,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/retain.h"
 #include "wal/wal_private.h"
 
 struct append {

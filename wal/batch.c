@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 #define BYTES_UNDER_PRESSURE (1024u * 1024u)

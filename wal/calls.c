@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "core/json_scan.h"
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 static void add_database(struct text *path, const struct database *db)

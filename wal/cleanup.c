@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
+#include "wal/retain.h"
 #include "wal/wal_private.h"
 
 struct cleanup {

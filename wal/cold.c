@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 #define WOKEN_MOST 64u /* lanes, one after the other */

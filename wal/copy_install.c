@@ -19,6 +19,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "wal/copy_private.h"
+#include "wal/survey.h"
 #include "wal/wal_private.h"
 
 #define OWNER_MOST (48u * 1024u * 1024u)

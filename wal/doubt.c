@@ -21,6 +21,7 @@
 #include "core/json_scan.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/calls.h"
 #include "wal/compare.h"
 #include "wal/wal_private.h"
 

@@ -21,6 +21,8 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/calls.h"
+#include "wal/rebuild.h"
 #include "wal/wal_private.h"
 
 /* Above that, what is cold stays cold while something else is under way. */

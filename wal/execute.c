@@ -23,6 +23,7 @@
 #include "core/failpoint.h"
 #include "core/json_scan.h"
 #include "core/mem.h"
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 enum step {

@@ -5,6 +5,7 @@
  * others let records come together and take them in one call: until nothing has come for
  * a moment, there is enough for a call, or the first has waited long enough. When the one
  * ahead is not well they do not wait: then clients wait for them. */
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 #define QUIET_MS 10u

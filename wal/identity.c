@@ -31,6 +31,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/survey.h"
 #include "wal/wal_private.h"
 
 struct known {

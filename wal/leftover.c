@@ -14,6 +14,7 @@
 
 #include "core/job.h"
 #include "core/mem.h"
+#include "wal/rebuild.h"
 #include "wal/wal_private.h"
 
 #define EVERY_MS 2000u

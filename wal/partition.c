@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
+#include "wal/retain.h"
 #include "wal/wal_private.h"
 
 #define AT_ONCE 2000

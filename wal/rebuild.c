@@ -30,6 +30,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
 
 #define REST_FIRST_MS 1000u

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
 
 /* --- its row -------------------------------------------------------------------------

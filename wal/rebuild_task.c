@@ -27,6 +27,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
 
 #define LOOK_MS 300u

@@ -12,6 +12,7 @@
 
 #include "core/job.h"
 #include "core/mem.h"
+#include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
 
 #define EVERY_MS 100u

@@ -26,6 +26,8 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/rebuild.h"
+#include "wal/survey.h"
 #include "wal/wal_private.h"
 
 /* For as long an instance that bears its marker waits to be let in. */

@@ -18,6 +18,7 @@
  *     disk is the operator's
  * An instance that nobody has configured for as long as the retention is detached, too.
  */
+#include "wal/retain.h"
 #include "wal/wal_private.h"
 
 #define AHEAD 3u

@@ -14,6 +14,8 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/rebuild.h"
+#include "wal/survey.h"
 #include "wal/wal_private.h"
 
 #define PAGE 200u

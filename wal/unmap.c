@@ -15,6 +15,7 @@
 
 #include "core/json_scan.h"
 #include "core/mem.h"
+#include "wal/survey.h"
 #include "wal/wal_private.h"
 
 struct unmap {

@@ -23,6 +23,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/retain.h"
 #include "wal/wal_private.h"
 
 #define EVERY_MS 5000u

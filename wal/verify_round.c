@@ -6,6 +6,7 @@
  * are asked again. That may take a second; if it takes longer, clients go first. */
 #include <stdlib.h>
 
+#include "wal/calls.h"
 #include "wal/copy.h"
 #include "wal/verify_private.h"
 

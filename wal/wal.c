@@ -15,6 +15,8 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/timer.h"
+#include "wal/rebuild.h"
+#include "wal/retain.h"
 #include "wal/wal_private.h"
 
 #define DRAIN_MOST_MS 2000u

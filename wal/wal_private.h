@@ -394,36 +394,6 @@ void quarantine_add_end(struct pg_unit *unit, const struct collection *c, unsign
 /* Its row is gone; or it stays until what stands apart is done. */
 void quarantine_healed(struct collection *c, unsigned i, bool row_is_gone);
 
-/* --- rebuild_turn.c, rebuild_rows.c: a collection is made anew from another instance -
- */
-void rebuild_start(bool by_itself);
-void rebuild_stop(void);
-void rebuild_clear(void);
-/* What was copied to it so far is not trusted: it has lost its disk, or has an old one.
- */
-void rebuild_distrust(unsigned target);
-void rebuild_add_distrust(struct pg_unit *unit, unsigned target);
-void rebuild_add_load(struct pg_unit *unit);
-void rebuild_loaded(const struct store_load *load, const struct pg_results *r, int at);
-
-/* There may be news of what other proxies copy. */
-void rebuild_look_soon(void);
-/* A copy of that attempt is ours, or goes in its own time. */
-bool rebuild_remembers(unsigned target, int64_t collection, unsigned attempt);
-
-/* --- worker.c: this proxy copies what the leader hands out ----------------------------
- */
-#define WORKER_SILENT "6 seconds" /* then it is dead, or may be */
-void worker_start(void);
-void worker_stop(void);
-void worker_kick(void); /* there may be a task for it */
-const char *worker_name(void);
-unsigned worker_count(void); /* proxies that can copy; at least 1 */
-bool worker_is_busy(void);
-/* It is to end what it does, and take nothing more; then gives back what is left. */
-void worker_leave(void);
-void worker_say_goodbye(void (*done)(void *arg), void *arg);
-
 /* --- strangers.c: what was not made through the log; look.c --------------------------
  */
 void strangers_add_load(struct pg_unit *unit);
@@ -431,18 +401,6 @@ void strangers_loaded(const struct pg_results *r, int at);
 void strangers_clear(void);
 bool wal_adopts_tenants(void);
 void look_stop(void);
-
-/* --- leftover.c: copies that nobody needs any more -----------------------------------
- */
-void leftover_start(void);
-void leftover_stop(void);
-void leftover_clear(void);
-void leftover_add(struct pg_unit *unit, const struct collection *c, unsigned i,
-                  unsigned attempt);
-void leftover_added(const struct collection *c, unsigned i, unsigned attempt);
-void leftover_add_load(struct pg_unit *unit);
-bool leftover_remembers(unsigned i, int64_t collection, unsigned attempt);
-void leftover_loaded(const struct pg_results *r, int at);
 
 /* --- doubt.c: a later look at what was in doubt --------------------------------------
  */
@@ -494,47 +452,6 @@ void identity_was_reset(unsigned i);
 void identity_add_reset(struct pg_unit *unit, unsigned i);
 bool identity_is_refused(unsigned i); /* it is somebody else's */
 
-/* --- resync.c: what it should have and lacks goes into quarantine ----------------------
- */
-#define LOST_PREFIX RESERVED_PREFIX "lost."
-typedef void(resync_fn)(void *arg, bool good); /* not good: to be begun again */
-void resync_begin(unsigned i, enum identity verdict, const char *why, resync_fn *done,
-                  void *arg);
-void resync_cancel(unsigned i);
-
-/* --- survey.c: what is there -----------------------------------------------------------
- */
-enum survey_step { SURVEY_TENANTS, SURVEY_DATABASES, SURVEY_FIND, SURVEY_LIST };
-struct survey_place {
-	char *tenant, *name;
-};
-struct survey_stranger { /* a collection that is not bound there */
-	size_t place;
-	struct uuid id;
-};
-struct survey {
-	unsigned instance;
-	bool makes, finds;
-	resync_fn *done;
-	void *arg;
-	unsigned step; /* enum survey_step */
-	size_t at, offset;
-	char **tenants;
-	size_t n_tenants;
-	struct survey_place *places; /* databases; the first n_own are made */
-	size_t n_places, n_own;
-	struct table known; /* of places */
-	struct table there; /* ids of collections */
-	struct survey_stranger *strangers;
-	size_t n_strangers;
-	struct op *pending;
-};
-void survey_begin(struct survey *s);
-void survey_clear(struct survey *s);
-void survey_add_place(struct text *target, const struct survey_place *place);
-void survey_call(unsigned i, const char *method, const char *target, const char *json,
-                 upstream_fn *done, void *arg, struct op **slot);
-
 /* --- decision.c -------------------------------------------------------------------- */
 void decision_to_catalogue(struct record *r, bool accepted);
 const struct uuid *decision_public_id(const struct record *r);
@@ -573,85 +490,6 @@ struct claim_result {
 typedef void(claim_fn)(void *arg, const struct claim_result *result);
 void claim_start(const struct record *r, unsigned i, claim_fn *done, void *arg,
                  struct op **slot);
-
-/* --- batch.c: which records go in one call -------------------------------------------
- */
-struct batch {
-	struct record **records; /* the head of the lane first */
-	size_t n;
-	unsigned instance;
-	size_t reads;      /* bytes from the log */
-	bool *asked;       /* whose bodies are being read from the log; NULL: nobody's */
-	struct blob *body; /* of all of them; NULL: one goes, with its own */
-};
-void batch_start(const struct conf *conf);
-/* Bodies that only wait for a lagging instance are let go then, and read from the log
- * again when their turn comes. */
-bool batch_memory_is_short(void);
-bool batch_may_read(const struct batch *b); /* the body of its head, if it is not here */
-void batch_begin(struct batch *b, struct record *head, unsigned i);
-void batch_gather(struct batch *b);
-void batch_part(struct batch *b, size_t from); /* these do not go along */
-/* A unit that reads the bodies that are not in memory; NULL: all are. Its results. */
-struct pg_unit *batch_bodies(struct batch *b);
-bool batch_take_bodies(struct batch *b, const struct pg_results *results);
-void batch_merge(struct batch *b);
-void batch_clear(struct batch *b);
-/* How many may go in one call of that lane. */
-unsigned batch_most(const struct lane *lane);
-void batch_worked(const struct record *head, unsigned i, size_t n);
-void batch_failed(const struct record *head, unsigned i, size_t n);
-struct blob *batch_answer(const struct record *r);
-
-/* --- merge.c: pure: several bodies as one --------------------------------------------
- */
-#define MERGE_LISTS 5
-struct merge_part {
-	struct json_slice lists[MERGE_LISTS]; /* absent, or null: .at is NULL */
-	unsigned shape;
-	unsigned seen; /* keys, null or not */
-	size_t items;
-};
-struct merge {
-	struct merge_part *parts; /* slices of the bodies, which must stay */
-	size_t n, items, bytes;
-	struct id_set ids;
-};
-void merge_begin(struct merge *m);
-/* False: it does not fit behind the others (or is not understood). */
-bool merge_add(struct merge *m, enum record_kind kind, const struct blob *body);
-struct blob *merge_body(const struct merge *m);
-void merge_clear(struct merge *m);
-
-/* --- calls.c: pure: what to send --------------------------------------------------- */
-struct prepared {
-	const char *method;
-	struct text target;
-	struct blob *body; /* a reference of its own, or NULL */
-	bool repeatable;
-};
-/* `merged`: the body of several; NULL: its own. */
-void prepare_item(struct prepared *p, const struct record *r, unsigned i,
-                  struct blob *merged);
-void prepare_resolve(struct prepared *p, const struct record *r, unsigned i);
-void prepare_create(struct prepared *p, const struct record *r);
-void prepare_find_created(struct prepared *p, const struct record *r);
-void prepare_modify(struct prepared *p, const struct record *r, unsigned i);
-void prepare_set_aside(struct prepared *p, const struct record *r, unsigned i);
-void prepare_delete(struct prepared *p, const struct record *r, unsigned i);
-void prepare_reset(struct prepared *p);
-/* A `get` of what a write has named: the first `most` of its ids, with their embeddings
- * if they are no more than `embedded`. NULL: it names none. */
-struct blob *question_about(const char *body, size_t len, size_t most, size_t embedded);
-void prepare_get(struct prepared *p, const struct collection *c, unsigned i,
-                 struct blob *question);
-/* A question about a collection: GET without a body, else POST; `verb` with its slash. */
-void prepare_question_about(struct prepared *p, const struct collection *c, unsigned i,
-                            const char *verb, struct blob *body);
-void prepare_shape(struct prepared *p, const struct collection *c, unsigned i);
-void prepared_clear(struct prepared *p);
-/* {"ids":[...]} out of the answer to prepare_resolve(); NULL: not understood */
-struct blob *resolved_from(const struct blob *answer, size_t *count);
 
 /* --- persist.c: outcomes and positions --------------------------------------------- */
 void persist_start(void);
@@ -693,95 +531,6 @@ void key_clear(enum status s);
 void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
                     const struct uuid *op, const struct uuid *public_id,
                     const struct digest *digest);
-
-/* --- retain.c: pure: what of the log is kept ------------------------------------------
- */
-struct retain_partition {
-	wal_seq lo, hi; /* the places in it; hi: the first behind it */
-	uint64_t bytes;
-	int64_t oldest_ms, newest_ms; /* since its first, its last record; < 0: none */
-};
-struct retain_instance {
-	wal_seq floor;     /* it has everything up to there */
-	bool configured;   /* or else: was it once */
-	int64_t unseen_ms; /* it is not: for so long */
-	bool detached;     /* the log is not kept for it */
-	bool up, dead;     /* dead: not up, and not coming either */
-	bool busy;         /* something is under way there */
-	bool whole;        /* all it has is as it should be */
-};
-struct retain_facts {
-	const struct retain_partition *partitions; /* in order */
-	size_t n_partitions;
-	const struct retain_instance *instances;
-	size_t n_instances;
-	wal_seq clock;        /* the last place given */
-	uint64_t other_bytes; /* of the tables beside the log */
-	uint64_t limit;       /* 0: none */
-	int64_t retention_ms, keep_ms;
-	bool asked; /* an operator wants what is older than keep_ms gone */
-	bool leads;
-};
-enum retain_step { RETAIN_REST, RETAIN_ADD, RETAIN_CLOSE, RETAIN_DROP, RETAIN_DETACH };
-struct retain_decision {
-	enum retain_step step;
-	wal_seq lo, hi;  /* of the partition */
-	size_t instance; /* of the facts */
-	bool early;      /* only because of the limit */
-	bool stuck;      /* over the limit, and nothing helps */
-};
-struct retain_decision retain_decide(const struct retain_facts *f);
-uint64_t retain_bytes(const struct retain_facts *f);
-/* How many percent of the limit are to be told of: 0, 70, 90, 100. */
-unsigned retain_level(uint64_t bytes, uint64_t limit, unsigned was);
-
-/* --- upkeep.c: the job that does so --------------------------------------------------
- */
-void upkeep_start(const struct conf *conf);
-void upkeep_stop(void);
-void upkeep_clear(void);
-void upkeep_now(void); /* an append has found no partition, or somebody asks */
-
-/* --- cleanup.c: an operator wants the log shorter, now --------------------------------
- */
-bool cleanup_asked(void);
-int64_t cleanup_age_ms(void);
-void cleanup_counts(uint64_t deleted);
-void cleanup_blocked(void); /* somebody was in the way */
-void cleanup_end(enum status s);
-
-/* --- partition.c: what PostgreSQL is asked for that -----------------------------------
- */
-struct partition_instance { /* configured, or once */
-	int64_t id;
-	char *name;
-	wal_seq floor;
-	bool detached;
-	int64_t unseen_ms;
-};
-struct partition_view {
-	struct retain_partition *partitions;
-	size_t n_partitions;
-	struct partition_instance *instances;
-	size_t n_instances;
-	wal_seq clock;
-	uint64_t other_bytes;
-};
-void partition_add_look(struct pg_unit *unit);
-void partition_looked(struct partition_view *view, const struct pg_results *r, int at);
-void partition_view_clear(struct partition_view *view);
-void partition_add_create(struct pg_unit *unit, wal_seq lo, wal_seq hi);
-void partition_add_close(struct pg_unit *unit, wal_seq hi);
-/* With the keys of its records, some at a time. True: it has gone; else again. */
-void partition_add_drop(struct pg_unit *unit, wal_seq lo, wal_seq hi);
-bool partition_has_gone(const struct pg_results *r, int at, uint64_t *records);
-void partition_add_floor(struct pg_unit *unit, unsigned i);
-void partition_add_detach(struct pg_unit *unit, int64_t id);
-/* Keys that are older; and what belongs to records that have gone. Some at a time: true
- * if that was not all. */
-#define PARTITION_TIDY_STATEMENTS 3
-void partition_add_tidy(struct pg_unit *unit, msec keep, wal_seq below);
-bool partition_is_untidy(const struct pg_results *r, int at);
 
 /* --- detach.c: instances the log is not kept for --------------------------------------
  */

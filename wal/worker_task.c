@@ -19,6 +19,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/rebuild.h"
 #include "wal/worker_private.h"
 
 #define NOT_HERE_MS 10000u

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/json_scan.h"
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

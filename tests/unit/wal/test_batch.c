@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/world.h"
+#include "wal/calls.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/mem.h"
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 #define LOCAL "bbbbbbbb-0000-4000-8000-000000000001"

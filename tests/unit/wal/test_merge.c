@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "wal/calls.h"
 #include "wal/wal_private.h"
 
 #define BODIES 8

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "wal/retain.h"
 #include "wal/wal_private.h"
 
 #define HOUR 3600000LL

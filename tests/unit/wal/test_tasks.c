@@ -10,6 +10,7 @@
 
 #include "tests/lib/world.h"
 #include "wal/copy_private.h"
+#include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
 
 #define REPLICA world_model(B)
