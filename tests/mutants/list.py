@@ -388,9 +388,6 @@ mutant(
     "what an instance is still owed is not missed there",
     (WAL, "if (c->life != LIFE_LIVE || c->id > r->began || is_owed(r, c))",
      "if (c->life != LIFE_LIVE)"),
-    (WAL, "static bool is_owed(const struct resync *r, const struct collection *c)",
-     "bool is_not_used(const struct resync *r, const struct collection *c);\n"
-     "bool is_not_used(const struct resync *r, const struct collection *c)"),
 )
 mutant(
     "survey_leaves_names",
