@@ -257,14 +257,56 @@ msec exchange_left(const struct exchange *ex)
 	return ex->deadline > now ? ex->deadline - now : 1;
 }
 
-/* What it waited for may be that the catalogue went away with our lease. */
+static void on_refreshed(void *arg, enum status s)
+{
+	struct exchange *ex = arg;
+
+	if (s == STATUS_OK) {
+		ex->refreshed = true;
+		ex->again(ex);
+		return;
+	}
+	ex->refreshed = false;
+	if (s == STATUS_DEPOSED)
+		dispatch(ex);
+	else if (!exchange_hold(ex, exchange_conf->write_wait, ex->again))
+		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, "none");
+}
+
+static const void *subject(const struct exchange *ex)
+{
+	return ex->collection != NULL ? (const void *)ex->collection : ex->database;
+}
+
+void exchange_refresh(struct exchange *ex, void (*again)(struct exchange *ex))
+{
+	ex->again = again;
+	ex->refreshed_for = subject(ex);
+	wal_refresh(ex->collection, ex->collection == NULL ? ex->database : NULL,
+	            on_refreshed, ex, &ex->pending);
+}
+
+bool exchange_refreshes(struct exchange *ex, void (*again)(struct exchange *ex))
+{
+	if (!wal_follows() || (ex->refreshed && ex->refreshed_for == subject(ex)))
+		return false;
+	exchange_refresh(ex, again);
+	return true;
+}
+
+/* What it waited for may be that the catalogue went away with our lease; where another
+ * leads, it is seen only by looking again. */
 static void on_again(void *arg)
 {
 	struct exchange *ex = arg;
 
 	timer_stop(&ex->timer);
-	if (dispatch_needs_catalogue(ex) && !wal_leads())
+	if (!dispatch_needs_catalogue(ex))
+		ex->again(ex);
+	else if (!wal_serves())
 		dispatch(ex);
+	else if (wal_follows())
+		exchange_refresh(ex, ex->again);
 	else
 		ex->again(ex);
 }

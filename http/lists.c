@@ -404,6 +404,8 @@ static const struct relay_plan stale_plan = {.method = "GET",
 static void ask_list(struct exchange *ex)
 {
 	ex->again = ask_list;
+	if (exchange_refreshes(ex, ask_list))
+		return;
 	if (choose_list(ex) != NULL)
 		relay_start(ex, &list_plan, NULL);
 	else

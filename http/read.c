@@ -138,6 +138,8 @@ static void ask(struct exchange *ex)
 		return;
 	}
 	ex->again = ask;
+	if (exchange_refreshes(ex, ask))
+		return;
 	if (!somebody_is_current(ex))
 		rounds_wait(ex, &stale_plan, ex->body);
 	else if (!item || !together_waits(ex, choose_current(ex)))

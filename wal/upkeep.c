@@ -178,7 +178,7 @@ static void succeeded(const struct pg_results *r)
 {
 	switch (upkeep.step.step) {
 	case RETAIN_CLOSE:
-		append_skipped(upkeep.step.hi - 1);
+		tail_kick(); /* these places are not given any more */
 		break;
 	case RETAIN_DROP:
 		dropped(r);

@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/timer.h"
+#include "wal/mirror.h"
 #include "wal/rebuild.h"
 #include "wal/retain.h"
 #include "wal/wal_private.h"
@@ -124,6 +125,7 @@ static void on_change(void *arg, enum pg_state now, const char *why)
 	if (now == PG_UP) {
 		log_info("postgres", "%s session up", name);
 		if (pg == wal.log) {
+			tail_kick();
 			append_resume();
 			quarantine_resume();
 			persist_resume();
@@ -134,6 +136,20 @@ static void on_change(void *arg, enum pg_state now, const char *why)
 	log_warn("postgres", "%s session down: %s", name, why);
 	if (pg == wal.log)
 		append_lost_session(pg_backend_pid(pg));
+}
+
+/* What another proxy tells, or we ourselves: it is only a hint. */
+static void on_heard(void *arg, const char *what)
+{
+	(void)arg;
+	if (strcmp(what, WAL_APPENDED) == 0) {
+		tail_kick();
+	} else if (strcmp(what, WAL_DECIDED) == 0) {
+		await_kick();
+		mirror_kick();
+	} else if (strcmp(what, WAL_LEASE_FREE) == 0) {
+		lease_freed();
+	}
 }
 
 void wal_start(const struct conf *conf)
@@ -151,6 +167,7 @@ void wal_start(const struct conf *conf)
 	verify_start(conf);
 	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
 	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
+	pg_listen(wal.log, WAL_CHANNEL, on_heard, NULL);
 	pg_start(wal.log);
 	pg_start(wal.control);
 	wal.reader =
@@ -167,18 +184,30 @@ void wal_recovered(void)
 {
 	wal.changes += wal.leads ? 0 : 1;
 	wal.leads = true;
-	identity_lead(); /* before anything is executed */
+	identity_judge(); /* before anything is executed */
 	engine_hold(false);
+	tail_lead();
 }
 
-static void forget_everything(enum status s)
+void wal_another_is_leading(void)
+{
+	if (!wal.leads)
+		mirror_start();
+}
+
+void wal_about_to_lead(void)
+{
+	mirror_stop();
+}
+
+/* Of a leader. What clients wait for is in the log, or on its way there. */
+static void forget_everything(void)
 {
 	wal.changes += wal.leads ? 1 : 0;
 	wal.leads = false;
-	lease_lost();
+	tail_clear();
 	identity_clear();
-	append_clear(s);
-	key_clear(s);
+	append_deposed();
 	strangers_clear();
 	engine_clear();
 	upkeep_clear();
@@ -191,7 +220,8 @@ static void on_depose(void *arg)
 	log_warn("lease", "no longer leading: %s", wal.deposed_why);
 	/* What the session has not sent yet must not be sent with our memory gone. */
 	pg_drop_session(wal.log, wal.deposed_why);
-	forget_everything(STATUS_DEPOSED);
+	lease_lost();
+	forget_everything();
 }
 
 /* Told from deep inside the engine: done on the next turn of the loop. */
@@ -224,7 +254,12 @@ bool wal_migrated(void)
 
 bool wal_ready(void)
 {
-	return wal.leads && wal_connected() && lease_may_send();
+	return wal_connected() && (wal_follows() || (wal.leads && lease_may_send()));
+}
+
+bool wal_serves(void)
+{
+	return wal.leads || wal_follows();
 }
 
 /* --- going down -------------------------------------------------------------------- */
@@ -292,7 +327,12 @@ void wal_stop(void)
 	pg_destroy(&wal.control);
 	pg_destroy(&wal.reader);
 	pg_destroy(&wal.upkeep);
-	forget_everything(STATUS_STOPPED);
+	mirror_stop();
+	lease_lost();
+	forget_everything();
+	append_clear();
+	key_clear(STATUS_STOPPED);
+	await_clear(STATUS_STOPPED);
 	engine_stop();
 	catalogue_stop();
 }
@@ -363,14 +403,14 @@ static struct wal_op *begin_op(wal_appended_fn *appended, wal_decided_fn *decide
 static void write_once(const struct wal_write *write, struct wal_op *w)
 {
 	struct digest d;
-	bool digested = join_digest(write, &d);
+	bool digested = wal.leads && join_digest(write, &d);
 	struct record *earlier = digested ? join_find(write, &d) : NULL;
 
 	if (earlier != NULL)
 		record_watch(earlier, w);
 	else if (digested && append_join(write, &d, w))
 		return;
-	else if (engine_is_full())
+	else if (engine_is_full() || await_is_full())
 		wal_op_end(w, STATUS_BUSY);
 	else
 		append_write(write, digested ? &d : NULL, w);
@@ -425,29 +465,46 @@ bool wal_executing(wal_seq seq)
 
 /* --- reads ------------------------------------------------------------------------- */
 
+static bool stands(unsigned instances, unsigned i)
+{
+	return (instances >> i & 1) != 0;
+}
+
 bool wal_readable(const struct instance *in, const struct collection *c)
 {
 	unsigned i = instance_index(in);
 
+	if (wal_follows())
+		return stands(c->standing.readable, i);
 	return !detach_is(i) && !uuid_none(&c->local[i]) &&
 	       (c->scope == NULL || !c->scope->lanes[i].parked);
 }
 
 bool wal_current(const struct instance *in, const struct collection *c)
 {
-	return wal_readable(in, c) && scope_current(c->scope, instance_index(in));
+	unsigned i = instance_index(in);
+
+	if (wal_follows())
+		return stands(c->standing.current, i);
+	return wal_readable(in, c) && scope_current(c->scope, i);
 }
 
 bool wal_holds(const struct instance *in, const struct collection *c)
 {
 	unsigned i = instance_index(in);
 
+	if (wal_follows())
+		return stands(c->standing.holds, i);
 	return !uuid_none(&c->local[i]) && !quarantine_is_lost(c, i);
 }
 
 bool wal_database_current(const struct instance *in, const struct database *db)
 {
-	return !wal_detached(in) && scope_current(db->scope, instance_index(in));
+	unsigned i = instance_index(in);
+
+	if (wal_follows())
+		return stands(db->standing.current, i);
+	return !wal_detached(in) && scope_current(db->scope, i);
 }
 
 bool wal_detached(const struct instance *in)
@@ -459,7 +516,11 @@ bool wal_detached(const struct instance *in)
 
 uint64_t wal_behind(const struct instance *in, const struct collection *c)
 {
-	return c->scope != NULL ? c->scope->lanes[instance_index(in)].behind : 0;
+	unsigned i = instance_index(in);
+
+	if (wal_follows())
+		return c->standing.behind[i];
+	return c->scope != NULL ? c->scope->lanes[i].behind : 0;
 }
 
 uint64_t wal_owed(void)
