@@ -489,6 +489,27 @@ void catalogue_start(scope_free_fn *free_scope)
 	catalogue.free_scope = free_scope;
 }
 
+/* Of those that somebody holds still: what a scope says is over with the rest. */
+static void clear_scopes(void)
+{
+	const struct table_entry *entry = NULL;
+	struct collection *c;
+	struct database *db;
+	size_t bucket = 0;
+
+	while ((c = table_next(&catalogue.by_number, &bucket, &entry)) != NULL) {
+		catalogue.free_scope(c->scope);
+		c->scope = NULL;
+	}
+	bucket = 0;
+	entry = NULL;
+	while ((db = table_next(&catalogue.databases_by_number, &bucket, &entry)) !=
+	       NULL) {
+		catalogue.free_scope(db->scope);
+		db->scope = NULL;
+	}
+}
+
 void catalogue_clear(void)
 {
 	struct database *db;
@@ -500,6 +521,7 @@ void catalogue_clear(void)
 	table_clear(&catalogue.tenants);
 	table_clear(&catalogue.databases);
 	table_clear(&catalogue.by_uuid);
+	clear_scopes();
 	table_clear(&catalogue.by_number);
 	table_clear(&catalogue.databases_by_number);
 }
