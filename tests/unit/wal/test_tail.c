@@ -146,16 +146,16 @@ static void it_outlives_the_leader(void **state)
 	fake_pg_notify("appended");
 	pass_ms(100);
 	assert_int_equal(decision_of(seq), DECISION_OPEN);
-	world_crash();
 	elsewhere_adds(docs, ITEM("b"));
-	world_up(A);
-	world_up(B);
+	collection_release(&docs);
+	world_crash();
 	world_boot();
 	world_lead(20000);
+	world_up(A);
+	world_up(B);
 	world_settle();
 	assert_int_equal(decision_of(seq), DECISION_ACCEPTED);
 	assert_string_equal(model_items(world_model(A), "docs"), "a,b");
-	collection_release(&docs);
 	world_stop();
 }
 
