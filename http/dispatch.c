@@ -189,7 +189,7 @@ static bool is_ready(enum route_kind kind)
 	if (wal_adopting() && answers[kind].catalogue && !route_is_ours(kind))
 		return false;
 	if (answers[kind].writes)
-		return wal_ready();
+		return wal_takes_writes();
 	return !answers[kind].catalogue || wal_serves();
 }
 

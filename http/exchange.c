@@ -261,13 +261,13 @@ static void on_refreshed(void *arg, enum status s)
 {
 	struct exchange *ex = arg;
 
-	if (s == STATUS_OK) {
+	if (s == STATUS_OK && wal_follows()) {
 		ex->refreshed = true;
 		ex->again(ex);
 		return;
 	}
 	ex->refreshed = false;
-	if (s == STATUS_DEPOSED)
+	if (s != STATUS_LOG_UNAVAILABLE) /* the catalogue may be gone */
 		dispatch(ex);
 	else if (!exchange_hold(ex, exchange_conf->write_wait, ex->again))
 		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, "none");
@@ -296,11 +296,8 @@ bool exchange_refreshes(struct exchange *ex, void (*again)(struct exchange *ex))
 
 /* What it waited for may be that the catalogue went away with our lease; where another
  * leads, it is seen only by looking again. */
-static void on_again(void *arg)
+void exchange_go_on(struct exchange *ex)
 {
-	struct exchange *ex = arg;
-
-	timer_stop(&ex->timer);
 	if (!dispatch_needs_catalogue(ex))
 		ex->again(ex);
 	else if (!wal_serves())
@@ -309,6 +306,14 @@ static void on_again(void *arg)
 		exchange_refresh(ex, ex->again);
 	else
 		ex->again(ex);
+}
+
+static void on_again(void *arg)
+{
+	struct exchange *ex = arg;
+
+	timer_stop(&ex->timer);
+	exchange_go_on(ex);
 }
 
 bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex))

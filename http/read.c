@@ -130,11 +130,8 @@ static void ask(struct exchange *ex)
 {
 	bool item = ex->route.kind == ROUTE_READ_ITEMS;
 
-	if (ex->collection->life == LIFE_GONE) { /* while it was held: look again */
-		if (item)
-			read_items(ex);
-		else
-			read_collection(ex);
+	if (ex->collection->life == LIFE_GONE) { /* or the catalogue is, with our lease */
+		dispatch(ex);
 		return;
 	}
 	ex->again = ask;

@@ -95,10 +95,8 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 			exchange_fail(ex, s, "none");
 		else if (ex->repeat != NULL)
 			repeat_again(ex); /* perhaps its key was used meanwhile */
-		else if (wal_follows())
-			exchange_refresh(ex, ex->again);
 		else
-			ex->again(ex); /* the catalogue has changed meanwhile */
+			exchange_go_on(ex); /* the catalogue has changed meanwhile */
 		break;
 	case STATUS_UNKNOWN:
 		exchange_fail(ex, STATUS_UNKNOWN, "unknown");

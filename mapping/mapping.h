@@ -163,7 +163,8 @@ void store_add_load(struct pg_unit *unit, int64_t floor);
 #define STORE_DATABASE_COLUMNS "d.id, d.public_id, d.tenant, d.name, d.life"
 #define STORE_N_DATABASE_COLUMNS 5
 #define STORE_COLLECTION_COLUMNS                                                         \
-	"c.id, coalesce(c.public_id::text, ''), c.database, c.name, c.next_name, c.life," \
+	"c.id, coalesce(c.public_id::text, ''), c.database, c.name, c.next_name, "       \
+	"c.life,"                                                                        \
 	" c.dimension_known, (extract(epoch FROM c.created_at) * 1000)::bigint,"         \
 	" (extract(epoch FROM c.updated_at) * 1000)::bigint"
 #define STORE_N_COLLECTION_COLUMNS 9

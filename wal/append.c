@@ -5,9 +5,8 @@
  *                   catalogue with it (a create reserves its name, a delete gives it up)
  *   on_appended     committed: it has its place
  *   append_let_in   everything before it is known, too (tail.c): the catalogue in memory
- *                   follows, the engine has it. At a proxy that does not lead: its outcome
- *                   is waited for (await.c)
- * When it does not go well:
+ *                   follows, the engine has it. At a proxy that does not lead: its
+ * outcome is waited for (await.c) When it does not go well:
  *   - not sent: nothing has happened, the client hears so
  *   - the name is taken, the collection gone: no row comes back, nothing was logged. The
  *     client's request is looked at again when what others have appended is known

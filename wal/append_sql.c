@@ -19,10 +19,10 @@
 
 /* Its collection may have been deleted through another proxy. */
 static const struct pg_statement append_plain = {
-        "append", "WITH " TAKE_SEQ " WHERE $3::bigint = 0 OR EXISTS"
-                  " (SELECT 1 FROM chromatid.collection WHERE id = $3::bigint"
-                  "  AND life < 2) RETURNING seq)" INTO_LOG GIVEN THE_REST
-                  " FROM c RETURNING seq"};
+        "append",
+        "WITH " TAKE_SEQ " WHERE $3::bigint = 0 OR EXISTS"
+        " (SELECT 1 FROM chromatid.collection WHERE id = $3::bigint"
+        "  AND life < 2) RETURNING seq)" INTO_LOG GIVEN THE_REST " FROM c RETURNING seq"};
 
 static const struct pg_statement append_create_collection = {
         "append_create_collection",

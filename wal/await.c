@@ -4,8 +4,8 @@
  *   await_outcome  its outcome is looked for in PostgreSQL
  *   await_kick     the leader has told (NOTIFY) that some are decided
  *   on_found       they are answered as they were stored
- * Nobody may tell, or a new leader must come first: looked for from time to time, too. How
- * long that is worth while is the client's exchange to say (http/write.c). */
+ * Nobody may tell, or a new leader must come first: looked for from time to time, too.
+ * How long that is worth while is the client's exchange to say (http/write.c). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,10 +34,9 @@ static struct {
 } await;
 
 static const struct pg_statement find_outcomes = {
-        "find_outcomes",
-        "SELECT o.seq, " OUTCOME_COLUMNS " FROM chromatid.outcome o"
-        " LEFT JOIN chromatid.log l ON l.seq = o.seq" OUTCOME_JOINS
-        " WHERE o.seq = ANY (string_to_array($1::text, ',')::bigint[])"};
+        "find_outcomes", "SELECT o.seq, " OUTCOME_COLUMNS " FROM chromatid.outcome o"
+                         " LEFT JOIN chromatid.log l ON l.seq = o.seq" OUTCOME_JOINS
+                         " WHERE o.seq = ANY (string_to_array($1::text, ',')::bigint[])"};
 
 enum { SEQ, OUTCOME };
 
@@ -74,10 +73,10 @@ static struct blob *stored_answer(const struct pg_results *r, int at, int row, i
 void stored_outcome(const struct pg_results *r, int at, int row, int first,
                     struct wal_outcome *out)
 {
-	int by = pg_is_null(r, at, row, first + INSTANCE)
-	                 ? -1
-	                 : store_instance_index(
-	                           pg_get_int8(r, at, row, first + INSTANCE));
+	int by =
+	        pg_is_null(r, at, row, first + INSTANCE)
+	                ? -1
+	                : store_instance_index(pg_get_int8(r, at, row, first + INSTANCE));
 
 	*out = (struct wal_outcome){
 	        .http = (int)pg_get_int8(r, at, row, first + HTTP),

@@ -1,24 +1,24 @@
 /* wal/mirror.c - the catalogue at a proxy that does not lead.
  *
- * It is as PostgreSQL has it, and PostgreSQL has everything a client may have been told of:
- * what is created or deleted is durable before its client hears of it. So a request that
- * needs the catalogue waits for a look at PostgreSQL that begins after it has come; all
- * that come within one turn of the loop share one. A look reads what the log has got since
- * the last one, and with what was created, changed or deleted there how that is by now; and
- * how the collections that were asked for stand at the instances (standing.c).
+ * It is as PostgreSQL has it, and PostgreSQL has everything a client may have been told
+ * of: what is created or deleted is durable before its client hears of it. So a request
+ * that needs the catalogue waits for a look at PostgreSQL that begins after it has come;
+ * all that come within one turn of the loop share one. A look reads what the log has got
+ * since the last one, and with what was created, changed or deleted there how that is by
+ * now; and how the collections that were asked for stand at the instances (standing.c).
  *
  * The happy path:
  *   mirror_start   another leads: load the catalogue, its markers, the last places
  *   on_loaded      it is here: this proxy follows
  *   mirror_ask     a request: it rides with the next look
- *   on_looked      what the look has found is put into the catalogue; those who ride go on
- * When it does not go well:
+ *   on_looked      what the look has found is put into the catalogue; those who ride go
+ * on When it does not go well:
  *   - something that was created, renamed or reset is not decided yet: it is read again
  *     with each look, until it is
- *   - a reset was decided, or there was no look for so long that the log may have been cut:
- *     load again
- *   - the leader is of an older version, which does not execute what others append, or does
- *     not know yet what the instances hold (strangers.c): wait
+ *   - a reset was decided, or there was no look for so long that the log may have been
+ * cut: load again
+ *   - the leader is of an older version, which does not execute what others append, or
+ * does not know yet what the instances hold (strangers.c): wait
  *   - PostgreSQL is away: those who ride hear so
  *   - this proxy is to lead: everything here goes, and is loaded with what a leader needs
  */
@@ -54,9 +54,9 @@ static struct {
 	uint64_t round;
 	struct ask_list waiting, riding;
 	struct op *pending;
-	struct timer timer; /* the next look, or load */
-	msec looked;        /* when the last look that was answered had begun */
-	msec began;         /* that one */
+	struct timer timer;     /* the next look, or load */
+	msec looked;            /* when the last look that was answered had begun */
+	msec began;             /* that one */
 	struct table undecided; /* seq as text -> the mirror itself */
 	bool resetting;
 } mirror;
@@ -169,8 +169,8 @@ static const struct pg_statement mirror_tail = {
         "mirror_tail",
         "SELECT t.seq, t.kind, coalesce(t.collection, 0), coalesce(t.database, 0),"
         " coalesce(t.name, ''), o.decision, n.name IS NOT NULL,"
-        " " STORE_DATABASE_COLUMNS ", " STORE_COLLECTION_COLUMNS
-        " FROM ((" FROM_LOG " WHERE seq > $1 ORDER BY seq LIMIT $2) UNION ALL" FROM_LOG
+        " " STORE_DATABASE_COLUMNS ", " STORE_COLLECTION_COLUMNS " FROM ((" FROM_LOG
+        " WHERE seq > $1 ORDER BY seq LIMIT $2) UNION ALL" FROM_LOG
         "  WHERE seq = ANY (string_to_array($3::text, ',')::bigint[])) t"
         " LEFT JOIN chromatid.outcome o ON t.kind >= 10 AND o.seq = t.seq"
         " LEFT JOIN chromatid.tenant n ON t.kind = 30 AND n.name = t.name"
@@ -183,8 +183,7 @@ enum { SEQ, KIND, COLLECTION, DATABASE, NAME, DECISION, TENANT_IS_THERE, DATABAS
 
 /* Who leads, and does it execute what others append? */
 static const struct pg_statement mirror_leader = {
-        "mirror_leader",
-        "SELECT tails IS NOT DISTINCT FROM epoch FROM chromatid.lease"};
+        "mirror_leader", "SELECT tails IS NOT DISTINCT FROM epoch FROM chromatid.lease"};
 
 static bool is_change(const struct pg_results *r, int row)
 {

@@ -123,13 +123,12 @@ enum { DECISION = LOG_ROW_N_COLUMNS, HTTP, INSTANCE, IDS };
 /* Where the other tables' places begin has to be said of each: PostgreSQL does not
  * conclude it for an outer join, and would read them from the start for every page. */
 static const struct pg_statement load_log = {
-        "load_log",
-        "SELECT " LOG_ROW_COLUMNS ", o.decision, o.http, o.instance, r.ids"
-        " FROM chromatid.log l"
-        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq AND o.seq > $1"
-        " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND r.seq > $1"
-        " AND o.decision IS DISTINCT FROM 2"
-        " WHERE l.seq > $1 AND l.seq <= $3 ORDER BY l.seq LIMIT $2"};
+        "load_log", "SELECT " LOG_ROW_COLUMNS ", o.decision, o.http, o.instance, r.ids"
+                    " FROM chromatid.log l"
+                    " LEFT JOIN chromatid.outcome o ON o.seq = l.seq AND o.seq > $1"
+                    " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND r.seq > $1"
+                    " AND o.decision IS DISTINCT FROM 2"
+                    " WHERE l.seq > $1 AND l.seq <= $3 ORDER BY l.seq LIMIT $2"};
 
 static void *object_at(const struct table *objects, const struct pg_results *r, int at,
                        int row, int column)

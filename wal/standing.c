@@ -17,13 +17,19 @@ static const struct pg_statement standing_collections = {
         "SELECT c.id, i.id, coalesce(b.local_id::text, ''),"
         " greatest(p.seq, i.floor), greatest(p.seq, d.seq, i.floor), i.detached, q.cause"
         " FROM (SELECT id, database FROM chromatid.collection"
-        "  WHERE life < 2 AND id" OF(1) " UNION"
-        "  SELECT id, database FROM chromatid.collection"
-        "  WHERE life < 2 AND database" OF(2) ") c CROSS JOIN chromatid.instance i"
-        " LEFT JOIN chromatid.binding b ON b.collection = c.id AND b.instance = i.id"
-        " LEFT JOIN chromatid.position p ON p.instance = i.id AND p.scope = c.id"
-        " LEFT JOIN chromatid.position d ON d.instance = i.id AND d.scope = c.database"
-        " LEFT JOIN chromatid.quarantine q ON q.instance = i.id AND q.collection = c.id"};
+        "  WHERE life < 2 AND id" OF(
+                1) " UNION"
+                   "  SELECT id, database FROM chromatid.collection"
+                   "  WHERE life < 2 AND database" OF(
+                           2) ") c CROSS JOIN chromatid.instance i"
+                              " LEFT JOIN chromatid.binding b ON b.collection = c.id AND "
+                              "b.instance = i.id"
+                              " LEFT JOIN chromatid.position p ON p.instance = i.id AND "
+                              "p.scope = c.id"
+                              " LEFT JOIN chromatid.position d ON d.instance = i.id AND "
+                              "d.scope = c.database"
+                              " LEFT JOIN chromatid.quarantine q ON q.instance = i.id "
+                              "AND q.collection = c.id"};
 
 enum { ID, INSTANCE, LOCAL, ITEMS, CHANGES, DETACHED, CAUSE };
 
@@ -100,7 +106,8 @@ static void found_database(struct database *db, unsigned i, const struct pg_resu
 	if (pg_get_bool(r, at, row, D_DETACHED))
 		return;
 	if (pg_get_int8(r, at, row, D_CHANGES) >= s->changes &&
-	    (db->id == DATABASE_DEFAULT_ID || pg_get_int8(r, at, row, D_MADE) >= db->id) &&
+	    (db->id == DATABASE_DEFAULT_ID ||
+	     pg_get_int8(r, at, row, D_MADE) >= db->id) &&
 	    !mirror_resets())
 		s->current |= 1u << i;
 }

@@ -7,8 +7,8 @@
  * closes partitions), and is read before it is let in (append.c).
  *
  * The happy path:
- *   tail_kick     another has said (NOTIFY) that it has appended, or our own place shows it
- *   fetch         the clock, and all behind the last place we know, without bodies
+ *   tail_kick     another has said (NOTIFY) that it has appended, or our own place shows
+ * it fetch         the clock, and all behind the last place we know, without bodies
  *   on_fetched    each becomes a record, in its order among our own
  * When it does not go well:
  *   - nobody has told us: looked at every second all the same
@@ -39,12 +39,13 @@ static const struct pg_statement tail_clock = {"tail_clock",
                                                "SELECT seq FROM chromatid.clock"};
 
 static const struct pg_statement tail_log = {
-        "tail_log", "SELECT " LOG_ROW_COLUMNS ", coalesce(d.public_id::text, ''), d.tenant,"
-                    " coalesce(c.public_id::text, ''), c.database, c.name"
-                    " FROM chromatid.log l"
-                    " LEFT JOIN chromatid.database d ON l.kind = 20 AND d.id = l.database"
-                    " LEFT JOIN chromatid.collection c ON c.id = l.collection"
-                    " WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"};
+        "tail_log",
+        "SELECT " LOG_ROW_COLUMNS ", coalesce(d.public_id::text, ''), d.tenant,"
+        " coalesce(c.public_id::text, ''), c.database, c.name"
+        " FROM chromatid.log l"
+        " LEFT JOIN chromatid.database d ON l.kind = 20 AND d.id = l.database"
+        " LEFT JOIN chromatid.collection c ON c.id = l.collection"
+        " WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"};
 
 enum {
 	DATABASE_PUBLIC_ID = LOG_ROW_N_COLUMNS,

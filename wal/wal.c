@@ -254,7 +254,12 @@ bool wal_migrated(void)
 
 bool wal_ready(void)
 {
-	return wal_connected() && (wal_follows() || (wal.leads && lease_may_send()));
+	return wal.leads && wal_connected() && lease_may_send();
+}
+
+bool wal_takes_writes(void)
+{
+	return wal_ready() || (wal_follows() && wal_connected());
 }
 
 bool wal_serves(void)
@@ -421,7 +426,7 @@ void wal_write(const struct wal_write *write, wal_appended_fn *appended,
 {
 	struct wal_op *w = begin_op(appended, decided, arg, slot);
 
-	if (wal_ready())
+	if (wal_takes_writes())
 		write_once(write, w);
 	else
 		wal_op_end(w, STATUS_LOG_UNAVAILABLE);
@@ -447,7 +452,7 @@ void wal_repeat(const struct wal_key *key, wal_appended_fn *appended,
 {
 	struct wal_op *w = begin_op(appended, decided, arg, slot);
 
-	if (wal_ready())
+	if (wal_takes_writes())
 		key_look(key, w);
 	else
 		wal_op_end(w, STATUS_LOG_UNAVAILABLE);

@@ -99,16 +99,18 @@ typedef void(wal_migrated_fn)(void *arg, bool good);
 void wal_migrate(const struct conf *conf, wal_migrated_fn *done, void *arg);
 void wal_migrate_stop(void);
 
-bool wal_leads(void); /* this proxy executes writes, and everything is loaded */
-bool wal_ready(void); /* leads or follows, PostgreSQL is there: a write can be appended */
+bool wal_leads(void);        /* this proxy executes writes, and everything is loaded */
+bool wal_ready(void);        /* leads, and PostgreSQL is connected */
+bool wal_takes_writes(void); /* leads or follows: a write can be appended */
 bool wal_connected(void);
 bool wal_another_leads(void); /* as far as we were told last */
-/* Another executes; this proxy appends, waits for outcomes, and reads. It has the catalogue
- * of its last look at PostgreSQL: what a request needs of it is to be refreshed first. */
+/* Another executes; this proxy appends, waits for outcomes, and reads. It has the
+ * catalogue of its last look at PostgreSQL: what a request needs of it is to be refreshed
+ * first. */
 bool wal_follows(void);
 bool wal_serves(void); /* leads or follows */
-/* Told when all that was in PostgreSQL when this was called is known here, and with it how
- * `c`, or all of `db` (either may be NULL), stands at the instances. STATUS_OK;
+/* Told when all that was in PostgreSQL when this was called is known here, and with it
+ * how `c`, or all of `db` (either may be NULL), stands at the instances. STATUS_OK;
  * STATUS_LOG_UNAVAILABLE; STATUS_DEPOSED: this proxy does not follow any more, and what
  * the catalogue held is gone. */
 typedef void(wal_refreshed_fn)(void *arg, enum status s);

@@ -508,8 +508,8 @@ void persist_add_position(struct pg_unit *unit, unsigned i, int64_t scope, wal_s
 /* What proxies tell each other, by NOTIFY: that there is something to look at. Nothing
  * depends on its being heard but how soon that is. */
 #define WAL_CHANNEL "chromatid"
-#define WAL_APPENDED "appended"   /* by one that does not lead */
-#define WAL_DECIDED "decided"     /* a record that another may wait for */
+#define WAL_APPENDED "appended" /* by one that does not lead */
+#define WAL_DECIDED "decided"   /* a record that another may wait for */
 #define WAL_LEASE_FREE "lease"
 
 /* --- admit.c: what has come into the log -------------------------------------------- */
@@ -524,7 +524,8 @@ void tail_kick(void); /* there may be something */
 void tail_clear(void);
 uint64_t tail_taken(void);
 
-/* --- await.c: what becomes of a record that is not here ------------------------------ */
+/* --- await.c: what becomes of a record that is not here ------------------------------
+ */
 void await_outcome(wal_seq seq, struct wal_op *op);
 void await_kick(void); /* some may be decided */
 bool await_is_full(void);
@@ -548,7 +549,7 @@ void append_write(const struct wal_write *write, const struct digest *digest,
 bool append_join(const struct wal_write *w, const struct digest *d, struct wal_op *op);
 bool append_all_known(void); /* of no append is it unknown whether it is in the log */
 void append_resume(void);    /* PostgreSQL is back: find out about lost appends */
-void append_deposed(void);    /* what is in the log is executed by another */
+void append_deposed(void);   /* what is in the log is executed by another */
 void append_clear(void);
 wal_seq append_last_seq(void); /* everything up to here is known */
 void append_loaded(wal_seq last);
@@ -600,8 +601,8 @@ extern const char *const apart_schema[];
  */
 void lease_start(void);
 void lease_stop(void);
-void lease_connected(void); /* the control session is up */
-void lease_freed(void);     /* another has told so */
+void lease_connected(void);        /* the control session is up */
+void lease_freed(void);            /* another has told so */
 void wal_another_is_leading(void); /* it is told by the lease ... */
 void wal_about_to_lead(void);      /* ... and so is this */
 void lease_release(void (*done)(void *arg), void *arg);

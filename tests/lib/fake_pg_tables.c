@@ -1115,12 +1115,11 @@ int64_t fake_pg_append_elsewhere(int kind, int64_t collection, int64_t database,
 	static int last;
 	char op[40];
 	struct fake_param p[13] = {0};
-	struct fake_part part = {
-	        .name = kind == 10   ? "append_create_collection"
-	                : kind == 12 ? "append_delete_collection"
-	                             : "append",
-	        .n = 13,
-	        .params = p};
+	struct fake_part part = {.name = kind == 10   ? "append_create_collection"
+	                                 : kind == 12 ? "append_delete_collection"
+	                                              : "append",
+	                         .n = 13,
+	                         .params = p};
 	struct fake_set set = {0};
 
 	snprintf(op, sizeof(op), "00000000-0000-0000-0000-%012d", ++last);
