@@ -277,7 +277,8 @@ static bool is_refreshed_first(struct exchange *ex)
 }
 
 /* The catalogue is loaded, and for a write the log can take it. While another proxy's
- * lease runs out the request is held, as long as PostgreSQL is there. */
+ * lease runs out the request is held, as long as PostgreSQL is there, or was a moment
+ * ago. */
 void dispatch(struct exchange *ex)
 {
 	enum route_kind kind = ex->route.kind;
@@ -298,7 +299,7 @@ void dispatch(struct exchange *ex)
 		ex->hold_until = 0;
 		if (!is_refreshed_first(ex))
 			begin(ex);
-	} else if (!wal_connected() ||
+	} else if (wal_away() ||
 	           !exchange_hold(ex, exchange_conf->write_wait, dispatch)) {
 		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, outcome_unlogged(ex));
 	}

@@ -20,9 +20,11 @@
 #include "wal/retain.h"
 #include "wal/wal_private.h"
 
+#define MOMENT_MS 2000u
 #define DRAIN_MOST_MS 2000u
 #define DRAIN_LOOK_MS 10u
 #define GOODBYE_MOST_MS 1000u
+#define TELL_MOST_MS 300u
 
 static struct {
 	struct pg *log, *control, *reader, *upkeep;
@@ -31,9 +33,16 @@ static struct {
 	uint64_t changes; /* of `leads` */
 	struct timer depose, drain;
 	const char *deposed_why;
+	msec lost_at; /* the session of the log; or when we began */
 	msec drain_until;
 	void (*drained)(void *arg);
 	void *drained_arg;
+	enum { STAYING, HANDING, HANDED } handing;
+	struct op *leaving;
+	wal_leaves_fn *told;
+	void *told_arg;
+	void (*ended)(void *arg);
+	void *ended_arg;
 } wal;
 
 struct pg *wal_pg(void)
@@ -134,8 +143,10 @@ static void on_change(void *arg, enum pg_state now, const char *why)
 		return;
 	}
 	log_warn("postgres", "%s session down: %s", name, why);
-	if (pg == wal.log)
+	if (pg == wal.log) {
+		wal.lost_at = clock_ms();
 		append_lost_session(pg_backend_pid(pg));
+	}
 }
 
 /* What another proxy tells, or we ourselves: it is only a hint. */
@@ -165,6 +176,7 @@ void wal_start(const struct conf *conf)
 	rebuild_start(conf->repair == REPAIR_AUTO);
 	worker_start();
 	verify_start(conf);
+	wal.lost_at = clock_ms();
 	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
 	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
 	pg_listen(wal.log, WAL_CHANNEL, on_heard, NULL);
@@ -247,6 +259,11 @@ bool wal_connected(void)
 	return pg_state(wal.log) == PG_UP;
 }
 
+bool wal_away(void)
+{
+	return !wal_connected() && clock_ms() - wal.lost_at > MOMENT_MS;
+}
+
 bool wal_migrated(void)
 {
 	return wal.migrated;
@@ -306,7 +323,7 @@ static void on_drain_look(void *arg)
 	worker_say_goodbye(give_lease_back, NULL);
 }
 
-void wal_drain(void (*done)(void *arg), void *arg)
+static void begin_drain(void (*done)(void *arg), void *arg)
 {
 	engine_hold(true);
 	worker_leave();
@@ -316,12 +333,72 @@ void wal_drain(void (*done)(void *arg), void *arg)
 	timer_start(&wal.drain, 0, on_drain_look, NULL);
 }
 
+/* --- handing over ------------------------------------------------------------------ */
+
+static const struct pg_statement count_others = {
+        "count_others", "SELECT count(*) FROM pg_stat_activity"
+                        " WHERE application_name = 'chromatid-log'"
+                        " AND datname = current_database() AND pid <> pg_backend_pid()"};
+
+/* What we have appended and not begun is executed by the next one (await.c). */
+static void on_handed_over(void *arg)
+{
+	(void)arg;
+	wal.handing = HANDED;
+	forget_everything();
+	mirror_start();
+	if (wal.ended != NULL)
+		wal.ended(wal.ended_arg);
+}
+
+static void on_not_told(void *arg)
+{
+	(void)arg;
+	op_cancel(&wal.leaving);
+	wal.told(wal.told_arg, false);
+}
+
+static void on_others(void *arg, enum status s, const struct pg_results *r)
+{
+	bool others = s == STATUS_OK && pg_get_int8(r, 0, 0, 0) > 0;
+
+	(void)arg;
+	timer_stop(&wal.drain);
+	if (others && wal.leads) {
+		wal.handing = HANDING;
+		begin_drain(on_handed_over, NULL);
+	}
+	wal.told(wal.told_arg, others);
+}
+
+void wal_leave(wal_leaves_fn *told, void *arg)
+{
+	struct pg_unit *unit = pg_unit_create();
+
+	wal.told = told;
+	wal.told_arg = arg;
+	pg_add(unit, &count_others, 0, NULL);
+	pg_submit(wal.log, unit, on_others, NULL, &wal.leaving);
+	timer_start(&wal.drain, TELL_MOST_MS, on_not_told, NULL);
+}
+
+void wal_drain(void (*done)(void *arg), void *arg)
+{
+	wal.ended = done;
+	wal.ended_arg = arg;
+	if (wal.handing == HANDED)
+		done(arg);
+	else if (wal.handing == STAYING)
+		begin_drain(done, arg);
+}
+
 void wal_stop(void)
 {
 	timer_stop(&wal.depose);
 	timer_stop(&wal.drain);
 	op_cancel(&wal.migrating);
 	op_cancel(&wal.patience);
+	op_cancel(&wal.leaving);
 	upkeep_stop();
 	doubt_stop();
 	verify_stop();

@@ -89,6 +89,11 @@ typedef void(wal_appended_fn)(void *arg, wal_seq seq);
 typedef void(wal_decided_fn)(void *arg, enum status s, const struct wal_outcome *outcome);
 
 void wal_start(const struct conf *conf);
+/* This proxy is about to end. If another one is there, the lease is given back as soon as
+ * nothing is in flight (2 s at most): the other leads, and this one follows until
+ * wal_drain(). Told at once, when it is known whether there are others. */
+typedef void(wal_leaves_fn)(void *arg, bool others);
+void wal_leave(wal_leaves_fn *told, void *arg);
 /* No new execution starts; told when nothing is in flight, all is durable (2 s at most)
  * and the lease is given back. */
 void wal_drain(void (*done)(void *arg), void *arg);
@@ -103,6 +108,7 @@ bool wal_leads(void);        /* this proxy executes writes, and everything is lo
 bool wal_ready(void);        /* leads, and PostgreSQL is connected */
 bool wal_takes_writes(void); /* leads or follows: a write can be appended */
 bool wal_connected(void);
+bool wal_away(void);          /* not connected, and not for a moment only */
 bool wal_another_leads(void); /* as far as we were told last */
 /* Another executes; this proxy appends, waits for outcomes, and reads. It has the
  * catalogue of its last look at PostgreSQL: what a request needs of it is to be refreshed
