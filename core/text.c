@@ -86,7 +86,7 @@ void text_reset(struct text *t)
 
 void text_clear(struct text *t)
 {
-	free(t->s);
+	mem_free(t->s);
 	*t = (struct text){0};
 }
 

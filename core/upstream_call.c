@@ -49,7 +49,7 @@ static void release(struct op *op)
 	if (call->pieces != NULL)
 		evbuffer_free(call->pieces);
 	free(call->detail);
-	free(call);
+	mem_free(call);
 }
 
 /* What a whole reply is handed on as. */

@@ -83,7 +83,7 @@ void exchange_finish(struct exchange *ex)
 	blob_unref(&ex->body);
 	route_clear(&ex->route);
 	free(ex->wish);
-	free(ex);
+	mem_free(ex);
 }
 
 /* In milliseconds, to tenths. */

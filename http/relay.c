@@ -85,7 +85,7 @@ void relay_stop(struct exchange *ex)
 	answer_clear(&rl->refusal);
 	blob_unref(&rl->body);
 	text_clear(&rl->target);
-	free(rl);
+	mem_free(rl);
 }
 
 /* --- to the client ----------------------------------------------------------------- */
