@@ -83,16 +83,7 @@ void exchange_finish(struct exchange *ex)
 	blob_unref(&ex->body);
 	route_clear(&ex->route);
 	free(ex->wish);
-	free(ex);
-}
-
-static void add_number(struct headers *h, const char *name, int64_t n)
-{
-	struct text digits = {0};
-
-	text_add_number(&digits, n);
-	headers_addn(h, name, strlen(name), digits.s, digits.len);
-	text_clear(&digits);
+	mem_free(ex);
 }
 
 /* In milliseconds, to tenths. */
@@ -109,13 +100,13 @@ static void add_duration(struct text *to, const char *name, uint64_t us)
 
 static void add_timing(const struct exchange *ex, struct headers *h)
 {
-	struct text durations = {0};
+	static struct text durations; /* keeps its room */
 
+	text_reset(&durations);
 	add_duration(&durations, "log", ex->log_us);
 	text_adds(&durations, ", ");
 	add_duration(&durations, "upstream", ex->upstream_us);
 	headers_add(h, "server-timing", durations.s);
-	text_clear(&durations);
 }
 
 void exchange_headers(const struct exchange *ex, int http, struct headers *h)
@@ -127,12 +118,12 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 		headers_add(h, "chroma-trace-id", trace);
 	}
 	if (ex->seq > 0)
-		add_number(h, "x-chromatid-seq", ex->seq);
+		headers_add_number(h, "x-chromatid-seq", ex->seq);
 	if (ex->instance != NULL)
 		headers_add(h, "x-chromatid-instance", ex->instance);
 	if (ex->stale > 0)
-		add_number(h, "x-chromatid-stale", (int64_t)ex->stale);
-	add_number(h, "x-request-id", (int64_t)ex->id);
+		headers_add_number(h, "x-chromatid-stale", (int64_t)ex->stale);
+	headers_add_number(h, "x-request-id", (int64_t)ex->id);
 	if (ex->log_us > 0 || ex->upstream_us > 0)
 		add_timing(ex, h);
 	cors_add(ex->head, h);
@@ -250,11 +241,14 @@ void exchange_no_collection(struct exchange *ex)
 
 /* --- waiting ----------------------------------------------------------------------- */
 
+msec exchange_left_at(const struct exchange *ex, msec now)
+{
+	return ex->deadline > now ? ex->deadline - now : 1;
+}
+
 msec exchange_left(const struct exchange *ex)
 {
-	msec now = clock_ms();
-
-	return ex->deadline > now ? ex->deadline - now : 1;
+	return exchange_left_at(ex, clock_ms());
 }
 
 static void on_refreshed(void *arg, enum status s)

@@ -100,6 +100,7 @@ void exchange_finish(struct exchange *ex);
 /* Adds X-Chromatid-... and, on errors, chroma-trace-id. */
 void exchange_headers(const struct exchange *ex, int http, struct headers *h);
 msec exchange_left(const struct exchange *ex); /* until its deadline; at least 1 */
+msec exchange_left_at(const struct exchange *ex, msec now);
 /* Runs ex->again: by the catalogue as it is now, when there is one. */
 void exchange_go_on(struct exchange *ex);
 /* Runs `again` in `wait` ms, until the exchange has been held too long: then false. */
