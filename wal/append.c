@@ -25,6 +25,8 @@
 #include "wal/retain.h"
 #include "wal/wal_private.h"
 
+#define DEADLOCKS_MOST 3u
+
 struct append {
 	struct wal_op *op;        /* whose write it is */
 	struct wal_write write;   /* holds what it refers to; its texts are copies */
@@ -35,6 +37,7 @@ struct append {
 	struct uuid id, public_id;
 	struct op *pending;
 	uint64_t started_us, log_us;
+	unsigned deadlocks;
 	wal_seq seq; /* its place; 0: not known, or not there */
 	TAILQ_ENTRY(append) link;
 };
@@ -189,6 +192,8 @@ static void refused(struct append *a)
 	tail_kick();
 }
 
+static void submit(struct append *a);
+
 static void on_appended(void *arg, enum status s, const struct pg_results *results)
 {
 	struct append *a = arg;
@@ -201,6 +206,8 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 		refused(a);
 	} else if (s == STATUS_DB_LOST) {
 		TAILQ_INSERT_TAIL(&appends.lost, a, link);
+	} else if (is_refused(s, results, "40P01") && a->deadlocks++ < DEADLOCKS_MOST) {
+		submit(a); /* with another proxy's; it was rolled back */
 	} else if (is_refused(s, results, "CT002")) {
 		fail(a, STATUS_LOG_UNAVAILABLE);
 	} else if ((a->write.key != NULL || a->write.public_id != NULL) &&

@@ -281,7 +281,7 @@ bool wal_takes_writes(void)
 
 bool wal_serves(void)
 {
-	return wal.leads || wal_follows();
+	return wal_follows() || (wal.leads && lease_shows());
 }
 
 /* --- going down -------------------------------------------------------------------- */
@@ -335,11 +335,6 @@ static void begin_drain(void (*done)(void *arg), void *arg)
 
 /* --- handing over ------------------------------------------------------------------ */
 
-static const struct pg_statement count_others = {
-        "count_others", "SELECT count(*) FROM pg_stat_activity"
-                        " WHERE application_name = 'chromatid-log'"
-                        " AND datname = current_database() AND pid <> pg_backend_pid()"};
-
 /* What we have appended and not begun is executed by the next one (await.c). */
 static void on_handed_over(void *arg)
 {
@@ -377,7 +372,7 @@ void wal_leave(wal_leaves_fn *told, void *arg)
 
 	wal.told = told;
 	wal.told_arg = arg;
-	pg_add(unit, &count_others, 0, NULL);
+	lease_add_count(unit);
 	pg_submit(wal.log, unit, on_others, NULL, &wal.leaving);
 	timer_start(&wal.drain, TELL_MOST_MS, on_not_told, NULL);
 }

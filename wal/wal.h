@@ -114,7 +114,7 @@ bool wal_another_leads(void); /* as far as we were told last */
  * catalogue of its last look at PostgreSQL: what a request needs of it is to be refreshed
  * first. */
 bool wal_follows(void);
-bool wal_serves(void); /* leads or follows */
+bool wal_serves(void); /* leads or follows: what it knows may be shown */
 /* Told when all that was in PostgreSQL when this was called is known here, and with it
  * how `c`, or all of `db` (either may be NULL), stands at the instances. STATUS_OK;
  * STATUS_LOG_UNAVAILABLE; STATUS_DEPOSED: this proxy does not follow any more, and what

@@ -1101,6 +1101,11 @@ static void find_outcomes(struct fake_set *set)
 	}
 }
 
+static void count_others(struct fake_set *set)
+{
+	fake_set_number(set, 0);
+}
+
 /* There is nobody to follow here: it waits until it leads. */
 static void mirror_clock(struct fake_set *set)
 {
@@ -1794,6 +1799,7 @@ static const struct fake_statement statements[] = {
         {"find_key", find_key},
         {"trim_keys", trim_keys},
         {"tails", nothing},
+        {"count_others", count_others},
         {"tell_appended", nothing},
         {"tell_decided", nothing},
         {"tell_free", nothing},
