@@ -89,12 +89,6 @@ mutant(
      "\tif (p->with_decision)"),
 )
 mutant(
-    "no_fence_for_appends",
-    "an append of a former leader is refused by its epoch",
-    (WAL, "\tpersist_add_fence(unit);\n\tappend_sql_add(",
-     "\tpg_add_once(unit, \"SELECT 1\");\n\tappend_sql_add("),
-)
-mutant(
     "the_lease_never_runs_out",
     "without a lease that could be renewed nothing is sent",
     (WAL, "return lease.epoch > 0 && clock_ms() < lease.granted + SEND_FOR_MS;",
@@ -476,4 +470,33 @@ mutant(
     "closed_in_doubt",
     "no place is left out while it is not known whether an append is in the log",
     (WAL, "upkeep.step.step == RETAIN_CLOSE && !append_all_known();", "false;"),
+)
+
+# --- several proxies ---------------------------------------------------------------------
+
+mutant(
+    "ours_come_first",
+    "what others have appended before ours comes before it",
+    (WAL, "	if (seq == appends.last + 1)\n\t\tlet_in(&appends.placed, seq);\n\telse\n\t\ttail_kick();",
+     "	let_in(&appends.placed, seq);"),
+)
+mutant(
+    "closed_over_others",
+    "closing a partition does not pass what others have appended",
+    (WAL, "if (partition_was_closed(r, 1) == append_last_seq())", "if (partition_was_closed(r, 1) > 0)"),
+)
+mutant(
+    "refused_unseen",
+    "why an append was refused is known before its client looks again",
+    (WAL, "	TAILQ_INSERT_TAIL(&appends.refused, a, link);\n\ttail_kick();", "	fail(a, nothing_logged(&a->write));"),
+)
+mutant(
+    "nobody_looks",
+    "what others append is found without being told of",
+    (WAL, "	timer_start(&tail.look, LOOK_MS, on_look, NULL);\n", ""),
+)
+mutant(
+    "deaf",
+    "who is told looks at once",
+    (WAL, "if (strcmp(what, WAL_APPENDED) == 0) {\n\t\ttail_kick();", "if (strcmp(what, WAL_APPENDED) == 0) {"),
 )

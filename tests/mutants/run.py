@@ -39,6 +39,7 @@ TESTS = [
     "verdict",
     "retain",
     "engine",
+    "tail",
     "merge",
     "batch",
     "pace",
