@@ -17,6 +17,7 @@
 #include "core/timer.h"
 #include "wal/rebuild.h"
 #include "wal/retain.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 #define DRAIN_MOST_MS 2000u
@@ -435,7 +436,10 @@ bool wal_readable(const struct instance *in, const struct collection *c)
 
 bool wal_current(const struct instance *in, const struct collection *c)
 {
-	return wal_readable(in, c) && scope_current(c->scope, instance_index(in));
+	unsigned i = instance_index(in);
+
+	return wal_readable(in, c) && scope_current(c->scope, i) &&
+	       !unproven_gives_way(c, i);
 }
 
 bool wal_holds(const struct instance *in, const struct collection *c)

@@ -47,6 +47,7 @@ TESTS = [
     "identity",
     "adopt",
     "verifying",
+    "unproven",
     "fences",
     "quarantine",
     "detach",
