@@ -357,6 +357,17 @@ bool append_join(const struct wal_write *w, const struct digest *d, struct wal_o
 	return true;
 }
 
+void append_each(void (*fn)(void *arg, const struct wal_write *w), void *arg)
+{
+	const struct append_list *lists[] = {&appends.sent, &appends.lost,
+	                                     &appends.waiting};
+	const struct append *a;
+
+	for (unsigned k = 0; k < 3; k++)
+		TAILQ_FOREACH (a, lists[k], link)
+			fn(arg, &a->write);
+}
+
 bool append_all_known(void)
 {
 	return TAILQ_EMPTY(&appends.lost);

@@ -6,6 +6,7 @@
  *	verify_round.c     the same question to several instances; at rest if it must be
  *	verify_index.c     does an instance find what it holds?
  *	verify_heal.c      who is right, and what follows from that
+ *	verify_rescue.c    what would be lost by that is logged again
  *	verify_look.c      pure: what differs between answers
  *	verify_evidence.c  pure: what a record says of that
  *	verify_decide.c    pure: who is right
@@ -237,8 +238,10 @@ msec pass_rest(const struct pass *p); /* after a round, to take no more than the
 void pass_over(struct pass *p, const char *unfinished);
 unsigned pass_failed(const struct pass *p, int http); /* who has answered so */
 
-void pass_index(struct pass *p); /* verify_index.c; then pass_heal() */
-void pass_heal(struct pass *p);  /* verify_heal.c; then pass_over() */
+void pass_index(struct pass *p);  /* verify_index.c; then pass_heal() */
+void pass_heal(struct pass *p);   /* verify_heal.c; then pass_over() */
+void pass_rescue(struct pass *p); /* verify_rescue.c; then ... */
+void pass_park(struct pass *p);
 
 /* --- verify_found.c: what was found -------------------------------------------------
  */

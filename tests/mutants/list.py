@@ -463,6 +463,16 @@ mutant(
     (WAL, "if (t->state == TURN_DURABLE || t->doubt)\n\t\tscope_sent(r, i);", "scope_sent(r, i);"),
 )
 mutant(
+    "rescued_as_it_was",
+    "what a client has deleted meanwhile is not logged again",
+    (WAL, "else if (!are_as_they_were(p) || is_touched(p, &ids))", "else if ((!are_as_they_were(p) && s != STATUS_OK) || is_touched(p, &ids))"),
+)
+mutant(
+    "rescued_behind_a_delete",
+    "what a client is about to delete is not logged again",
+    (WAL, "else if (!are_as_they_were(p) || is_touched(p, &ids))", "else if (!are_as_they_were(p) || (is_touched(p, &ids) && s != STATUS_OK))"),
+)
+mutant(
     "read_before_it_is_compared",
     "what was made anew is not read before it was compared, if another can answer",
     (WAL, "\n\t       !unproven_gives_way(c, i);", "\n\t       (i < 100 || !unproven_gives_way(c, i));"),

@@ -167,6 +167,33 @@ static void what_only_the_loser_has_is_logged_again(void **state)
 	world_stop(); /* not what the log says: its order is another one */
 }
 
+/* Between the look at what only the loser has and the write that brings it back. */
+static void what_a_client_deletes_is_not_logged_again(void **state)
+{
+	unsigned rescued = 0;
+
+	(void)state;
+	for (msec after = 1; after < 400; after += 3) {
+		world_start();
+		filled();
+		behind_our_back(A, "delete", "{\"ids\":[\"a\"]}");
+		behind_our_back(B, "delete", "{\"ids\":[\"c\",\"d\"]}");
+		begin_to_verify("docs", VERIFY_REPAIR);
+		pass_ms(after);
+		take_out("docs", "a");
+		until_verified();
+		wal_each_verification(keep, named("docs"));
+		rescued += found.rescued > 0;
+		pass_ms(10000);
+		world_settle();
+		assert_int_equal(wal_quarantined(), 0);
+		assert_string_equal(model_items(world_model(A), "docs"), "c,d");
+		assert_string_equal(model_items(world_model(B), "docs"), "c,d");
+		world_stop();
+	}
+	assert_true(rescued > 0);
+}
+
 static void an_index_that_has_lost_a_vector_is_made_anew(void **state)
 {
 	(void)state;
@@ -437,6 +464,7 @@ int main(void)
 	        world_story(the_log_knows_who_is_wrong_and_it_heals),
 	        world_story(a_lost_collection_is_found_and_comes_back),
 	        world_story(what_only_the_loser_has_is_logged_again),
+	        world_story(what_a_client_deletes_is_not_logged_again),
 	        world_story(an_index_that_has_lost_a_vector_is_made_anew),
 	        world_story(two_damaged_indexes_heal_one_after_the_other),
 	        world_story(alone_nothing_can_be_compared),
