@@ -178,6 +178,7 @@ static void what_a_client_deletes_is_not_logged_again(void **state)
 		filled();
 		behind_our_back(A, "delete", "{\"ids\":[\"a\"]}");
 		behind_our_back(B, "delete", "{\"ids\":[\"c\",\"d\"]}");
+		model_latency(world_model(A), 10); /* also while they are at rest */
 		begin_to_verify("docs", VERIFY_REPAIR);
 		pass_ms(after);
 		take_out("docs", "a");
