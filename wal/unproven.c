@@ -174,6 +174,16 @@ void unproven_each(void (*fn)(void *arg, struct collection *c, unsigned i,
 			fn(arg, u->collection, u->instance, u->since_wall_ms);
 }
 
+unsigned wal_unproven(const struct instance *in)
+{
+	const struct unproven *u;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (u, &all, link)
+		n += !u->proven && u->instance == instance_index(in);
+	return n;
+}
+
 void unproven_clear(void)
 {
 	struct unproven *u;

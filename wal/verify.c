@@ -7,7 +7,8 @@
  *     soon as it has caught up (a Chroma that is killed loses vectors from its index),
  * and everything within a twelfth of the interval
  *   - it was made anew: everything, at once, before anything else, for nobody reads it
- *     there until then (unproven.c)
+ *     there until then (unproven.c). Not which index is better: of what is written to all
+ *     the time the newer one is, and they would be made anew in turn for ever
  * What nobody waits for takes one part in fifty of an instance's time, what somebody
  * waits for one in four; what was made anew, too, and after it could not be compared a
  * half, and then all of it. That is several times faster than a Chroma can be written to,
@@ -48,6 +49,8 @@ static struct {
 	struct pass pass;
 	struct verified *of; /* NULL: nothing is compared */
 	bool demanded;
+	bool proves; /* what was made anew: the content counts, an index is as new as can
+	                be */
 } now;
 
 static struct {
@@ -214,7 +217,8 @@ static void on_pass_over(void *arg)
 	if (result == VERIFIED_UNFINISHED)
 		later(v);
 	else
-		planned_again(v, p->levels);
+		planned_again(v, now.proves ? p->levels & ~(unsigned)LEVEL_INDEX
+		                            : p->levels);
 	prove(p, result);
 	count(result);
 	if (!was_known || before != v->found.result || (p->levels & LEVEL_CONTENT) != 0)
@@ -301,8 +305,11 @@ static void begin(struct verified *v, unsigned levels)
 	                    ? repairs
 	                    : asked.repair == VERIFY_REPAIR;
 	p->troubled = troubled_since(v->found.equal_wall_ms) | unproven_at(v->collection);
+	now.proves = unproven_at(v->collection) != 0;
+	v->made_anew |= unproven_at(v->collection);
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		p->scores[i].was = (v->made_anew >> i & 1) != 0 ? 0.5 : v->was[i];
+		p->scores[i].was =
+		        now.proves || (v->made_anew >> i & 1) != 0 ? 0.5 : v->was[i];
 	p->done = on_pass_over;
 	pass_begin(p);
 }

@@ -102,7 +102,9 @@ struct decided decide(const struct look *look, const struct decide_facts *facts)
 
 /* --- verify_probe.c: questions to a search index ------------------------------------
  */
+/* So many results: the more a Chroma is asked for, the more thoroughly it searches. */
 #define PROBE_RESULTS 3u
+#define PROBE_THOROUGH 500u
 enum probe_space { SPACE_L2, SPACE_COSINE, SPACE_IP };
 enum probe_space probe_space_of(const struct blob *shape);
 /* Asks for what a `get` with embeddings has shown, each by its own vector; vectors of
@@ -110,7 +112,7 @@ enum probe_space probe_space_of(const struct blob *shape);
 struct probe;
 struct probe *probe_create(const struct blob *sample, enum probe_space space);
 void probe_destroy(struct probe **p);
-struct blob *probe_question(const struct probe *p);
+struct blob *probe_question(const struct probe *p, unsigned results);
 size_t probe_asked(const struct probe *p);
 /* What an instance has answered. False: not understood. */
 bool probe_take(struct probe *p, unsigned i, const struct blob *answer);

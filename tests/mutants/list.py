@@ -463,6 +463,11 @@ mutant(
     (WAL, "if (t->state == TURN_DURABLE || t->doubt)\n\t\tscope_sent(r, i);", "scope_sent(r, i);"),
 )
 mutant(
+    "indexes_in_turn",
+    "after one was made anew it is not asked whose index is better",
+    (WAL, "p->scores[i].was = now.proves || (v->made_anew >> i & 1) != 0 ? 0.5", "p->scores[i].was = (v->made_anew >> i & 1) != 0 ? 0.5"),
+)
+mutant(
     "rescued_as_it_was",
     "what a client has deleted meanwhile is not logged again",
     (WAL, "else if (!are_as_they_were(p) || is_touched(p, &ids))", "else if ((!are_as_they_were(p) && s != STATUS_OK) || is_touched(p, &ids))"),

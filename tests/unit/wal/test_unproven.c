@@ -110,9 +110,11 @@ static void it_is_not_read_before_it_is_compared(void **state)
 		until_unproven(i);
 		assert_false(is_read(i));
 		assert_true(is_read(1 - i));
+		assert_int_equal(wal_unproven(health_instance(i)), 1);
 		w = add("docs", "z");
 		until_proven(i);
 		assert_decided(w, 201);
+		assert_int_equal(wal_unproven(health_instance(i)), 0);
 		assert_non_null(strstr(model_items(world_model(i), "docs"), "z"));
 		world_finish();
 	}
@@ -156,6 +158,21 @@ static void without_repair_what_differs_stays_unread(void **state)
 	assert_int_equal(wal_rebuild(named("docs"), health_instance(A), "says the test"),
 	                 STATUS_CONFLICT);
 	world_stop();
+}
+
+/* The index of the other has got worse by all that was written: that is no reason to make
+ * that one anew, too, and then this one, and so on. */
+static void the_better_index_is_not_asked_for(void **state)
+{
+	uint64_t before = n_rebuilt();
+
+	(void)state;
+	lose_at(B);
+	model_lose_vector(world_model(A), "docs", "b");
+	until_proven(B);
+	pass_ms(10000);
+	assert_int_equal(n_rebuilt(), before + 1);
+	world_finish();
 }
 
 /* --- a crash -------------------------------------------------------------------------
@@ -289,6 +306,7 @@ int main(void)
 	        world_story(it_is_not_read_before_it_is_compared),
 	        world_story(what_differs_in_it_is_made_anew_again),
 	        world_story(without_repair_what_differs_stays_unread),
+	        world_story(the_better_index_is_not_asked_for),
 	        world_story(whoever_leads_next_compares_it),
 	        world_story(the_log_is_away_when_it_is_proven),
 	        world_story(it_is_read_when_nobody_else_is_up),

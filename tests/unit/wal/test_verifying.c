@@ -215,6 +215,20 @@ static void an_index_that_has_lost_a_vector_is_made_anew(void **state)
 	}
 }
 
+/* A new index would be no better for long. */
+static void what_is_only_hard_to_find_is_well(void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	add_embedded("docs", "a", 2, false);
+	world_settle();
+	model_hide_vector(world_model(B), "docs", "a");
+	assert_int_equal(verify("docs", VERIFY_REPAIR), VERIFIED_EQUAL);
+	assert_true(found.recall[B] >= 1);
+	world_finish();
+}
+
 /* One is left to learn from; when the other has been made anew, its turn comes. */
 static void two_damaged_indexes_heal_one_after_the_other(void **state)
 {
@@ -467,6 +481,7 @@ int main(void)
 	        world_story(what_only_the_loser_has_is_logged_again),
 	        world_story(what_a_client_deletes_is_not_logged_again),
 	        world_story(an_index_that_has_lost_a_vector_is_made_anew),
+	        world_story(what_is_only_hard_to_find_is_well),
 	        world_story(two_damaged_indexes_heal_one_after_the_other),
 	        world_story(alone_nothing_can_be_compared),
 	        world_story(an_instance_dies_on_the_way),
