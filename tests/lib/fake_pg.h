@@ -64,6 +64,8 @@ struct fake_task {
 };
 struct fake_task *fake_pg_task(unsigned k); /* NULL: no more */
 bool fake_pg_take_task(const char *worker);
+/* One that nobody has, as a proxy does. NULL: there is none. */
+struct fake_task *fake_pg_take_free_task(const char *worker);
 void fake_pg_worker(const char *name, bool has_session);
 unsigned fake_pg_keys(void); /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
