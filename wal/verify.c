@@ -226,7 +226,7 @@ static void on_pass_over(void *arg)
 	now.of = NULL;
 	v->demanded = v->demanded && !now.demanded;
 	pass_clear(p);
-	job_rest(job, asked.figures.running ? 0 : EVERY_MS);
+	job_rest(job, asked.figures.running || now.proves ? 0 : EVERY_MS);
 }
 
 static unsigned due_levels(const struct verified *v)
