@@ -465,7 +465,7 @@ mutant(
 mutant(
     "indexes_in_turn",
     "after one was made anew it is not asked whose index is better",
-    (WAL, "p->scores[i].was = now.proves || (v->made_anew >> i & 1) != 0 ? 0.5", "p->scores[i].was = (v->made_anew >> i & 1) != 0 ? 0.5"),
+    (WAL, "now.proves || (v->made_anew >> i & 1) != 0 ? 0.5", "(v->made_anew >> i & 1) != 0 ? 0.5"),
 )
 mutant(
     "rescued_as_it_was",
