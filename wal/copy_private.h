@@ -16,9 +16,9 @@
 
 #include "core/columns.h"
 #include "core/json_scan.h"
+#include "core/shape.h"
 #include "core/text.h"
 #include "core/timer.h"
-#include "mapping/shape.h"
 #include "wal/copy.h"
 #include "wal/ids.h"
 

@@ -1,7 +1,7 @@
 /* core/cli/import_make.c - a collection of an import is made, with the settings it had.
  *
  * A create has several forms, and which of them gives these settings depends on how the
- * collection was created once (mapping/shape.c).
+ * collection was created once (core/shape.c).
  *   find_form   each is tried with a collection of another name, which is deleted again,
  *               for an id can be given only once; once for each kind of settings
  *   create      with its own name and id
@@ -12,7 +12,7 @@
 
 #include "core/cli/import.h"
 #include "core/mem.h"
-#include "mapping/shape.h"
+#include "core/shape.h"
 
 #define TRIAL "chromatid-import-trial"
 

@@ -1,7 +1,7 @@
-/* mapping/shape.h - pure: what a collection is like, without its items, as a Chroma says
+/* core/shape.h - pure: what a collection is like, without its items, as a Chroma says
  * it: name, settings, schema, metadata, dimension. */
-#ifndef MAPPING_SHAPE_H
-#define MAPPING_SHAPE_H
+#ifndef CORE_SHAPE_H
+#define CORE_SHAPE_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* mapping/shape.c - pure: what a collection is like, without its items.
+/* core/shape.c - pure: what a collection is like, without its items.
  *
  * A Chroma keeps its settings twice, as "configuration_json" and as "schema", and takes
  * either in a create. Which of them says all depends on how it was created (measured on
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mapping/shape.h"
+#include "core/shape.h"
 
 #define DEPTH_MOST 16
 
