@@ -160,6 +160,28 @@ static void without_repair_what_differs_stays_unread(void **state)
 	world_stop();
 }
 
+/* A late look compares what was in doubt with the others: not with one that may be wrong
+ * itself. */
+static void it_is_no_witness(void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	add_embedded("docs", "a,b,c", 2, false);
+	world_settle();
+	model_fault(world_model(A), FAULT_LOST_AFTER, 1);
+	upsert("docs", "c");
+	world_settle();
+	assert_int_equal(wal_rebuild(named("docs"), health_instance(B), "says the test"),
+	                 STATUS_OK);
+	until_unproven(B);
+	behind_our_back(B, "update", "{\"ids\":[\"c\"],\"documents\":[\"other\"]}");
+	pass_ms(120000);
+	assert_true(is_read(A));
+	assert_int_equal(wal_quarantined(), 0);
+	world_stop();
+}
+
 /* The index of the other has got worse by all that was written: that is no reason to make
  * that one anew, too, and then this one, and so on. */
 static void the_better_index_is_not_asked_for(void **state)
@@ -306,6 +328,7 @@ int main(void)
 	        world_story(it_is_not_read_before_it_is_compared),
 	        world_story(what_differs_in_it_is_made_anew_again),
 	        world_story(without_repair_what_differs_stays_unread),
+	        world_story(it_is_no_witness),
 	        world_story(the_better_index_is_not_asked_for),
 	        world_story(whoever_leads_next_compares_it),
 	        world_story(the_log_is_away_when_it_is_proven),
