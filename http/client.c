@@ -424,8 +424,12 @@ bool client_is_idle(const struct client *c)
 	       recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
 }
 
-void client_drain(struct client *c)
+void client_drain(struct client *c, msec last)
 {
-	if (client_is_idle(c))
+	if (!client_is_idle(c))
+		return;
+	if (last > 0)
+		wait_for_head(c, last);
+	else
 		linger(c);
 }

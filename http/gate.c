@@ -117,7 +117,7 @@ bool gate_listen(int fd)
 	evhtp_t *port;
 
 	assert(n_ports < MAX_PORTS);
-	evhtp_set_mem_functions(mem_bare, mem_resize, free); /* as loop.c, and why */
+	evhtp_set_mem_functions(mem_bare, mem_resize, mem_free); /* as loop.c, and why */
 	port = evhtp_new(loop_base(), NULL);
 	port->flags = 0; /* no 100 Continue of its own */
 	evhtp_set_gencb(port, on_fed, NULL);

@@ -4,7 +4,7 @@
  *   server_count   a connection more or less; at the limit the one that has been idle
  *                  longest goes. If none is idle the ports rest, and who knocks waits in
  *                  the kernel's queue
- *   server_drain   the ports are closed, idle connections too; those with a request go
+ *   server_drain   the ports are closed, idle connections soon; those with a request go
  *                  after their answer
  *   server_stop    everything goes at once
  * When it does not go well:
@@ -228,7 +228,7 @@ void server_out_of_descriptors(void)
 	open_or_shut();
 }
 
-void server_drain(void)
+void server_drain(msec last)
 {
 	struct client *c, *after;
 
@@ -240,8 +240,18 @@ void server_drain(void)
 	gate_unlisten();
 	for (c = TAILQ_FIRST(&server.clients); c != NULL; c = after) {
 		after = TAILQ_NEXT(c, next);
-		client_drain(c);
+		client_drain(c, last);
 	}
+}
+
+bool server_awaits_last(void)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH (c, &server.clients, next)
+		if (client_is_idle(c))
+			return true;
+	return false;
 }
 
 unsigned server_connections(void)

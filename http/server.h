@@ -72,7 +72,9 @@ struct server_options {
 char *server_start(const struct server_options *options);
 int server_port(void);
 /* No new connections, idle ones are closed, the others after their answer. */
-void server_drain(void);
+/* Idle clients may send a last request for so long; 0: they are closed. */
+void server_drain(msec last);
+bool server_awaits_last(void);     /* some may, still */
 unsigned server_connections(void); /* open ones */
 unsigned server_active(void);      /* with a request whose answer is not complete */
 size_t server_body_bytes(void);    /* of bodies being read: what has come so far */

@@ -163,7 +163,8 @@ void client_open(struct client *c, const struct sockaddr *address);
 void client_request_over(struct client *c);
 void client_turn_soon(struct client *c);
 bool client_is_idle(const struct client *c);
-void client_drain(struct client *c); /* closes it if it is idle */
+/* If it is idle: one more request within so long, or (0) none. */
+void client_drain(struct client *c, msec last);
 void client_close(struct client *c); /* frees it; never from below a handler's function */
 
 /* intake.c */

@@ -915,7 +915,7 @@ static void draining_closes_idle_connections_and_the_port(void **state)
 	(void)state;
 	say(fd, GET);
 	assert_null(strstr(hear(fd, &heard), "connection: close"));
-	server_drain();
+	server_drain(0);
 	assert_string_equal(hear_all(fd, &heard), "");
 	assert_false(was_reset);
 	close(fd);
@@ -934,7 +934,7 @@ static void draining_lets_requests_finish_and_then_closes(void **state)
 	say(half, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo");
 	turn_until(waiting != NULL && server_active() == 2);
 	assert_int_equal(send(unread, GET, strlen(GET), 0), strlen(GET));
-	server_drain();
+	server_drain(0);
 	turns_for(5);
 	client_reply(waiting, 200, NULL, NULL);
 	assert_non_null(strstr(hear_all(fd, &heard), "connection: close\r\n"));
@@ -958,7 +958,7 @@ static void an_answer_begun_before_draining_is_the_last(void **state)
 	turn_until(waiting != NULL);
 	client_begin(waiting, 200, NULL, 10);
 	client_send(waiting, data);
-	server_drain();
+	server_drain(0);
 	client_end(waiting);
 	hear_all(fd, &heard);
 	assert_null(strstr(heard.s, "connection: close"));
