@@ -267,5 +267,12 @@ const char *const unproven_schema[] = {
         "CREATE TABLE chromatid.unproven ("
         " instance smallint NOT NULL, collection bigint NOT NULL,"
         " since timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (instance, collection))",
+        /* For what may only be logged if nothing else was (wal/verify_rescue.c). With the
+           lock nothing can be, until it is; what is looked at is what is there then. */
+        "CREATE FUNCTION chromatid.unless(which bigint, after bigint) RETURNS void"
+        " LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 FROM chromatid.clock FOR UPDATE;"
+        " PERFORM 1 FROM chromatid.log WHERE collection = which AND seq > after;"
+        " IF FOUND THEN RAISE EXCEPTION 'the collection was written to'"
+        " USING ERRCODE = 'CT003'; END IF; END $$",
         NULL,
 };

@@ -3,8 +3,8 @@
  * It is logged again, as an ordinary write, so that it is executed everywhere, in its
  * order with everything else.
  *   pass_rescue   there is such a thing: the same items once more, at rest
- *   on_items      they are as they were when it was decided who is right, and no write
- *                 that waits, or is on its way to the log, names them: logged
+ *   on_items      they are as they were when it was decided who is right, no write that
+ *                 waits names them: logged, if nothing of the collection comes before
  *   on_rescued    it is executed; then pass_park()
  * When it does not go well:
  *   - a client has touched them since, or is about to (it may have deleted one of them,
@@ -139,15 +139,8 @@ static bool names_one(const struct touch *t, enum record_kind kind,
 	return false;
 }
 
-static void look_at_append(void *arg, const struct wal_write *w)
-{
-	struct touch *t = arg;
-
-	if (w->collection == t->p->collection)
-		t->found = t->found || names_one(t, w->kind, w->body);
-}
-
-/* At rest: what was logged and is not done waits in the lanes, or is on its way. */
+/* At rest: what was logged and is not done waits in the lanes. What is on its way, from
+ * here or from another proxy, is what `unless_after` is about. */
 static bool is_touched(const struct pass *p, const struct id_set *ids)
 {
 	struct touch t = {.p = p, .ids = ids};
@@ -156,7 +149,6 @@ static bool is_touched(const struct pass *p, const struct id_set *ids)
 
 	for (; m != NULL && !t.found; m = TAILQ_NEXT(m, link))
 		t.found = names_one(&t, m->record->kind, m->record->body);
-	append_each(look_at_append, &t);
 	return t.found;
 }
 
@@ -169,11 +161,20 @@ static void on_appended(void *arg, wal_seq seq)
 	(void)seq;
 }
 
+static void decide_anew(struct pass *p)
+{
+	p->step = pass_heal;
+	p->rests = false;
+	pass_again(p, "clients change what differs all the time");
+}
+
 static void on_rescued(void *arg, enum status s, const struct wal_outcome *outcome)
 {
 	struct pass *p = arg;
 
-	if (s != STATUS_OK || outcome->http >= 400)
+	if (s == STATUS_CONFLICT)
+		decide_anew(p);
+	else if (s != STATUS_OK || outcome->http >= 400)
 		pass_over(p, "what only one has could not be logged");
 	else
 		pass_park(p);
@@ -184,7 +185,8 @@ static void log_again(struct pass *p, struct lists *lists)
 	struct wal_write write = {.kind = RECORD_ADD,
 	                          .collection = p->collection,
 	                          .embeddings = true,
-	                          .body = add_of(lists)};
+	                          .body = add_of(lists),
+	                          .unless_after = append_last_seq()};
 
 	p->rescued = lists->n;
 	log_warn("verify",
@@ -194,13 +196,6 @@ static void log_again(struct pass *p, struct lists *lists)
 	wal_write(&write, on_appended, on_rescued, p, &p->pending);
 	round_release(&p->round);
 	blob_unref(&write.body);
-}
-
-static void decide_anew(struct pass *p)
-{
-	p->step = pass_heal;
-	p->rests = false;
-	pass_again(p, "clients change what differs all the time");
 }
 
 static bool are_as_they_were(const struct pass *p)

@@ -66,6 +66,9 @@ struct wal_write {
 	struct blob *body;               /* as it is to be sent */
 	bool embeddings;                 /* an item write that carries some */
 	const struct wal_key *key;       /* NULL: none */
+	/* Logged only if nothing of the collection is in the log behind that place, else
+	 * STATUS_CONFLICT; 0: whatever is. */
+	wal_seq unless_after;
 };
 
 struct wal_outcome {

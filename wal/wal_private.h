@@ -549,8 +549,6 @@ void append_write(const struct wal_write *write, const struct digest *digest,
                   struct wal_op *op);
 /* The same write is on its way to the log, and nobody waits for it: `op` does now. */
 bool append_join(const struct wal_write *w, const struct digest *d, struct wal_op *op);
-/* Those whose place is not known yet. */
-void append_each(void (*fn)(void *arg, const struct wal_write *w), void *arg);
 bool append_all_known(void); /* of no append is it unknown whether it is in the log */
 void append_resume(void);    /* PostgreSQL is back: find out about lost appends */
 void append_deposed(void);   /* what is in the log is executed by another */

@@ -1966,6 +1966,15 @@ const char *fake_tables_violates(const struct fake_part *part)
 	return "";
 }
 
+static bool is_written_to(int64_t collection, int64_t after)
+{
+	const struct fake_log *l;
+
+	each_row(l,
+	         &db.log) if (l->collection == collection && l->seq > after) return true;
+	return false;
+}
+
 const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set)
 {
 	now = *part;
@@ -1975,6 +1984,8 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 	}
 	if (strcmp(part->name, "fence") == 0)
 		return number(1) == db.epoch ? "" : "CT001";
+	if (strcmp(part->name, "unless") == 0)
+		return is_written_to(number(1), number(2)) ? "CT003" : "";
 	for (size_t k = 0; k < sizeof(statements) / sizeof(statements[0]); k++)
 		if (strcmp(statements[k].name, part->name) == 0) {
 			statements[k].run(set);
