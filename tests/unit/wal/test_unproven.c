@@ -190,11 +190,13 @@ static void the_better_index_is_not_asked_for(void **state)
 
 	(void)state;
 	lose_at(B);
-	model_lose_vector(world_model(A), "docs", "b");
+	/* the only one with its vector */
+	behind_our_back(A, "update", "{\"ids\":[\"e\"],\"embeddings\":[[9,8]]}");
+	model_lose_vector(world_model(A), "docs", "e");
 	until_proven(B);
 	pass_ms(10000);
 	assert_int_equal(n_rebuilt(), before + 1);
-	world_finish();
+	world_stop();
 }
 
 /* --- a crash -------------------------------------------------------------------------
