@@ -266,7 +266,8 @@ static bool is_worth_a_try(const struct doubt *d)
 		return true;
 	scope_of_collection(d->collection);
 	for (unsigned i = 0; i < health_count(); i++)
-		n += i != d->instance && may_tell(i) && may_come_to_rest(d->collection, i);
+		n += i != d->instance && may_tell(i) &&
+		     may_come_to_rest(d->collection, i);
 	return n > 0 && may_come_to_rest(d->collection, d->instance);
 }
 
