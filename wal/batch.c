@@ -16,6 +16,7 @@
 
 #include "core/mem.h"
 #include "wal/calls.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 #define BYTES_UNDER_PRESSURE (1024u * 1024u)
@@ -109,7 +110,8 @@ static bool goes_along(const struct record *head, const struct record *r, unsign
 	if (t->state != TURN_QUEUED || t->execution != NULL || t->blocked)
 		return false;
 	return r->decision == DECISION_ACCEPTED ||
-	       (r->executor < 0 && !scope_is_held(r) && !suspect_holds(r, i));
+	       (r->executor < 0 && !scope_is_held(r) && !suspect_holds(r, i) &&
+	        !unproven_holds(r, i));
 }
 
 void batch_begin(struct batch *b, struct record *head, unsigned i)

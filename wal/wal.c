@@ -18,6 +18,7 @@
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
 #include "wal/retain.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 #define MOMENT_MS 2000u
@@ -562,8 +563,9 @@ bool wal_current(const struct instance *in, const struct collection *c)
 	unsigned i = instance_index(in);
 
 	if (wal_follows())
-		return stands(c->standing.current, i);
-	return wal_readable(in, c) && scope_current(c->scope, i);
+		return stands(c->standing.current, i) && !standing_gives_way(c, i);
+	return wal_readable(in, c) && scope_current(c->scope, i) &&
+	       !unproven_gives_way(c, i);
 }
 
 bool wal_holds(const struct instance *in, const struct collection *c)

@@ -66,6 +66,9 @@ struct wal_write {
 	struct blob *body;               /* as it is to be sent */
 	bool embeddings;                 /* an item write that carries some */
 	const struct wal_key *key;       /* NULL: none */
+	/* Logged only if nothing of the collection is in the log behind that place, else
+	 * STATUS_CONFLICT; 0: whatever is. */
+	wal_seq unless_after;
 };
 
 struct wal_outcome {
@@ -145,6 +148,9 @@ bool wal_executing(wal_seq seq);
 bool wal_current(const struct instance *in, const struct collection *c);
 /* May it at all, if it is behind: does it have the collection, out of quarantine? */
 bool wal_readable(const struct instance *in, const struct collection *c);
+/* Collections that were made anew there and are not compared yet: read only if no other
+ * instance can answer. */
+unsigned wal_unproven(const struct instance *in);
 /* Is it there, in whatever state? Not one that the instance has lost. */
 bool wal_holds(const struct instance *in, const struct collection *c);
 bool wal_database_current(const struct instance *in, const struct database *db);

@@ -29,6 +29,7 @@
 struct execution;
 struct cold;
 struct quarantine;
+struct unproven;
 
 enum turn_state {
 	TURN_QUEUED,  /* not executed, as far as we know */
@@ -128,6 +129,7 @@ struct lane {
 	wal_seq first_cold;  /* ... and the first of them; 0: none */
 	struct quarantine *quarantine; /* NULL: it is in none */
 	struct rebuild *rebuild;       /* NULL: it is not being made anew */
+	struct unproven *unproven;     /* NULL: it is read like any other */
 	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not durably done */
@@ -420,7 +422,7 @@ void verify_stop(void);
 void verify_clear(void);
 void verify_add_load(struct pg_unit *unit);
 void verify_loaded(const struct store_load *load, const struct pg_results *r, int at);
-/* It has been made anew there: as soon as it has caught up. */
+/* It has been made anew: if it could not be compared before, that is tried again now. */
 void verify_soon(struct collection *c);
 
 /* --- identity.c: whose server is it, on which disk? -----------------------------------
@@ -596,6 +598,7 @@ void override_connected(void); /* the control session is up, the tables are ther
  */
 extern const char *const operator_schema[];
 extern const char *const apart_schema[];
+extern const char *const unproven_schema[];
 
 /* --- lease.c, recover.c, schema.c ----------------------------------------------------
  */

@@ -69,10 +69,13 @@ struct fake_task {
 };
 struct fake_task *fake_pg_task(unsigned k); /* NULL: no more */
 bool fake_pg_take_task(const char *worker);
+/* One that nobody has, as a proxy does. NULL: there is none. */
+struct fake_task *fake_pg_take_free_task(const char *worker);
 void fake_pg_worker(const char *name, bool has_session);
 unsigned fake_pg_keys(void); /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
 const char *fake_pg_verified(int64_t collection); /* its last result; "" */
+unsigned fake_pg_unproven(void); /* rows of copies that were not compared yet */
 bool fake_pg_database_gone(int64_t id);
 void fake_pg_database(int64_t id, const char **tenant, const char **name);
 /* The live collections, as "tenant/database/name" lines, sorted; freed by the caller. */

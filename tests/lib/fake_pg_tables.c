@@ -82,6 +82,10 @@ struct rebuild_row {
 	char *made, *old, *name;
 };
 
+struct unproven_row {
+	int64_t instance, collection, since_ms;
+};
+
 struct leftover_row {
 	int64_t instance, collection, attempt;
 	char *tenant, *database;
@@ -119,6 +123,7 @@ static struct {
 	rows_of(rebuild_row) rebuilds;
 	rows_of(verification_row) verifications;
 	rows_of(leftover_row) leftovers;
+	rows_of(unproven_row) unproven;
 } db;
 
 /* --- results --------------------------------------------------------------------------
@@ -1289,6 +1294,54 @@ static void doubt_find(struct fake_set *set)
 	end_row(set);
 }
 
+/* --- compared
+ * ------------------------------------------------------------------------- */
+
+static struct unproven_row *unproven_of(int64_t instance, int64_t collection)
+{
+	struct unproven_row *u;
+
+	each_row(u, &db.unproven) if (u->instance == instance &&
+	                              u->collection == collection) return u;
+	return NULL;
+}
+
+static void unproven(struct fake_set *set)
+{
+	(void)set;
+	if (unproven_of(number(1), number(2)) == NULL)
+		add_row(&db.unproven, (struct unproven_row){.instance = number(1),
+		                                            .collection = number(2),
+		                                            .since_ms = clock_wall_ms()});
+}
+
+static void unproven_end(struct fake_set *set)
+{
+	struct unproven_row *u = unproven_of(number(1), number(2));
+
+	(void)set;
+	if (u != NULL)
+		*u = db.unproven.at[--db.unproven.n];
+}
+
+static void load_unproven(struct fake_set *set)
+{
+	const struct unproven_row *u;
+
+	each_row(u, &db.unproven)
+	{
+		put_number(set, u->instance);
+		put_number(set, u->collection);
+		put_number(set, u->since_ms);
+		end_row(set);
+	}
+}
+
+unsigned fake_pg_unproven(void)
+{
+	return (unsigned)db.unproven.n;
+}
+
 /* --- verification
  * ------------------------------------------------------------------------- */
 
@@ -1873,6 +1926,10 @@ static const struct fake_statement statements[] = {
         {"verify_records", verify_records},
         {"sweep_verification", nothing},
         {"load_verification", load_verification},
+        {"unproven", unproven},
+        {"unproven_end", unproven_end},
+        {"sweep_unproven", nothing},
+        {"load_unproven", load_unproven},
         {"sweep_doubt", nothing},
         {"load_doubt", load_doubt},
         {"set_floor", set_floor},
@@ -1915,6 +1972,15 @@ const char *fake_tables_violates(const struct fake_part *part)
 	return "";
 }
 
+static bool is_written_to(int64_t collection, int64_t after)
+{
+	const struct fake_log *l;
+
+	each_row(l,
+	         &db.log) if (l->collection == collection && l->seq > after) return true;
+	return false;
+}
+
 const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set)
 {
 	now = *part;
@@ -1924,6 +1990,8 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 	}
 	if (strcmp(part->name, "fence") == 0)
 		return number(1) == db.epoch ? "" : "CT001";
+	if (strcmp(part->name, "unless") == 0)
+		return is_written_to(number(1), number(2)) ? "CT003" : "";
 	for (size_t k = 0; k < sizeof(statements) / sizeof(statements[0]); k++)
 		if (strcmp(statements[k].name, part->name) == 0) {
 			statements[k].run(set);
@@ -1977,6 +2045,7 @@ void fake_tables_stop(void)
 	for (size_t k = 0; k < db.leftovers.n; k++)
 		leftover_row_clear(&db.leftovers.at[k]);
 	free(db.leftovers.at);
+	free(db.unproven.at);
 	each_row(l, &db.log) log_row_clear(l);
 	each_row(t, &db.tenants) free(t->name);
 	each_row(d, &db.databases)

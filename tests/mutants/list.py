@@ -457,6 +457,41 @@ mutant(
     (WAL, "if (t->state == TURN_DURABLE || t->doubt)\n\t\tscope_sent(r, i);", "scope_sent(r, i);"),
 )
 mutant(
+    "indexes_in_turn",
+    "after one was made anew it is not asked whose index is better",
+    (WAL, "now.proves || (v->made_anew >> i & 1) != 0 ? 0.5", "(v->made_anew >> i & 1) != 0 ? 0.5"),
+)
+mutant(
+    "rescued_as_it_was",
+    "what a client has deleted meanwhile is not logged again",
+    (WAL, "else if (!are_as_they_were(p) || is_touched(p, &ids))", "else if ((!are_as_they_were(p) && s != STATUS_OK) || is_touched(p, &ids))"),
+)
+mutant(
+    "rescued_behind_a_delete",
+    "what a client is about to delete is not logged again",
+    (WAL, "else if (!are_as_they_were(p) || is_touched(p, &ids))", "else if (!are_as_they_were(p) || (is_touched(p, &ids) && s != STATUS_OK))"),
+)
+mutant(
+    "read_before_it_is_compared",
+    "what was made anew is not read before it was compared, if another can answer",
+    (WAL, "\n\t       !unproven_gives_way(c, i);", "\n\t       (i < 100 || !unproven_gives_way(c, i));"),
+)
+mutant(
+    "not_compared_and_forgotten",
+    "that it was not compared survives a restart",
+    (WAL, "\t\tunproven_add(unit, b->collection, b->target);", "\t\t;"),
+)
+mutant(
+    "decided_by_the_unproven",
+    "reads do not wait for what was not compared yet",
+    (WAL, "suspect_holds(r, i) || unproven_holds(r, i) || pace_holds(r, i)", "suspect_holds(r, i) || pace_holds(r, i)"),
+)
+mutant(
+    "learns_from_the_unproven",
+    "nothing is made anew from what was not compared, if there is another",
+    (WAL, "(proven && unproven_is(b->collection, j))", "(proven && !proven && unproven_is(b->collection, j))"),
+)
+mutant(
     "returned_and_trusted",
     "what returns after it was given up is not trusted",
     (WAL, "if (detach_is_returning(i) && is_trusted(v))", "if (detach_is_returning(i) && v > 100)"),

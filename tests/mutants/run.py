@@ -48,6 +48,7 @@ TESTS = [
     "identity",
     "adopt",
     "verifying",
+    "unproven",
     "fences",
     "quarantine",
     "detach",
