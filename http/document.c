@@ -34,12 +34,16 @@ static const char introduction[] =
         "| what writes | `API_TOKEN` or `ADMIN_TOKEN`; the same |\n"
         "| `/admin/...`, `/wal/cleanup` and what else is for operators | `ADMIN_TOKEN`; "
         "if it is not set: from the machine of the proxy, sent to an address or "
-        "`localhost`, passed on by nobody (no `X-Forwarded-For` or the like), a `POST` "
+        "`localhost`, passed on by nobody (no `X-Forwarded-For` or the like, and not one "
+        "of `TRUSTED_PROXIES`), a `POST` "
         "with `Content-Type: application/json` |\n\n"
         "Pages in browsers: `CORS_ALLOW_ORIGINS` names the origins that may use the API; "
         "none may administer. What is in `PROTECTED_COLLECTIONS` is not deleted, nor "
         "renamed, nor is the database it is in, nor everything: 403. Each change that "
-        "an operator makes is in the log and in `recent_events` (event `operator`).\n\n";
+        "an operator makes is in the log, in `recent_events` and in the table "
+        "`chromatid.event` (event `operator`), and so is who was refused (`auth`). From "
+        "where is said by the connection, or, if that comes from one of "
+        "`TRUSTED_PROXIES`, by the end of its `X-Forwarded-For`.\n\n";
 
 static const char answers[] =
         "\n## Sent again\n\n"

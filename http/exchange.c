@@ -28,6 +28,7 @@ struct exchange *exchange_create(struct client *client, const struct request_hea
 
 	ex->client = client;
 	ex->head = head;
+	access_address(client, head, ex->address);
 	ex->body = blob_ref(body);
 	ex->started_us = clock_us();
 	ex->deadline = ex->started_us / 1000 + exchange_conf->request_timeout;

@@ -12,6 +12,7 @@
 #include "core/blob.h"
 #include "core/json_scan.h"
 #include "core/timer.h"
+#include "http/access.h"
 #include "http/alike.h"
 #include "http/route.h"
 #include "http/server.h"
@@ -39,6 +40,7 @@ struct company {
 struct exchange {
 	struct client *client; /* NULL once it has been answered, or has left */
 	const struct request_head *head;
+	char address[ADDRESS_BYTES]; /* the client's */
 	struct blob *body;
 	struct route route;
 	struct op *pending; /* the one thing it waits for */

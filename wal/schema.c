@@ -272,6 +272,7 @@ static const char *const *const migrations[][2] = {
         {operator_schema, nothing},  /* 10 */
         {monitor_schema, nothing},   /* 11 */
         {apart_schema, nothing},     /* 12 */
+        {trace_schema, nothing},     /* 13 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 _Static_assert(VERSION == CHROMATID_SCHEMA, "core/version.h says which it is");

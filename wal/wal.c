@@ -112,6 +112,7 @@ static void on_change_beside(void *arg, enum pg_state now, const char *why)
 	log_info("postgres", "%s session up", name);
 	if (pg == wal.upkeep) {
 		limit_patience();
+		chronicle_now();
 		worker_kick();
 	}
 }
@@ -248,7 +249,7 @@ static void on_no_goodbye(void *arg)
 
 static void on_drain_look(void *arg)
 {
-	bool quiet = persist_waiting() == 0 && !worker_is_busy();
+	bool quiet = persist_waiting() == 0 && !worker_is_busy() && !chronicle_is_busy();
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)

@@ -380,6 +380,11 @@ struct wal_log_figures {
 void wal_log_figures(struct wal_log_figures *out);
 
 /* How this process is doing, kept in PostgreSQL, and messages for people. */
+struct wal_event_figures {
+	uint64_t noted, lost; /* lost: too many waited, or PostgreSQL refused them */
+	unsigned waiting;
+};
+struct wal_event_figures wal_event_figures(void);
 void wal_monitor_start(const struct conf *conf);
 void wal_monitor_stop(void);
 struct wal_told {

@@ -580,6 +580,7 @@ bool wal_migrated(void);      /* the tables are there */
 /* --- schema_monitor.c, failover.c, sample.c ------------------------------------------
  */
 extern const char *const monitor_schema[];
+extern const char *const trace_schema[];
 int failover_target(void); /* where writes go first; -1: nowhere */
 /* Has it said what it is? Not while it is unknown, or came up and has not proven yet that
  * it takes writes. */
@@ -588,5 +589,11 @@ void failover_start(void);
 void failover_stop(void);
 void sample_start(const struct conf *conf);
 void sample_stop(void);
+
+/* --- chronicle.c ------------------------------------------------------------------- */
+void chronicle_start(const struct conf *conf);
+void chronicle_now(void);     /* PostgreSQL is there: what waits is noted */
+bool chronicle_is_busy(void); /* something waits, and it could be noted */
+void chronicle_stop(void);
 
 #endif
