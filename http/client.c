@@ -162,6 +162,8 @@ static void drop(struct client *c, size_t len)
 
 static void refuse(struct client *c, struct refusal *r)
 {
+	if (server.options.handler->on_refused != NULL)
+		server.options.handler->on_refused(c, &c->head, r);
 	set_state(c, CLIENT_ANSWER);
 	reply_whole(c, r->http, &r->headers, r->body);
 	headers_clear(&r->headers);

@@ -61,6 +61,7 @@ struct exchange {
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
 	uint64_t id;
+	struct trace trace;
 	int http; /* answered with */
 	size_t bytes_out;
 	uint64_t stale; /* records the answer may lack */
@@ -106,6 +107,20 @@ void exchange_wait_collection(struct exchange *ex, struct collection *c,
 void exchange_wait_database(struct exchange *ex, struct database *db,
                             void (*again)(struct exchange *ex));
 unsigned exchange_count(void);
+uint64_t exchange_next_id(void);
+
+/* One line for each request (ACCESS_LOG). */
+struct access_entry {
+	uint64_t id;
+	struct trace trace;
+	char address[ADDRESS_BYTES];
+	const char *op, *instance, *collection; /* NULL: none */
+	int http;                               /* 0: cut */
+	uint64_t took_us;
+	size_t bytes_in, bytes_out;
+	wal_seq seq; /* 0: none */
+};
+void exchange_log(const struct access_entry *e);
 
 struct exchange_figures {
 	uint64_t total, timeouts, rejected, too_large, malformed;

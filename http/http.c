@@ -18,7 +18,6 @@
 #define CLIENTS_MOST 4096u
 #define FILES_KEPT 256u
 #define OWN_MEMORY ((size_t)16 * 1024 * 1024) /* idle, and some more */
-#define NO_TRACE "00000000000000000000000000000000"
 
 static struct {
 	bool begun;
@@ -40,7 +39,6 @@ void http_refuse(struct refusal *out, int http, const char *name, const char *me
 	out->http = http;
 	out->body = blob_adopt(text_detach(&json), len);
 	headers_add(&out->headers, "content-type", "application/json");
-	headers_add(&out->headers, "chroma-trace-id", NO_TRACE);
 }
 
 static bool is_health(const char *target)
@@ -134,7 +132,6 @@ static void on_too_large(const struct request_head *head, struct refusal *out)
 	if (plain_too_large(&r)) {
 		out->http = 413;
 		out->body = blob_create("Payload too large", 17);
-		headers_add(&out->headers, "chroma-trace-id", NO_TRACE);
 	} else {
 		http_refuse(out, 413, "ChromaError",
 		            "Failed to buffer the request body: length limit exceeded");
@@ -148,6 +145,32 @@ static void on_malformed(int http, struct refusal *out)
 {
 	exchange_totals.malformed++;
 	http_refuse(out, http, "ChromaError", head_reason(http));
+}
+
+/* No exchange is born for it, but its client must find it in the log as any other. */
+static void on_refused(const struct client *client, const struct request_head *head,
+                       struct refusal *out)
+{
+	struct access_entry entry = {.id = exchange_next_id(),
+	                             .http = out->http,
+	                             .bytes_out = blob_len(out->body),
+	                             .op = "unknown"};
+	bool known = head->target != NULL;
+	struct route r = {0};
+	char text[TRACE_ID_BYTES];
+
+	trace_begin(&entry.trace,
+	            known ? headers_get(&head->headers, "traceparent") : NULL);
+	access_address(client, head, entry.address);
+	if (out->http >= 400)
+		headers_add(&out->headers, "chroma-trace-id",
+		            trace_id(&entry.trace, text));
+	if (known) {
+		route_parse(&r, head->method, head->target);
+		entry.op = r.op;
+	}
+	exchange_log(&entry);
+	route_clear(&r);
 }
 
 static void on_request(struct client *client, const struct request_head *head,
@@ -180,6 +203,7 @@ static const struct server_handler handler = {
         .on_too_large = on_too_large,
         .on_no_room = on_no_room,
         .on_malformed = on_malformed,
+        .on_refused = on_refused,
         .on_request = on_request,
         .on_gone = on_gone,
         .on_drained = on_drained,

@@ -45,6 +45,10 @@ struct server_handler {
 	/* A request that could not be understood: http is 400, 408, 414, 431, 501 or 505.
 	 */
 	void (*on_malformed)(int http, struct refusal *out);
+	/* Whatever is answered in one of these ways is about to be sent. The head has no
+	 * target if it was not understood. NULL: nobody wants to know. */
+	void (*on_refused)(const struct client *client, const struct request_head *head,
+	                   struct refusal *out);
 	/* `head` stays valid as long as `client`; take a reference to `body` to keep it.
 	 */
 	void (*on_request)(struct client *client, const struct request_head *head,

@@ -130,7 +130,8 @@ enum {
 	HTTP,
 	INSTANCE,
 	IDS,
-	DIGEST
+	DIGEST,
+	TRACE
 };
 
 /* Where the other tables' places begin has to be said of each: PostgreSQL does not
@@ -139,7 +140,7 @@ static const struct pg_statement load_log = {
         "load_log",
         "SELECT l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"
         " l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, o.decision, o.http,"
-        " o.instance, r.ids, l.digest FROM chromatid.log l"
+        " o.instance, r.ids, l.digest, l.trace FROM chromatid.log l"
         " LEFT JOIN chromatid.outcome o ON o.seq = l.seq AND o.seq > $1"
         " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND r.seq > $1"
         " AND o.decision IS DISTINCT FROM 2"
@@ -194,6 +195,7 @@ static struct record *load_record(const struct store_load *load,
 	};
 	const char *name =
 	        pg_is_null(r, at, row, NAME) ? NULL : pg_get_text(r, at, row, NAME);
+	const char *trace;
 	struct record *rec;
 
 	w.name = w.tenant = name;
@@ -206,6 +208,8 @@ static struct record *load_record(const struct store_load *load,
 		rec->origin = record_origin_from(pg_get_text(r, at, row, OLD_NAME));
 	rec->body_len = (size_t)pg_get_int8(r, at, row, BODY_LEN);
 	load_digest(rec, r, at, row);
+	trace = pg_get_text(r, at, row, TRACE);
+	trace_parse(&rec->trace, trace, strlen(trace));
 	rec->appended_wall_ms = pg_get_int8(r, at, row, AT);
 	load_decision(rec, r, at, row);
 	return rec;

@@ -16,6 +16,7 @@
 #include "core/metrics.h"
 #include "core/op.h"
 #include "core/status.h"
+#include "core/trace.h"
 #include "health/health.h"
 #include "mapping/mapping.h"
 
@@ -66,6 +67,7 @@ struct wal_write {
 	struct blob *body;               /* as it is to be sent */
 	bool embeddings;                 /* an item write that carries some */
 	const struct wal_key *key;       /* NULL: none */
+	const struct trace *trace;       /* whose trace it belongs to; NULL: nobody's */
 };
 
 struct wal_outcome {

@@ -101,6 +101,7 @@ struct record {
 	bool digested;
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
+	struct trace trace;
 	int64_t appended_wall_ms;
 	msec entered;    /* its lanes */
 	msec pace_until; /* it waits for an instance that catches up; 0: it does not ...

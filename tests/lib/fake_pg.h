@@ -34,7 +34,7 @@ bool fake_pg_has_epoch(int64_t epoch);
 struct fake_log {
 	int64_t seq, collection, database, epoch, at_ms;
 	int kind;
-	char op[40];
+	char op[40], trace[56];
 	char *name, *old_name, *body;
 	int body_len;
 	bool no_body, embeddings, no_digest;
