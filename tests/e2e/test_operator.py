@@ -1,7 +1,11 @@
 """What monitors and scripts read has the promised shape, and is true."""
 
+import os
 import re
+import signal
+import time
 from datetime import datetime
+from statistics import median
 
 import pytest
 
@@ -317,3 +321,35 @@ def test_the_log_keeps_bodies_to_itself(shared_world):
 
 def test_heartbeat_of_the_old_version_is_kept_for_old_monitors(shared_world):
     assert shared_world.http.get("/api/v1/heartbeat").status_code == 200
+
+
+@pytest.fixture
+def everything_hangs(world):
+    """PostgreSQL's sessions with the proxy and both servers are stopped: they neither answer nor go away."""
+    sessions = world.sql(
+        f"SELECT pid FROM pg_stat_activity WHERE datname = '{world.database}' AND application_name LIKE 'chromatid-%'"
+    )
+    assert len(sessions) >= 4
+    for row in sessions:
+        os.kill(row["pid"], signal.SIGSTOP)
+    for chroma in world.instances:
+        chroma.pause()
+    yield world
+    for row in sessions:
+        os.kill(row["pid"], signal.SIGCONT)
+    for chroma in world.instances:
+        chroma.resume()
+
+
+def test_status_waits_for_nobody(everything_hangs):
+    world = everything_hangs
+    pages = ("/status", "/wal/status", "/health", "/metrics", "/status/timeline", "/status/collections", "/ui", "/admin/config")
+    took = []
+    until = time.monotonic() + 6  # long enough for the lease to run out, and the servers to be seen down
+    while time.monotonic() < until:
+        for path in pages:
+            began = time.perf_counter()
+            assert world.http.get(path).status_code == 200, path
+            took.append(time.perf_counter() - began)
+    assert median(took) < 0.05 and max(took) < 2, (median(took), max(took))
+    assert world.proxy.status()["healthy_instances"] == 0 and world.proxy.ready() == 503
