@@ -22,7 +22,6 @@
 
 #include "core/failpoint.h"
 #include "core/json_scan.h"
-#include "core/log.h"
 #include "core/mem.h"
 #include "wal/calls.h"
 #include "wal/wal_private.h"
@@ -417,55 +416,6 @@ static void on_reply(void *arg, const struct reply *reply)
 
 /* --- steps ------------------------------------------------------------------------- */
 
-/* The places in the log of what the call carries, as "17,20-25". */
-static void list_records(const struct execution *e, struct text *list)
-{
-	size_t n = e->batch.n, k = 0, last;
-
-	while (k < n) {
-		wal_seq first = e->batch.records[k]->seq;
-
-		for (last = k; last + 1 < n; last++)
-			if (e->batch.records[last + 1]->seq !=
-			    e->batch.records[last]->seq + 1)
-				break;
-		text_adds(list, list->len > 0 ? "," : "");
-		text_add_number(list, first);
-		if (last > k) {
-			text_addc(list, '-');
-			text_add_number(list, e->batch.records[last]->seq);
-		}
-		k = last + 1;
-	}
-}
-
-/* Of a merged call the trace is the first one's; whose else it carries is said by their
- * places. */
-static void add_trace(const struct execution *e, const struct prepared *p,
-                      struct headers *to)
-{
-	const struct trace *trace = &e->record->trace;
-	char text[TRACE_BYTES], id[TRACE_ID_BYTES];
-	struct text list = {0};
-
-	if (trace->set)
-		headers_add(to, "traceparent", trace_text(trace, text));
-	list_records(e, &list);
-	headers_addn(to, "x-chromatid-records", 19, list.s, list.len);
-	if (log_wants(LOG_DEBUG))
-		log_line(LOG_DEBUG, "call",
-		         (struct log_field[]){
-		                 {"instance", instance_name(health_instance(e->instance)),
-		                  0},
-		                 {"trace_id",
-		                  trace->set ? trace_id(trace, id) : LOG_ABSENT, 0},
-		                 {"seq", NULL, e->record->seq},
-		                 {0}},
-		         "%s %s: records %s", p->method,
-		         record_kind_name(e->record->kind), list.s);
-	text_clear(&list);
-}
-
 static void issue(struct execution *e, struct prepared *p)
 {
 	struct headers headers = {0};
@@ -480,7 +430,7 @@ static void issue(struct execution *e, struct prepared *p)
 	e->sent_us = e->step == STEP_SEND ? clock_us() : 0;
 	if (p->body != NULL)
 		headers_add(&headers, "content-type", "application/json");
-	add_trace(e, p, &headers);
+	traced_call(e->batch.records, e->batch.n, e->instance, &headers);
 	FAILPOINT("execution_sending");
 	for (size_t k = 0; k < e->batch.n; k++)
 		scope_sent(e->batch.records[k], e->instance);

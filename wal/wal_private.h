@@ -591,6 +591,9 @@ void failover_stop(void);
 void sample_start(const struct conf *conf);
 void sample_stop(void);
 
+/* --- traced.c ---------------------------------------------------------------------- */
+void traced_call(struct record *const *records, size_t n, unsigned i, struct headers *to);
+
 /* --- chronicle.c ------------------------------------------------------------------- */
 void chronicle_start(const struct conf *conf);
 void chronicle_now(void);     /* PostgreSQL is there: what waits is noted */
