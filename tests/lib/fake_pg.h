@@ -65,6 +65,13 @@ struct fake_task {
 struct fake_task *fake_pg_task(unsigned k); /* NULL: no more */
 bool fake_pg_take_task(const char *worker);
 void fake_pg_worker(const char *name, bool has_session);
+/* Another proxy notes that it is taken out (0: for good), or back. */
+void fake_pg_take_out(const char *instance, msec for_ms, const char *by);
+void fake_pg_put_back(const char *instance);
+bool fake_pg_is_out(const char *instance);
+/* Somebody deletes its mapping by SQL; how many such wishes there are. */
+void fake_pg_wish(int64_t collection, const char *by);
+unsigned fake_pg_wishes(void);
 unsigned fake_pg_keys(void); /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
 const char *fake_pg_verified(int64_t collection); /* its last result; "" */

@@ -1813,6 +1813,11 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 			fake_task_statements[k].run(set);
 			return "";
 		}
+	for (size_t k = 0; fake_operator_statements[k].name != NULL; k++)
+		if (strcmp(fake_operator_statements[k].name, part->name) == 0) {
+			fake_operator_statements[k].run(set);
+			return "";
+		}
 	fprintf(stderr, "fake_pg does not know the statement %s\n", part->name);
 	abort();
 }
@@ -1835,6 +1840,7 @@ void fake_tables_start(void)
 void fake_tables_stop(void)
 {
 	fake_tasks_stop();
+	fake_operator_stop();
 	struct fake_log *l;
 	struct tenant_row *t;
 	struct database_row *d;
