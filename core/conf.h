@@ -63,7 +63,7 @@ struct conf {
 	msec events_retention;
 	int64_t metrics_per_collection;
 	char *slack_webhook_url;
-	bool merge_reads;
+	bool read_affinity, merge_reads;
 	char *adopt_cluster;
 	bool allow_reset;
 	int log_level;  /* enum log_level */

@@ -72,6 +72,9 @@ const struct conf_setting conf_settings[] = {
 	 .least = 0, .most = 1},
 	{"LOAD_BALANCE_STRATEGY", CONF_CHOICE, AT(strategy), "optimized_read_replica",
 	 .what = "how the instance for a read is chosen", .choices = strategies},
+	{"READ_AFFINITY", CONF_SWITCH, AT(read_affinity), "off",
+	 .what = "whether reads of a collection all go to one instance as long as that is up to date: "
+	         "two instances may rank what is nearly equally near differently"},
 	{"MERGE_READS", CONF_SWITCH, AT(merge_reads), "on",
 	 .what = "whether reads of a collection that would queue at an instance go to it in one call"},
 	{"STALE_READS", CONF_CHOICE, AT(stale_reads), "allow",

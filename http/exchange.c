@@ -143,15 +143,26 @@ static void add_duration(struct text *to, const char *name, uint64_t us)
 	text_add_number(to, (int64_t)(tenths % 10));
 }
 
+/* What is neither the log's nor the instance's time it has waited here. */
 static void add_timing(const struct exchange *ex, struct headers *h)
 {
+	uint64_t took = clock_us() - ex->started_us,
+	         theirs = ex->log_us + ex->upstream_us;
 	struct text durations = {0};
 
+	add_duration(&durations, "queue", took > theirs ? took - theirs : 0);
+	text_adds(&durations, ", ");
 	add_duration(&durations, "log", ex->log_us);
 	text_adds(&durations, ", ");
 	add_duration(&durations, "upstream", ex->upstream_us);
 	headers_add(h, "server-timing", durations.s);
 	text_clear(&durations);
+}
+
+/* Nobody else has been asked, and nothing is logged. */
+static bool is_ours(const struct exchange *ex)
+{
+	return ex->seq == 0 && ex->instance == NULL;
 }
 
 void exchange_headers(const struct exchange *ex, int http, struct headers *h)
@@ -160,6 +171,8 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 
 	if (http >= 400 && headers_get(h, "chroma-trace-id") == NULL)
 		headers_add(h, "chroma-trace-id", trace_id(&ex->trace, trace));
+	if (http >= 400 && is_ours(ex) && headers_get(h, "x-chromatid-outcome") == NULL)
+		headers_add(h, "x-chromatid-outcome", "none");
 	if (ex->seq > 0)
 		add_number(h, "x-chromatid-seq", ex->seq);
 	if (ex->instance != NULL)

@@ -6,6 +6,7 @@
  */
 #include "http/http.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -165,6 +166,10 @@ static void on_refused(const struct client *client, const struct request_head *h
 	if (out->http >= 400)
 		headers_add(&out->headers, "chroma-trace-id",
 		            trace_id(&entry.trace, text));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)entry.id);
+	headers_add(&out->headers, "x-request-id", text);
+	if (headers_get(&out->headers, "x-chromatid-outcome") == NULL)
+		headers_add(&out->headers, "x-chromatid-outcome", "none");
 	if (known) {
 		route_parse(&r, head->method, head->target);
 		entry.op = r.op;

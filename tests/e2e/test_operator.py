@@ -307,8 +307,32 @@ def test_a_write_can_be_followed_by_its_headers(shared_world):
     answer = shared_world.http.post(path + "/upsert", json={"ids": ["1"], "embeddings": [[2, 2]]})
     assert int(answer.headers["x-chromatid-seq"]) > first
     assert answer.headers["x-chromatid-instance"] in ("primary", "replica")
+    timing = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    assert set(timing) == {"queue", "log", "upstream"} and all(float(ms) >= 0 for ms in timing.values())
+    assert float(timing["log"]) > 0 and float(timing["upstream"]) > 0
     in_the_log = f'"request_id":{answer.headers["x-request-id"]}'
     wait_until(lambda: shared_world.proxy.log_contains(in_the_log), 5, "the log has the request")
+
+
+def test_errors_of_ours_say_that_nothing_has_happened(shared_world):
+    for method, path in (("POST", "/admin/verify"), ("GET", "/nowhere"), ("POST", "/status"), ("DELETE", f"{COLLECTIONS}/no")):
+        answer = shared_world.http.request(method, path, content=b"{", headers={"content-type": "application/json"})
+        assert 400 <= answer.status_code < 500 and answer.headers["x-chromatid-outcome"] == "none", path
+        assert answer.headers["chroma-trace-id"] and answer.headers["x-request-id"]
+
+
+def test_reads_of_a_collection_can_be_kept_together(make_world):
+    world = make_world(READ_AFFINITY="on", READ_REPLICA_RATIO="0.5")
+    by_whom = {}
+    for n in range(12):
+        c = world.client().create_collection(f"kept{n}", embedding_function=None)
+        c.add(ids=["1"], embeddings=[[n, 1]])
+    converged(world)
+    for n in range(12):
+        answers = [world.http.get(f"{COLLECTIONS}/kept{n}/count") for _ in range(8)]
+        by_whom[n] = {a.headers["x-chromatid-instance"] for a in answers}
+    assert all(len(names) == 1 for names in by_whom.values()), by_whom
+    assert set.union(*by_whom.values()) == {"primary", "replica"}
 
 
 def test_the_log_keeps_bodies_to_itself(shared_world):

@@ -119,6 +119,7 @@ def test_each_refusal_has_a_line_and_an_id(traced):
     foreign = world.http.get("/admin/config", headers={"host": "evil.example", "traceparent": parent("9")})
     assert foreign.status_code == 403 and foreign.headers["chroma-trace-id"] == "9" * 32
     for answer in (large, foreign):
+        assert answer.headers["x-request-id"] and answer.headers["x-chromatid-outcome"] == "none"
         (line,) = lines(world, answer.headers["chroma-trace-id"])
         assert line["status"] == answer.status_code and line["client"] == "127.0.0.1"
     with socket.create_connection(("127.0.0.1", world.proxy.port)) as s:
