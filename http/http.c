@@ -92,6 +92,28 @@ static void refuse_for_now(const struct request_head *head, struct refusal *out)
 	cors_add(head, &out->headers);
 }
 
+/* Who had a connection before is served once more; who comes now, only if he just wants
+ * to know how we are. */
+static bool comes_too_late(const struct client *client, const struct request_head *head)
+{
+	struct route r;
+	bool looks;
+
+	if (!draining.begun || !client_is_late(client))
+		return false;
+	route_parse(&r, head->method, head->target);
+	looks = access_need(&r) <= ACCESS_LOOK;
+	route_clear(&r);
+	return !looks;
+}
+
+static void refuse_for_good(const struct request_head *head, struct refusal *out)
+{
+	http_refuse(out, 503, "InternalError", "this proxy is shutting down");
+	headers_add(&out->headers, "retry-after", RETRY_AFTER);
+	cors_add(head, &out->headers);
+}
+
 static bool on_head(const struct client *client, const struct request_head *head,
                     size_t *max_body, struct refusal *out)
 {
@@ -105,6 +127,8 @@ static bool on_head(const struct client *client, const struct request_head *head
 	answer = access_judge(client, head);
 	if (answer != ACCESS_GRANTED)
 		access_refuse(answer, client, head, out);
+	else if (comes_too_late(client, head))
+		refuse_for_good(head, out);
 	else if (too_many() || too_much(head))
 		refuse_for_now(head, out);
 	else

@@ -75,7 +75,8 @@ struct server_options {
 /* NULL if it listens, else why not (freed by the caller). */
 char *server_start(const struct server_options *options);
 int server_port(void);
-/* No new connections, idle ones are closed, the others after their answer. */
+/* Idle connections are closed, all others after their answer. The port stays open: who
+ * watches us should hear that we are going, and not that we are gone. */
 void server_drain(void);
 unsigned server_connections(void); /* open ones */
 unsigned server_active(void);      /* with a request whose answer is not complete */
@@ -90,6 +91,7 @@ void server_stop(void);
 
 void client_watch(struct client *c, void *arg); /* what on_gone and on_drained are told */
 bool client_is_loopback(const struct client *c);
+bool client_is_late(const struct client *c);        /* it came behind server_drain() */
 const char *client_address(const struct client *c); /* "127.0.0.1" */
 
 /* A whole answer. `headers` are end-to-end ones (may be NULL); Content-Length, Date and
