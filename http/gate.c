@@ -151,7 +151,7 @@ void gate_accepting(bool on)
 	}
 }
 
-void gate_unlisten(void)
+static void unlisten(void)
 {
 	for (size_t i = 0; i < n_ports; i++)
 		evhtp_unbind_socket(ports[i]);
@@ -159,7 +159,7 @@ void gate_unlisten(void)
 
 void gate_stop(void)
 {
-	gate_unlisten();
+	unlisten();
 	while (n_ports > 0)
 		evhtp_free(ports[--n_ports]);
 }

@@ -152,7 +152,6 @@ void server_out_of_descriptors(void);
 bool gate_listen(int fd);        /* a listening socket; the gate closes it */
 int gate_listening_socket(void); /* -1: none */
 void gate_accepting(bool on);
-void gate_unlisten(void); /* closes the ports */
 void gate_stop(void);     /* when no connection is left */
 /* Tells libevhtp of c->head. False: it did not take it; the connection must close. */
 bool gate_begin_request(struct client *c);

@@ -271,6 +271,7 @@ void wal_drain(void (*done)(void *arg), void *arg)
 {
 	engine_hold(true);
 	worker_leave();
+	chronicle_now();
 	wal.drain_until = clock_ms() + DRAIN_MOST_MS;
 	wal.drained = done;
 	wal.drained_arg = arg;

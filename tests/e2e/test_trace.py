@@ -45,6 +45,12 @@ def lines(world, trace, event="access"):
     ]  # fmt: skip
 
 
+def line_of(world, trace):
+    """Its client may have the answer before the line is written."""
+    (line,) = wait_until(lambda: lines(world, trace), 10, f"a line of {trace}")
+    return line
+
+
 def calls(recorder, path):
     """The heads of the requests for that path that this instance was sent."""
     heads = bytes(recorder.sent).decode("latin-1").split("\r\n\r\n")
@@ -66,12 +72,14 @@ def test_one_write_by_one_id(traced):
         head = arrived(recorder, "/add", trace)
         assert f"x-chromatid-records: {seq}" in head
         assert "a" * 16 not in head.replace(trace, "")  # the span is ours
-    (line,) = lines(world, trace)
+    line = line_of(world, trace)
     assert FIELDS | {"instance", "collection", "seq"} <= set(line)
     assert (line["op"], line["status"], line["collection"]) == ("add", 200 + answer.status_code % 100, "followed")
     assert str(line["seq"]) == seq and str(line["request_id"]) == answer.headers["x-request-id"]
     assert line["client"] == "127.0.0.1" and line["bytes_in"] > 20 and 0 < line["dur_ms"] < 60000
     assert {call["instance"] for call in lines(world, trace, "call")} == {"primary", "replica"}
+    assert world.http.get(f"/admin/wal/{seq}").json()["trace_id"] == trace
+    assert world.http.get("/admin/wal?collection=followed").json()["entries"][0]["trace_id"] == trace
     assert world.sql(f"SELECT seq FROM chromatid.log WHERE trace LIKE '00-{trace}-%'") == [{"seq": int(seq)}]
 
 
@@ -102,13 +110,13 @@ def test_reads_and_what_is_made_for_those_who_bring_none(traced):
     c = make(world, "read")
     get = {"ids": ["1"], "include": []}
     world.http.post(f"{COLLECTIONS}/{c}/get", json=get, headers={"traceparent": parent("e"), "tracestate": "x=1"})
-    (line,) = lines(world, "e" * 32)
+    line = line_of(world, "e" * 32)
     assert line["op"] == "get" and line["collection"] == "read" and "seq" not in line
     heads = [head for recorder in world.recorders for head in calls(recorder, "/get")]
     assert any(f"traceparent: 00-{'e' * 32}-" in head and "tracestate: x=1" in head for head in heads)
     # --- a bad one counts as none
     answer = world.http.get(f"{COLLECTIONS}/nobody", headers={"traceparent": "00-" + "f" * 31})
-    (line,) = lines(world, answer.headers["chroma-trace-id"])
+    line = line_of(world, answer.headers["chroma-trace-id"])
     assert line["status"] == 404 and line["request_id"] == int(answer.headers["x-request-id"])
 
 
@@ -120,13 +128,13 @@ def test_each_refusal_has_a_line_and_an_id(traced):
     assert foreign.status_code == 403 and foreign.headers["chroma-trace-id"] == "9" * 32
     for answer in (large, foreign):
         assert answer.headers["x-request-id"] and answer.headers["x-chromatid-outcome"] == "none"
-        (line,) = lines(world, answer.headers["chroma-trace-id"])
+        line = line_of(world, answer.headers["chroma-trace-id"])
         assert line["status"] == answer.status_code and line["client"] == "127.0.0.1"
     with socket.create_connection(("127.0.0.1", world.proxy.port)) as s:
         s.sendall(b"NONSENSE\r\n\r\n")
         answer = s.recv(65536).decode()
     trace = re.search(r"chroma-trace-id: ([0-9a-f]{32})", answer, re.I).group(1)
-    (line,) = lines(world, trace)
+    line = line_of(world, trace)
     assert (line["op"], line["status"]) == ("unknown", 400)
 
 
