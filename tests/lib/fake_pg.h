@@ -72,7 +72,10 @@ bool fake_pg_is_out(const char *instance);
 /* Somebody deletes its mapping by SQL; how many such wishes there are. */
 void fake_pg_wish(int64_t collection, const char *by);
 unsigned fake_pg_wishes(void);
-unsigned fake_pg_keys(void); /* of idempotency */
+/* Events noted that say this, and how often the last of them happened in a row. */
+unsigned fake_pg_events(const char *about, unsigned *times);
+unsigned fake_pg_tidied(void); /* how often old ones were looked for */
+unsigned fake_pg_keys(void);   /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
 const char *fake_pg_verified(int64_t collection); /* its last result; "" */
 bool fake_pg_database_gone(int64_t id);

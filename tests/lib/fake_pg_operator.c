@@ -1,5 +1,5 @@
 /* tests/lib/fake_pg_operator.c - what operators have noted: instances that are taken out,
- * and wishes by SQL. */
+ * wishes by SQL; and what is noted for them: events. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +21,21 @@ struct wish_row {
 	char by[64];
 };
 
+struct event_row {
+	int64_t at;
+	char event[32], message[128];
+	int64_t times;
+};
+
 static struct {
 	struct out_row out[ROWS_MOST];
 	size_t n_out;
 	struct wish_row wishes[ROWS_MOST];
 	size_t n_wishes;
 	int64_t last_wish;
+	struct event_row *events;
+	size_t n_events;
+	unsigned tidied;
 } db;
 
 /* --- taken out --------------------------------------------------------------------- */
@@ -129,8 +138,59 @@ static void wish_over(struct fake_set *set)
 	memmove(db.wishes, db.wishes + 1, --db.n_wishes * sizeof(db.wishes[0]));
 }
 
+/* --- events ------------------------------------------------------------------------ */
+
+static void keep_events(struct fake_set *set)
+{
+	(void)set;
+	db.tidied++;
+}
+
+static void note_event(struct fake_set *set)
+{
+	struct event_row row = {.at = fake_number(1), .times = fake_number(5)};
+
+	(void)set;
+	strncpy(row.event, fake_text(3), sizeof(row.event) - 1);
+	strncpy(row.message, fake_text(4), sizeof(row.message) - 1);
+	db.events = mem_resize(db.events, (db.n_events + 1) * sizeof(row));
+	db.events[db.n_events++] = row;
+}
+
+static void events_before(struct fake_set *set)
+{
+	for (size_t k = db.n_events; k > 0; k--) {
+		fake_put_number(set, db.events[k - 1].at);
+		fake_put(set, "another");
+		fake_put(set, db.events[k - 1].event);
+		fake_put(set, db.events[k - 1].message);
+		fake_put_number(set, db.events[k - 1].times);
+		fake_end_row(set);
+	}
+}
+
+unsigned fake_pg_events(const char *about, unsigned *times)
+{
+	unsigned n = 0;
+
+	for (size_t k = 0; k < db.n_events; k++) {
+		if (strstr(db.events[k].message, about) == NULL)
+			continue;
+		n++;
+		if (times != NULL)
+			*times = (unsigned)db.events[k].times;
+	}
+	return n;
+}
+
+unsigned fake_pg_tidied(void)
+{
+	return db.tidied;
+}
+
 void fake_operator_stop(void)
 {
+	free(db.events);
 	memset(&db, 0, sizeof(db));
 }
 
@@ -140,5 +200,8 @@ const struct fake_statement fake_operator_statements[] = {
         {"override_look", override_look},
         {"wish_first", wish_first},
         {"wish_over", wish_over},
+        {"keep_events", keep_events},
+        {"note_event", note_event},
+        {"events_before", events_before},
         {NULL, NULL},
 };
