@@ -581,3 +581,26 @@ mutant(
     "a wish does not take a protected collection",
     (WAL, "else if (conf_lists(wish.conf->protected_collections, c->name))", "else if (false)"),
 )
+
+# --- what is noted -------------------------------------------------------------------------------
+
+mutant(
+    "events_without_end",
+    "events that wait are bounded",
+    (WAL, "else if (chronicle.waiting >= WAITING_MOST || (many && !may_be_noted()))", "else if (many && !may_be_noted())"),
+)
+mutant(
+    "flood_of_events",
+    "a flood of one kind is noted in part",
+    (WAL, "if (chronicle.spent >= MANY_MOST)\n\t\treturn false;", ""),
+)
+mutant(
+    "lost_events_forgotten",
+    "an event whose connection was lost is noted again",
+    (WAL, "\tjob_failed(chronicle.job);\n}\n\nstatic void add_note", "\tforget(sent);\n\tjob_failed(chronicle.job);\n}\n\nstatic void add_note"),
+)
+mutant(
+    "nobody_counts_what_is_lost",
+    "events that are lost are counted",
+    (WAL, "\t\tchronicle.lost += sent;\n", ""),
+)

@@ -55,6 +55,7 @@ TESTS = [
     "detach",
     "override",
     "unmap",
+    "chronicle",
     "join",
     "poison",
     "late",

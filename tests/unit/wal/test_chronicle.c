@@ -161,10 +161,17 @@ static void what_may_have_been_noted_is_noted_again(void **state)
 	fake_pg_delay(100);
 	log_info("health", "in doubt");
 	pass_ms(250);
+	assert_int_equal(fake_pg_sent("upkeep"), 1);
 	fake_pg_cut("upkeep", 1, false, 0); /* it was */
+	pass_ms(5000);
+	log_info("health", "not at all");
+	pass_ms(250);
+	assert_int_equal(fake_pg_sent("upkeep"), 1);
+	fake_pg_cut("upkeep", 0, false, 0); /* it was not */
 	fake_pg_delay(2);
 	pass_ms(5000);
-	assert_in_range(fake_pg_events("in doubt", NULL), 1, 2);
+	assert_int_equal(fake_pg_events("in doubt", NULL), 2);
+	assert_int_equal(fake_pg_events("not at all", NULL), 1);
 	assert_int_equal(lost(), 0);
 	finish();
 }
