@@ -27,6 +27,11 @@ int64_t clock_wall_ms(void)
 	return (int64_t)(read_us(CLOCK_REALTIME) / 1000u);
 }
 
+int64_t clock_wall_seconds(void)
+{
+	return (int64_t)(read_us(CLOCK_REALTIME_COARSE) / 1000000u);
+}
+
 const char *clock_iso(int64_t wall_ms, char out[CLOCK_ISO_BYTES])
 {
 	time_t seconds = (time_t)(wall_ms / 1000);

@@ -6,9 +6,11 @@
 
 typedef uint64_t msec;
 
-msec clock_ms(void);         /* since some past point; goes on while the machine sleeps */
-uint64_t clock_us(void);     /* the same clock, finer */
-int64_t clock_wall_ms(void); /* since 1970, UTC; may jump */
+msec clock_ms(void);     /* since some past point; goes on while the machine sleeps */
+uint64_t clock_us(void); /* the same clock, finer */
+int64_t clock_wall_ms(void);
+int64_t clock_wall_seconds(void);
+/* cheaper; late by a few milliseconds */ /* since 1970, UTC; may jump */
 
 #define CLOCK_ISO_BYTES 25
 /* "2026-11-20T23:24:46.123Z" */

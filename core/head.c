@@ -14,6 +14,7 @@
  *     requests are smuggled, so whatever could be read in two ways is refused. */
 #include "core/head.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -44,26 +45,29 @@ struct line {
 
 /* ---- where the head ends ---- */
 
-/* No control character, and so no end of a line, among eight bytes at once. */
-static bool are_plain(const char *eight)
+/* How many of eight bytes come before the first control character, and so before the end
+ * of the line; looked at all at once. */
+static size_t plain_of_eight(const char *eight)
 {
 	const uint64_t ones = UINT64_MAX / 0xff, tops = ones << 7;
-	uint64_t bytes, below_space, delete;
+	uint64_t bytes, below_space, delete, odd;
 
 	memcpy(&bytes, eight, sizeof(bytes));
+	bytes = le64toh(bytes);
 	below_space = (bytes - ones * 0x20) & ~bytes;
 	delete = bytes ^ ones * 0x7f; /* 0 where there is one */
 	delete = (delete - ones) & ~delete;
-	return ((below_space | delete) & tops) == 0;
+	odd = (below_space | delete) & tops; /* the lowest one is one, for certain */
+	return odd == 0 ? 8 : (size_t)__builtin_ctzll(odd) / 8;
 }
 
 /* Looks for the end of the line at `at`; *n is its length, or how much of it there is. */
 static int find_line_end(const char *bytes, size_t len, size_t at, size_t *n)
 {
-	size_t start = at;
+	size_t start = at, plain = 8;
 
-	while (len - at >= 8 && are_plain(bytes + at))
-		at += 8;
+	while (len - at >= 8 && plain == 8)
+		at += plain = plain_of_eight(bytes + at);
 	for (; at < len; at++) {
 		unsigned char c = (unsigned char)bytes[at];
 
@@ -450,21 +454,18 @@ void reply_head_clear(struct reply_head *head)
 
 /* ---- for those who pass heads on ---- */
 
-bool head_is_hop_by_hop(const char *name, const char *connection)
+bool head_is_hop_by_hop(const struct header *f, const char *connection)
 {
-	static const char *const fields[] = {
-	        "Connection", "Keep-Alive",        "TE",
-	        "Trailer",    "Transfer-Encoding", "Upgrade"};
-
-	for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
-		if (headers_same(name, fields[i]))
-			return true;
-	if ((name[0] == 'P' || name[0] == 'p') && strncasecmp(name, "Proxy-", 6) == 0)
+	if (header_named(f, "Connection") || header_named(f, "Keep-Alive") ||
+	    header_named(f, "TE") || header_named(f, "Trailer") ||
+	    header_named(f, "Transfer-Encoding") || header_named(f, "Upgrade"))
+		return true;
+	if ((f->name[0] | 0x20) == 'p' && strncasecmp(f->name, "Proxy-", 6) == 0)
 		return true;
 	/* A peer must not take the length off its own message. */
-	if (connection == NULL || headers_same(name, "Content-Length"))
+	if (connection == NULL || header_named(f, "Content-Length"))
 		return false;
-	return headers_list_has(connection, name);
+	return headers_list_has(connection, f->name);
 }
 
 const char *head_reason(int http)

@@ -72,7 +72,7 @@ void reply_head_clear(struct reply_head *head);     /* may come twice */
 /* True for the fields that belong to one connection and are never passed on:
  * Connection and what it names (given as `connection`, may be NULL), Keep-Alive,
  * Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade. Content-Length is not one. */
-bool head_is_hop_by_hop(const char *name, const char *connection);
+bool head_is_hop_by_hop(const struct header *f, const char *connection);
 /* "Unprocessable Entity" for 422; never NULL */
 const char *head_reason(int http);
 

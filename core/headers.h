@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 #include <strings.h>
 
 #include "core/text.h"
@@ -17,23 +19,34 @@ struct headers {
 	size_t count;
 };
 
+/* One of them, where it lies; valid until one is added. */
+struct header {
+	const char *name, *value; /* each ends with a NUL, too */
+	size_t name_len, value_len;
+};
+
 void headers_add(struct headers *h, const char *name, const char *value);
 void headers_addn(struct headers *h, const char *name, size_t name_len, const char *value,
                   size_t value_len);
+void headers_add_number(struct headers *h, const char *name, int64_t n);
 const char *headers_get(const struct headers *h, const char *name); /* first, or NULL */
 size_t headers_count_of(const struct headers *h, const char *name);
 /* true if any field of that name holds the token in its comma-separated list */
 bool headers_has_token(const struct headers *h, const char *name, const char *token);
 /* Walks in order: start with *at = 0; false at the end. */
-bool headers_next(const struct headers *h, size_t *at, const char **name,
-                  const char **value);
+bool headers_next(const struct headers *h, size_t *at, struct header *out);
+/* Drops those for which `test` says true. */
+typedef bool(header_test_fn)(const struct header *f, const void *arg);
+void headers_drop(struct headers *h, header_test_fn *test, const void *arg);
 void headers_copy(struct headers *to, const struct headers *from); /* `to` is cleared */
+void headers_move(struct headers *to,
+                  struct headers *from); /* likewise; empties `from` */
 void headers_clear(struct headers *h);
 
-/* Are these two names the same, without case? Most differ in their first letter. */
-static inline bool headers_same(const char *a, const char *b)
+/* Is that its name, without case? Hardly ever are two as long that are not the same. */
+static inline bool header_named(const struct header *h, const char *name)
 {
-	return ((a[0] ^ b[0]) & ~('a' ^ 'A')) == 0 && strcasecmp(a, b) == 0;
+	return h->name_len == strlen(name) && strcasecmp(h->name, name) == 0;
 }
 
 /* The grammar of fields, shared by those that read them. */

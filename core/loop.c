@@ -19,7 +19,7 @@ void loop_start(void)
 {
 	struct event_config *config;
 
-	event_set_mem_functions(mem_bare, mem_resize, free);
+	event_set_mem_functions(mem_bare, mem_resize, mem_free);
 	config = event_config_new();
 	/* One thread: no locks. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);

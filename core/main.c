@@ -97,7 +97,9 @@ static bool load(struct conf *conf, int argc, char **argv, int *exit_code)
 	return good;
 }
 
-/* --- ending: clients first, then the log, then everything -------------------------- */
+/* --- ending: clients first, then the log, then everything; but if another proxy is
+ * there, it leads at once, and our clients go on through it
+ * ----------------------------------- */
 
 static void on_wal_drained(void *arg)
 {
@@ -111,6 +113,12 @@ static void on_http_drained(void *arg)
 	wal_drain(on_wal_drained, NULL);
 }
 
+static void on_left(void *arg, bool others)
+{
+	(void)arg;
+	http_drain(others, on_http_drained, NULL);
+}
+
 static void on_stop(int signal)
 {
 	static bool stopping;
@@ -119,7 +127,7 @@ static void on_stop(int signal)
 		return;
 	stopping = true;
 	log_info("stop", "signal %d: finishing what is in flight", signal);
-	http_drain(on_http_drained, NULL);
+	wal_leave(on_left, NULL);
 }
 
 /* --- running ----------------------------------------------------------------------- */

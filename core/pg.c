@@ -42,6 +42,10 @@ struct pg {
 	char *name;
 	pg_change_fn *on_change;
 	void *arg;
+	const char *channel; /* NULL: it listens to none */
+	pg_heard_fn *heard;
+	void *heard_arg;
+	struct op *listening;
 	struct pg_conn *conn;
 	enum pg_state state;
 	struct pg_queue waiting;
@@ -318,6 +322,16 @@ static bool take(struct pg *pg, PGresult *r)
 	return true;
 }
 
+static void hear(struct pg *pg, PGconn *pq)
+{
+	PGnotify *n;
+
+	while ((n = PQnotifies(pq)) != NULL) {
+		pg->heard(pg->heard_arg, n->extra);
+		PQfreemem(n);
+	}
+}
+
 /* PQisBusy() first: it also reads notices while nothing is owed. */
 static bool on_input(void *arg)
 {
@@ -327,10 +341,31 @@ static bool on_input(void *arg)
 	while (!PQisBusy(pq) && pg->n_answers > 0)
 		if (!take(pg, PQgetResult(pq)))
 			return false;
+	if (pg->channel != NULL)
+		hear(pg, pq);
 	return true;
 }
 
 /* --- up and down ------------------------------------------------------------------- */
+
+static void on_listening(void *arg, enum status s, const struct pg_results *r)
+{
+	struct pg *pg = arg;
+
+	if (s == STATUS_DB_REFUSED)
+		log_error("postgres", "%s: cannot listen: %s", pg->name, pg_message(r));
+}
+
+static void begin_listening(struct pg *pg)
+{
+	struct pg_unit *unit = pg_unit_create();
+	char *sql = mem_format("LISTEN %s", pg->channel);
+
+	pg_add_once(unit, sql);
+	free(sql);
+	op_cancel(&pg->listening);
+	pg_submit(pg, unit, on_listening, pg, &pg->listening);
+}
 
 static void on_up(void *arg)
 {
@@ -341,6 +376,8 @@ static void on_up(void *arg)
 	pg->figures.connects++;
 	free(pg->last_error);
 	pg->last_error = NULL;
+	if (pg->channel != NULL)
+		begin_listening(pg);
 	pg->on_change(pg->arg, PG_UP, "connected");
 }
 
@@ -427,6 +464,13 @@ struct pg *pg_create(const char *url, const char *name, pg_change_fn *on_change,
 	return pg;
 }
 
+void pg_listen(struct pg *pg, const char *channel, pg_heard_fn *heard, void *arg)
+{
+	pg->channel = channel;
+	pg->heard = heard;
+	pg->heard_arg = arg;
+}
+
 void pg_start(struct pg *pg)
 {
 	pg_conn_start(pg->conn);
@@ -442,6 +486,7 @@ void pg_destroy(struct pg **pg)
 	pg_conn_destroy(&old->conn);
 	timer_stop(&old->send);
 	timer_stop(&old->drop);
+	op_cancel(&old->listening);
 	end_all(old, STATUS_STOPPED, STATUS_STOPPED);
 	free(old->answers);
 	free(old->drop_why);

@@ -57,6 +57,11 @@ void pg_destroy(struct pg **pg); /* open units end with STATUS_STOPPED, from the
 enum pg_state pg_state(const struct pg *pg);
 int pg_backend_pid(const struct pg *pg); /* of the last session that was up; 0: none */
 const char *pg_last_error(const struct pg *pg); /* "" if none */
+/* Each session listens to that channel from its begin: told from the loop, once for each
+ * notification; what is notified while there is no session is not heard. To be called
+ * before pg_start(); `channel` stays the caller's, and is a plain name. */
+typedef void(pg_heard_fn)(void *arg, const char *what);
+void pg_listen(struct pg *pg, const char *channel, pg_heard_fn *heard, void *arg);
 /* Closes the session, from the loop; it is opened again as after any loss. That also
  * gives back what libpq keeps: the memory of the largest unit and answer it carried. */
 void pg_drop_session(struct pg *pg, const char *why);

@@ -116,6 +116,11 @@ void *table_next(const struct table *t, size_t *bucket, const struct table_entry
 	return e != NULL ? e->value : NULL;
 }
 
+const char *table_key(const struct table_entry *entry)
+{
+	return entry->key;
+}
+
 void table_clear(struct table *t)
 {
 	for (size_t i = 0; i < t->n_buckets; i++)

@@ -22,7 +22,8 @@ void *table_remove(struct table *t, const char *key);          /* what was there
 /* Walks in no order; start with *at = 0. Entries must not be added or removed meanwhile.
  */
 void *table_next(const struct table *t, size_t *bucket, const struct table_entry **entry);
-void table_clear(struct table *t); /* forgets all; may come twice */
+const char *table_key(const struct table_entry *entry); /* of the one told last */
+void table_clear(struct table *t);                      /* forgets all; may come twice */
 /* Another in each process: nobody outside can choose texts that collide. */
 uint64_t table_hash(const char *s, size_t len);
 

@@ -8,49 +8,35 @@
 
 #include "core/mem.h"
 
-void text_reserve(struct text *t, size_t more)
+void text_grow(struct text *t, size_t more)
 {
 	size_t need = t->len + more + 1;
 
-	if (need <= t->room)
-		return;
 	t->room = need < 64 ? 64 : need + need / 2;
 	t->s = mem_resize(t->s, t->room);
 	t->s[t->len] = '\0';
 }
 
-void text_add(struct text *t, const void *bytes, size_t len)
+size_t text_digits(char to[TEXT_DIGITS], int64_t n)
 {
-	text_reserve(t, len);
-	if (len > 0)
-		memcpy(t->s + t->len, bytes, len);
-	t->len += len;
-	t->s[t->len] = '\0';
+	uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+	size_t at = TEXT_DIGITS;
+
+	do {
+		to[--at] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	if (n < 0)
+		to[--at] = '-';
+	return at;
 }
 
 void text_add_number(struct text *t, int64_t n)
 {
-	uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-	char digits[20];
-	size_t at = sizeof(digits);
+	char digits[TEXT_DIGITS];
+	size_t at = text_digits(digits, n);
 
-	if (n < 0)
-		text_addc(t, '-');
-	do {
-		digits[--at] = (char)('0' + left % 10);
-		left /= 10;
-	} while (left > 0);
 	text_add(t, digits + at, sizeof(digits) - at);
-}
-
-void text_adds(struct text *t, const char *s)
-{
-	text_add(t, s, strlen(s));
-}
-
-void text_addc(struct text *t, char c)
-{
-	text_add(t, &c, 1);
 }
 
 /* Into the room there is; only if that does not do, once more. */
@@ -100,7 +86,7 @@ void text_reset(struct text *t)
 
 void text_clear(struct text *t)
 {
-	free(t->s);
+	mem_free(t->s);
 	*t = (struct text){0};
 }
 

@@ -73,8 +73,9 @@ void upstream_call(struct upstream *up, const struct call *call, upstream_fn *do
                    void *arg, struct op **slot);
 
 struct upstream_receiver {
-	/* The head is there (never a 1xx). Always before any data. */
-	void (*on_head)(void *arg, const struct reply_head *head);
+	/* The head is there (never a 1xx). Always before any data. You may take its
+	 * headers (headers_move). */
+	void (*on_head)(void *arg, struct reply_head *head);
 	/* Take what you want out of `data`; what stays is offered again with the next
 	 * bytes or at the next upstream_resume(). While more than 256 KB stay, nothing is
 	 * read from the instance. */

@@ -49,7 +49,7 @@ static void release(struct op *op)
 	if (call->pieces != NULL)
 		evbuffer_free(call->pieces);
 	free(call->detail);
-	free(call);
+	mem_free(call);
 }
 
 /* What a whole reply is handed on as. */
@@ -157,7 +157,8 @@ void upcall_offer(struct upcall *call)
 {
 	if (call->receiver == NULL || !call->has_head)
 		return;
-	call->progress = clock_ms();
+	if (!call->complete) /* else all that can last is the receiver's affair */
+		call->progress = clock_ms();
 	if (!call->told_head) {
 		call->told_head = true;
 		call->receiver->on_head(call->arg, &call->head);
@@ -206,12 +207,12 @@ static bool has_body_by_custom(const char *method)
 
 /* Ours, or about the client's own connection. */
 static bool is_left_out(const struct upstream *up, const struct headers *headers,
-                        const char *name)
+                        const struct header *f)
 {
-	return headers_same(name, "Host") || headers_same(name, "Content-Length") ||
-	       headers_same(name, "Expect") || head_is_hop_by_hop(name, NULL) ||
-	       (up->auth_header != NULL && headers_same(name, up->auth_header)) ||
-	       headers_has_token(headers, "Connection", name);
+	return header_named(f, "Host") || header_named(f, "Content-Length") ||
+	       header_named(f, "Expect") || head_is_hop_by_hop(f, NULL) ||
+	       (up->auth_header != NULL && header_named(f, up->auth_header)) ||
+	       headers_has_token(headers, "Connection", f->name);
 }
 
 static void add_field(struct text *out, const char *name, const char *value)
@@ -225,12 +226,12 @@ static void add_field(struct text *out, const char *name, const char *value)
 static void add_fields(struct text *out, const struct upstream *up,
                        const struct headers *headers)
 {
-	const char *name, *value;
+	struct header f;
 	size_t at = 0;
 
-	while (headers_next(headers, &at, &name, &value))
-		if (!is_left_out(up, headers, name))
-			add_field(out, name, value);
+	while (headers_next(headers, &at, &f))
+		if (!is_left_out(up, headers, &f))
+			add_field(out, f.name, f.value);
 }
 
 static void add_request_line(struct text *out, const struct call *from)

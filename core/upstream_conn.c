@@ -234,10 +234,10 @@ bool upconn_is_quiet(struct upconn *c)
 	return receive_some(c, &byte, 1) == WIRE_WANT_READ;
 }
 
-static void rest(struct upconn *c)
+static void rest(struct upconn *c, msec now)
 {
 	c->state = UPCONN_IDLE;
-	c->idle_since = clock_ms();
+	c->idle_since = now;
 	TAILQ_INSERT_HEAD(&c->up->idle, c, link);
 	c->up->figures.idle++;
 	upstream_sweep_later(c->up);
@@ -248,13 +248,14 @@ static void finish(struct upconn *c, bool leftover)
 {
 	struct upstream *up = c->up;
 	struct upcall *call = c->call;
+	msec now = clock_ms();
 	bool reusable = c->pooled && !leftover && call->head.keep_alive &&
 	                !c->write_failed && call->written == request_len(call) &&
-	                clock_ms() - c->born < MAX_AGE;
+	                now - c->born < MAX_AGE;
 
 	if (reusable) {
 		detach(c);
-		rest(c);
+		rest(c, now);
 	} else {
 		upconn_close(c);
 	}

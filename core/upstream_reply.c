@@ -24,32 +24,27 @@
 
 /* ---- the head ---- */
 
-/* Fields that end at this connection are dropped. */
-static void keep_end_to_end(struct headers *headers)
+static bool ends_here(const struct header *f, const void *connection)
 {
-	const char *connection = headers_get(headers, "Connection");
-	bool several = headers_count_of(headers, "Connection") > 1;
-	struct headers kept = {0};
-	const char *name, *value;
-	size_t at = 0;
-
-	while (headers_next(headers, &at, &name, &value))
-		if (!head_is_hop_by_hop(name, connection) &&
-		    !(several && headers_has_token(headers, "Connection", name)))
-			headers_add(&kept, name, value);
-	headers_clear(headers);
-	*headers = kept;
+	return head_is_hop_by_hop(f, connection);
 }
 
-static bool has_hop_by_hop(const struct headers *headers)
+/* Fields that end at this connection are dropped: among them those that are named in a
+ * Connection field. */
+static void keep_end_to_end(struct headers *headers)
 {
-	const char *name, *value;
+	static struct text named; /* by all of these; keeps its room */
+	struct header f;
 	size_t at = 0;
 
-	while (headers_next(headers, &at, &name, &value))
-		if (head_is_hop_by_hop(name, NULL))
-			return true;
-	return false;
+	text_reset(&named);
+	while (headers_next(headers, &at, &f)) {
+		if (!header_named(&f, "Connection"))
+			continue;
+		text_adds(&named, f.value);
+		text_addc(&named, ',');
+	}
+	headers_drop(headers, ends_here, text_string(&named));
 }
 
 static enum upreply begin_body(struct upcall *call)
@@ -57,8 +52,7 @@ static enum upreply begin_body(struct upcall *call)
 	const struct reply_head *head = &call->head;
 
 	call->has_head = true;
-	if (has_hop_by_hop(&call->head.headers))
-		keep_end_to_end(&call->head.headers);
+	keep_end_to_end(&call->head.headers);
 	body_init(&call->body, head->framing, head->content_length);
 	if (head->framing == FRAMING_NONE)
 		return UPREPLY_COMPLETE;

@@ -167,17 +167,18 @@ static unsigned known_authorization(const char *value)
 
 static unsigned tokens_of(const struct request_head *head)
 {
-	const char *name, *value, *bare;
+	struct header f;
+	const char *bare;
 	unsigned found = 0;
 	size_t at = 0;
 
-	while (headers_next(&head->headers, &at, &name, &value)) {
-		if (headers_same(name, "authorization")) {
-			found |= known_authorization(value);
-		} else if (headers_same(name, "x-chroma-token") ||
-		           headers_same(name, "x-api-key")) {
-			bare = after_scheme(value, "Bearer");
-			bare = bare != NULL ? bare : value;
+	while (headers_next(&head->headers, &at, &f)) {
+		if (header_named(&f, "authorization")) {
+			found |= known_authorization(f.value);
+		} else if (header_named(&f, "x-chroma-token") ||
+		           header_named(&f, "x-api-key")) {
+			bare = after_scheme(f.value, "Bearer");
+			bare = bare != NULL ? bare : f.value;
 			found |= known(bare, strlen(bare));
 		}
 	}

@@ -432,8 +432,12 @@ bool client_is_late(const struct client *c)
 	return c->late;
 }
 
-void client_drain(struct client *c)
+void client_drain(struct client *c, msec last)
 {
-	if (client_is_idle(c))
+	if (!client_is_idle(c))
+		return;
+	if (last > 0)
+		wait_for_head(c, last);
+	else
 		linger(c);
 }

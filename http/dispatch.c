@@ -23,7 +23,7 @@ static void wrong_method(struct exchange *ex)
 
 static void heartbeat(struct exchange *ex)
 {
-	if (!wal_leads() && !health_known())
+	if (!wal_serves() && !health_known())
 		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
 	else if (health_known() && health_up_count() == 0)
 		exchange_fail(ex, STATUS_NO_INSTANCE, "none");
@@ -189,8 +189,8 @@ static bool is_ready(enum route_kind kind)
 	if (wal_adopting() && answers[kind].catalogue && !route_is_ours(kind))
 		return false;
 	if (answers[kind].writes)
-		return wal_ready();
-	return !answers[kind].catalogue || wal_leads();
+		return wal_takes_writes();
+	return !answers[kind].catalogue || wal_serves();
 }
 
 /* --- a tenant that the catalogue does not know -------------------------------------- */
@@ -227,15 +227,58 @@ static bool looks_for_tenant(struct exchange *ex)
 {
 	enum route_kind kind = ex->route.kind;
 
-	if (!answers[kind].catalogue || route_is_ours(kind))
+	if (!answers[kind].catalogue || route_is_ours(kind) || wal_follows())
 		return false;
 	if (kind == ROUTE_CREATE_TENANT)
 		return look_for_new(ex);
 	return look_for(ex, kind == ROUTE_GET_TENANT ? ex->route.item : ex->route.tenant);
 }
 
+/* What operators ask, or ask for, of which only the leader knows. */
+static bool is_the_leaders(enum route_kind kind)
+{
+	return wal_follows() && answers[kind].catalogue && route_is_ours(kind);
+}
+
+/* --- the catalogue of another proxy ------------------------------------------------- */
+
+/* Whom it is about, as far as we know: so that one look tells that, too. */
+static void guess(struct exchange *ex)
+{
+	switch (ex->route.kind) {
+	case ROUTE_READ_ITEMS:
+	case ROUTE_WRITE_ITEMS:
+		find_by_id_or_name(ex);
+		break;
+	case ROUTE_GET_COLLECTION:
+		find_by_name(ex);
+		break;
+	case ROUTE_GET_COLLECTION_ID:
+		find_by_id(ex);
+		break;
+	case ROUTE_LIST_COLLECTIONS:
+		find_database(ex);
+		break;
+	default:
+		break;
+	}
+}
+
+/* A write of items need not be: PostgreSQL says whether the collection is there still. */
+static bool is_refreshed_first(struct exchange *ex)
+{
+	if (!wal_follows() || !answers[ex->route.kind].catalogue || ex->refreshed)
+		return false;
+	guess(ex);
+	if (ex->route.kind == ROUTE_WRITE_ITEMS && ex->collection != NULL &&
+	    ex->collection->life == LIFE_LIVE)
+		return false;
+	return exchange_refreshes(ex, begin);
+}
+
 /* The catalogue is loaded, and for a write the log can take it. While another proxy's
- * lease runs out the request is held, as long as PostgreSQL is there. */
+ * lease runs out the request is held, as long as PostgreSQL is there, or was a moment
+ * ago. */
 void dispatch(struct exchange *ex)
 {
 	enum route_kind kind = ex->route.kind;
@@ -246,14 +289,17 @@ void dispatch(struct exchange *ex)
 		bad_path(ex);
 	} else if (kind == ROUTE_IDENTITY) {
 		identity(ex);
+	} else if (is_the_leaders(kind)) {
+		exchange_fail(ex, STATUS_DEPOSED, "none");
 	} else if (ready && ex->body != NULL && (killer = killer_in(ex)) != NULL) {
 		exchange_error(ex, 400, "InvalidArgumentError", "%s", killer);
 	} else if (ready && looks_for_tenant(ex)) {
 		return;
 	} else if (ready) {
 		ex->hold_until = 0;
-		begin(ex);
-	} else if (!wal_connected() ||
+		if (!is_refreshed_first(ex))
+			begin(ex);
+	} else if (wal_away() ||
 	           !exchange_hold(ex, exchange_conf->write_wait, dispatch)) {
 		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, outcome_unlogged(ex));
 	}

@@ -119,16 +119,7 @@ void exchange_finish(struct exchange *ex)
 	blob_unref(&ex->body);
 	route_clear(&ex->route);
 	free(ex->wish);
-	free(ex);
-}
-
-static void add_number(struct headers *h, const char *name, int64_t n)
-{
-	struct text digits = {0};
-
-	text_add_number(&digits, n);
-	headers_addn(h, name, strlen(name), digits.s, digits.len);
-	text_clear(&digits);
+	mem_free(ex);
 }
 
 /* In milliseconds, to tenths. */
@@ -148,15 +139,15 @@ static void add_timing(const struct exchange *ex, struct headers *h)
 {
 	uint64_t took = clock_us() - ex->started_us,
 	         theirs = ex->log_us + ex->upstream_us;
-	struct text durations = {0};
+	static struct text durations; /* keeps its room */
 
+	text_reset(&durations);
 	add_duration(&durations, "queue", took > theirs ? took - theirs : 0);
 	text_adds(&durations, ", ");
 	add_duration(&durations, "log", ex->log_us);
 	text_adds(&durations, ", ");
 	add_duration(&durations, "upstream", ex->upstream_us);
 	headers_add(h, "server-timing", durations.s);
-	text_clear(&durations);
 }
 
 /* Nobody else has been asked, and nothing is logged. */
@@ -174,12 +165,12 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 	if (http >= 400 && is_ours(ex) && headers_get(h, "x-chromatid-outcome") == NULL)
 		headers_add(h, "x-chromatid-outcome", "none");
 	if (ex->seq > 0)
-		add_number(h, "x-chromatid-seq", ex->seq);
+		headers_add_number(h, "x-chromatid-seq", ex->seq);
 	if (ex->instance != NULL)
 		headers_add(h, "x-chromatid-instance", ex->instance);
 	if (ex->stale > 0)
-		add_number(h, "x-chromatid-stale", (int64_t)ex->stale);
-	add_number(h, "x-request-id", (int64_t)ex->id);
+		headers_add_number(h, "x-chromatid-stale", (int64_t)ex->stale);
+	headers_add_number(h, "x-request-id", (int64_t)ex->id);
 	if (ex->log_us > 0 || ex->upstream_us > 0)
 		add_timing(ex, h);
 	cors_add(ex->head, h);
@@ -297,23 +288,73 @@ void exchange_no_collection(struct exchange *ex)
 
 /* --- waiting ----------------------------------------------------------------------- */
 
-msec exchange_left(const struct exchange *ex)
+msec exchange_left_at(const struct exchange *ex, msec now)
 {
-	msec now = clock_ms();
-
 	return ex->deadline > now ? ex->deadline - now : 1;
 }
 
-/* What it waited for may be that the catalogue went away with our lease. */
+msec exchange_left(const struct exchange *ex)
+{
+	return exchange_left_at(ex, clock_ms());
+}
+
+static void on_refreshed(void *arg, enum status s)
+{
+	struct exchange *ex = arg;
+
+	if (s == STATUS_OK && wal_follows()) {
+		ex->refreshed = true;
+		ex->again(ex);
+		return;
+	}
+	ex->refreshed = false;
+	if (s != STATUS_LOG_UNAVAILABLE) /* the catalogue may be gone */
+		dispatch(ex);
+	else if (!exchange_hold(ex, exchange_conf->write_wait, ex->again))
+		exchange_fail(ex, STATUS_LOG_UNAVAILABLE, "none");
+}
+
+static const void *subject(const struct exchange *ex)
+{
+	return ex->collection != NULL ? (const void *)ex->collection : ex->database;
+}
+
+void exchange_refresh(struct exchange *ex, void (*again)(struct exchange *ex))
+{
+	ex->again = again;
+	ex->refreshed_for = subject(ex);
+	wal_refresh(ex->collection, ex->collection == NULL ? ex->database : NULL,
+	            on_refreshed, ex, &ex->pending);
+}
+
+bool exchange_refreshes(struct exchange *ex, void (*again)(struct exchange *ex))
+{
+	if (!wal_follows() || (ex->refreshed && ex->refreshed_for == subject(ex)))
+		return false;
+	exchange_refresh(ex, again);
+	return true;
+}
+
+/* What it waited for may be that the catalogue went away with our lease; where another
+ * leads, it is seen only by looking again. */
+void exchange_go_on(struct exchange *ex)
+{
+	if (!dispatch_needs_catalogue(ex))
+		ex->again(ex);
+	else if (!wal_serves())
+		dispatch(ex);
+	else if (wal_follows())
+		exchange_refresh(ex, ex->again);
+	else
+		ex->again(ex);
+}
+
 static void on_again(void *arg)
 {
 	struct exchange *ex = arg;
 
 	timer_stop(&ex->timer);
-	if (dispatch_needs_catalogue(ex) && !wal_leads())
-		dispatch(ex);
-	else
-		ex->again(ex);
+	exchange_go_on(ex);
 }
 
 bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex))

@@ -57,6 +57,10 @@ struct exchange {
 	unsigned tried;          /* instances, by bit */
 	unsigned rounds;         /* of instances tried for a read */
 	unsigned conflicts;      /* appends refused because a name was taken meanwhile */
+	bool refreshed; /* at a proxy that follows: the catalogue is no older than it ...
+	                 */
+	const void
+	        *refreshed_for; /* ... and what is known of that collection or database */
 	wal_seq seq;
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
@@ -99,8 +103,16 @@ void exchange_finish(struct exchange *ex);
 /* Adds X-Chromatid-... and, on errors, chroma-trace-id. */
 void exchange_headers(const struct exchange *ex, int http, struct headers *h);
 msec exchange_left(const struct exchange *ex); /* until its deadline; at least 1 */
+msec exchange_left_at(const struct exchange *ex, msec now);
+/* Runs ex->again: by the catalogue as it is now, when there is one. */
+void exchange_go_on(struct exchange *ex);
 /* Runs `again` in `wait` ms, until the exchange has been held too long: then false. */
 bool exchange_hold(struct exchange *ex, msec wait, void (*again)(struct exchange *ex));
+/* At a proxy that follows: runs `again` when the catalogue is no older than now, and what
+ * is known of ex->collection or, if there is none, ex->database. */
+void exchange_refresh(struct exchange *ex, void (*again)(struct exchange *ex));
+/* The same, if it was not done for this exchange and what it is about; else false. */
+bool exchange_refreshes(struct exchange *ex, void (*again)(struct exchange *ex));
 /* Runs `again` when the object is decided (collection_wait, database_wait). */
 void exchange_wait_collection(struct exchange *ex, struct collection *c,
                               void (*again)(struct exchange *ex));

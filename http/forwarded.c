@@ -42,14 +42,14 @@ static bool read_address(const char *s, size_t len, char out[ADDRESS_BYTES])
 /* The header may come several times: it is one list. */
 static void collect(const struct headers *h, struct text *list)
 {
-	const char *name, *value;
+	struct header f;
 	size_t at = 0;
 
-	while (headers_next(h, &at, &name, &value)) {
-		if (!headers_same(name, "x-forwarded-for"))
+	while (headers_next(h, &at, &f)) {
+		if (!header_named(&f, "x-forwarded-for"))
 			continue;
 		text_adds(list, list->len > 0 ? "," : "");
-		text_adds(list, value);
+		text_adds(list, f.value);
 	}
 }
 

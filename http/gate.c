@@ -117,7 +117,7 @@ bool gate_listen(int fd)
 	evhtp_t *port;
 
 	assert(n_ports < MAX_PORTS);
-	evhtp_set_mem_functions(mem_bare, mem_resize, free); /* as loop.c, and why */
+	evhtp_set_mem_functions(mem_bare, mem_resize, mem_free); /* as loop.c, and why */
 	port = evhtp_new(loop_base(), NULL);
 	port->flags = 0; /* no 100 Continue of its own */
 	evhtp_set_gencb(port, on_fed, NULL);
@@ -151,7 +151,7 @@ void gate_accepting(bool on)
 	}
 }
 
-static void unlisten(void)
+void gate_unlisten(void)
 {
 	for (size_t i = 0; i < n_ports; i++)
 		evhtp_unbind_socket(ports[i]);
@@ -159,7 +159,7 @@ static void unlisten(void)
 
 void gate_stop(void)
 {
-	unlisten();
+	gate_unlisten();
 	while (n_ports > 0)
 		evhtp_free(ports[--n_ports]);
 }

@@ -16,6 +16,7 @@
 #include "http/timeline.h"
 
 #define LOOK_MS 10u
+#define LAST_REQUEST_MS 3000u
 #define CLIENTS_MOST 4096u
 #define FILES_KEPT 256u
 #define OWN_MEMORY ((size_t)16 * 1024 * 1024) /* idle, and some more */
@@ -280,19 +281,19 @@ char *http_start(const struct conf *conf)
 static void on_drain_look(void *arg)
 {
 	(void)arg;
-	if (exchange_count() > 0 && clock_ms() < draining.until)
+	if ((exchange_count() > 0 || server_awaits_last()) && clock_ms() < draining.until)
 		timer_start(&draining.look, LOOK_MS, on_drain_look, NULL);
 	else
 		draining.done(draining.arg);
 }
 
-void http_drain(void (*done)(void *arg), void *arg)
+void http_drain(bool others, void (*done)(void *arg), void *arg)
 {
 	draining.begun = true;
 	draining.until = clock_ms() + exchange_conf->drain_timeout;
 	draining.done = done;
 	draining.arg = arg;
-	server_drain();
+	server_drain(others ? LAST_REQUEST_MS : 0);
 	timer_start(&draining.look, 0, on_drain_look, NULL);
 }
 

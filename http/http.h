@@ -6,7 +6,8 @@
 
 char *http_start(const struct conf *conf); /* NULL, or why not (freed by the caller) */
 /* No new work; told when every exchange has ended, DRAIN_TIMEOUT at most. */
-void http_drain(void (*done)(void *arg), void *arg);
+/* `others`: clients find another proxy; so their connections may have a last request. */
+void http_drain(bool others, void (*done)(void *arg), void *arg);
 void http_stop(void);
 void http_document(struct text *out); /* docs/API.md, from the route table */
 

@@ -301,7 +301,7 @@ static void not_composed(struct exchange *ex, int http, const struct headers *he
 		exchange_reply(ex, http, headers, body);
 	} else if (ex->database->life == LIFE_GONE) {
 		relay_stop(ex);
-		list_collections(ex);
+		dispatch(ex);
 	} else {
 		exchange_fail(ex, STATUS_BAD_REPLY, "none");
 	}
@@ -404,6 +404,12 @@ static const struct relay_plan stale_plan = {.method = "GET",
 static void ask_list(struct exchange *ex)
 {
 	ex->again = ask_list;
+	if (ex->database->life == LIFE_GONE) {
+		dispatch(ex);
+		return;
+	}
+	if (exchange_refreshes(ex, ask_list))
+		return;
 	if (choose_list(ex) != NULL)
 		relay_start(ex, &list_plan, NULL);
 	else

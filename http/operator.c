@@ -29,7 +29,7 @@ static bool all_is_well(void)
 		if (!instance_writable(health_instance(i)) ||
 		    wal_detached(health_instance(i)))
 			return false;
-	return wal_ready() && wal_quarantined() == 0;
+	return wal_takes_writes() && wal_quarantined() == 0;
 }
 
 const char *operator_state(void)
@@ -45,7 +45,7 @@ const char *operator_state(void)
 
 bool operator_ready(void)
 {
-	return wal_ready() && !wal_adopting() && health_up_count() > 0 &&
+	return wal_takes_writes() && !wal_adopting() && health_up_count() > 0 &&
 	       !http_draining();
 }
 
@@ -55,7 +55,7 @@ static const char *why_not_ready(void)
 		return "shutting down";
 	if (!wal_connected())
 		return "PostgreSQL is not connected";
-	if (!wal_ready())
+	if (!wal_takes_writes())
 		return wal_another_leads() ? "another proxy leads"
 		                           : "the log is being loaded";
 	if (health_up_count() == 0)

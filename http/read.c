@@ -131,14 +131,13 @@ static void ask(struct exchange *ex)
 {
 	bool item = ex->route.kind == ROUTE_READ_ITEMS;
 
-	if (ex->collection->life == LIFE_GONE) { /* while it was held: look again */
-		if (item)
-			read_items(ex);
-		else
-			read_collection(ex);
+	if (ex->collection->life == LIFE_GONE) { /* or the catalogue is, with our lease */
+		dispatch(ex);
 		return;
 	}
 	ex->again = ask;
+	if (exchange_refreshes(ex, ask))
+		return;
 	if (!somebody_is_current(ex))
 		rounds_wait(ex, &stale_plan, ex->body);
 	else if (!item || !together_waits(ex, choose_current(ex)))

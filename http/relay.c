@@ -85,7 +85,7 @@ void relay_stop(struct exchange *ex)
 	answer_clear(&rl->refusal);
 	blob_unref(&rl->body);
 	text_clear(&rl->target);
-	free(rl);
+	mem_free(rl);
 }
 
 /* --- to the client ----------------------------------------------------------------- */
@@ -135,10 +135,10 @@ static struct blob *content_of(struct answer *a)
 
 static void give(struct exchange *ex, struct answer *a)
 {
-	struct headers headers = a->headers;
+	struct headers headers = {0};
 	struct blob *body = content_of(a);
 
-	a->headers = (struct headers){{0}, 0};
+	headers_move(&headers, &a->headers);
 	ex->relay->plan->take(ex, ex->relay->in, a->http, &headers, body);
 	headers_clear(&headers);
 	blob_unref(&body);
@@ -203,14 +203,14 @@ void relay_drained(struct exchange *ex)
 
 /* --- the instance ------------------------------------------------------------------ */
 
-static void on_head(void *arg, const struct reply_head *head)
+static void on_head(void *arg, struct reply_head *head)
 {
 	struct exchange *ex = arg;
 	struct relay *rl = ex->relay;
 
 	rl->answer.http = head->http;
 	rl->length = head->framing == FRAMING_LENGTH ? (int64_t)head->content_length : -1;
-	headers_copy(&rl->answer.headers, &head->headers);
+	headers_move(&rl->answer.headers, &head->headers);
 }
 
 static void on_data(void *arg, struct evbuffer *data)
@@ -308,7 +308,7 @@ static const char *method_of(const struct exchange *ex)
 	return strcmp(ex->head->method, "HEAD") == 0 ? "GET" : ex->head->method;
 }
 
-static void issue(struct exchange *ex)
+static void issue(struct exchange *ex, uint64_t now_us)
 {
 	struct relay *rl = ex->relay;
 	struct headers headers = {0};
@@ -316,7 +316,7 @@ static void issue(struct exchange *ex)
 	        .method = method_of(ex),
 	        .headers = &headers,
 	        .body = rl->body,
-	        .timeout = exchange_left(ex),
+	        .timeout = exchange_left_at(ex, now_us / 1000),
 	        .repeatable = rl->plan->read,
 	};
 
@@ -325,18 +325,18 @@ static void issue(struct exchange *ex)
 	rl->plan->aim(ex, rl->in, &rl->target);
 	call.target = text_string(&rl->target);
 	rl->received = 0;
-	rl->sent_us = clock_us();
+	rl->sent_us = now_us;
 	ex->instance = instance_name(rl->in);
 	be_patient(ex);
 	upstream_stream(instance_upstream(rl->in), &call, &receiver, ex, &ex->pending);
 	headers_clear(&headers);
 }
 
-static void go_to(struct exchange *ex, struct instance *in)
+static void go_to(struct exchange *ex, struct instance *in, uint64_t now_us)
 {
 	ex->relay->in = in;
 	ex->tried |= 1u << instance_index(in);
-	issue(ex);
+	issue(ex, now_us);
 }
 
 /* It may be at work on a long question, or have lost it: the other one is asked, and if
@@ -355,15 +355,16 @@ static void on_no_patience(void *arg)
 	op_cancel(&ex->pending);
 	over(ex, 0);
 	forget(rl);
-	go_to(ex, in);
+	go_to(ex, in, clock_us());
 }
 
 static void try_next(struct exchange *ex)
 {
 	struct relay *rl = ex->relay;
+	uint64_t now_us = clock_us();
 	struct instance *in;
 
-	if (clock_ms() >= ex->deadline) {
+	if (now_us / 1000 >= ex->deadline) {
 		exchange_fail(ex, STATUS_TIMED_OUT, "none");
 		return;
 	}
@@ -372,7 +373,7 @@ static void try_next(struct exchange *ex)
 		nobody_left(ex);
 		return;
 	}
-	go_to(ex, in);
+	go_to(ex, in, now_us);
 }
 
 void relay_start(struct exchange *ex, const struct relay_plan *plan, struct blob *body)

@@ -23,7 +23,6 @@
 #include <string.h>
 #include <time.h>
 
-#define MOST_HEADS 512u /* are shorter than that */
 #define PIECES_AT_ONCE 32
 #define COPIED_BODY 4096u /* up to here copying is cheaper than keeping a reference */
 
@@ -48,7 +47,7 @@ static const char *date_now(void)
 {
 	static char text[40];
 	static time_t second = -1;
-	time_t now = (time_t)(clock_wall_ms() / 1000);
+	time_t now = (time_t)clock_wall_seconds();
 	struct tm tm;
 
 	if (now != second) {
@@ -59,56 +58,46 @@ static const char *date_now(void)
 	return text;
 }
 
-static bool is_ours(const char *name)
+static bool is_ours(const struct header *f)
 {
-	return headers_same(name, "content-length") || headers_same(name, "date") ||
-	       head_is_hop_by_hop(name, NULL);
+	return header_named(f, "content-length") || header_named(f, "date") ||
+	       head_is_hop_by_hop(f, NULL);
 }
 
 /* Names in small letters, as hyper writes them. */
-static void add_name(struct text *to, const char *name)
+static void add_name(struct text *to, const char *name, size_t len)
 {
-	size_t len = strlen(name);
-
-	text_reserve(to, len);
-	for (size_t i = 0; i < len; i++) {
-		bool big = name[i] >= 'A' && name[i] <= 'Z';
-
-		to->s[to->len + i] = big ? (char)(name[i] | 0x20) : name[i];
-	}
-	to->len += len;
+	text_add(to, name, len);
+	for (char *c = to->s + to->len - len; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c |= 0x20;
 }
 
 /* Nothing in a value can end its line. */
-static void add_value(struct text *to, const char *value)
+static void add_value(struct text *to, const char *value, size_t len)
 {
-	size_t from = to->len, at;
+	char *at;
 
-	text_adds(to, value);
-	while (from + (at = strcspn(to->s + from, "\r\n")) < to->len) {
-		from += at;
-		to->s[from] = ' ';
-	}
-}
-
-static void add_header(struct text *to, const char *name, const char *value)
-{
-	add_name(to, name);
-	text_adds(to, ": ");
-	add_value(to, value);
-	text_adds(to, "\r\n");
+	text_add(to, value, len);
+	while ((at = memchr(to->s + to->len - len, '\r', len)) != NULL)
+		*at = ' ';
+	while ((at = memchr(to->s + to->len - len, '\n', len)) != NULL)
+		*at = ' ';
 }
 
 static void add_headers(struct text *to, const struct headers *headers)
 {
-	const char *name, *value;
+	struct header f;
 	size_t at = 0;
 
-	if (headers == NULL)
-		return;
-	while (headers_next(headers, &at, &name, &value))
-		if (!is_ours(name))
-			add_header(to, name, value);
+	while (headers != NULL && headers_next(headers, &at, &f)) {
+		if (is_ours(&f))
+			continue;
+		add_name(to, f.name, f.name_len);
+		text_adds(to, ": ");
+		add_value(to, f.value, f.value_len);
+		text_adds(to, "\r\n");
+	}
 }
 
 static bool has_no_body(const struct client *c, int http)
@@ -133,7 +122,7 @@ static void frame(struct client *c, int http, int64_t length, struct text *to)
 		text_add_number(to, length);
 		text_adds(to, "\r\n");
 	} else if (c->framing == REPLY_CHUNKED) {
-		add_header(to, "transfer-encoding", "chunked");
+		text_adds(to, "transfer-encoding: chunked\r\n");
 	}
 }
 
@@ -159,25 +148,25 @@ static void add_status_line(struct text *to, int http)
 static void begin(struct client *c, int http, const struct headers *headers,
                   int64_t length)
 {
-	struct text head = {0};
+	static struct text head; /* keeps its room */
 
 	assert(!c->begun);
 	c->begun = true;
 	c->framing = REPLY_PLAIN;
 	if (server.draining)
 		c->keep = false;
-	text_reserve(&head, MOST_HEADS);
+	text_reset(&head);
 	add_status_line(&head, http);
 	add_headers(&head, headers);
 	frame(c, http, length, &head);
-	add_header(&head, "date", date_now());
+	text_adds(&head, "date: ");
+	text_adds(&head, date_now());
 	if (!c->keep)
-		add_header(&head, "connection", "close");
+		text_adds(&head, "\r\nconnection: close");
 	else if (c->head.minor == 0)
-		add_header(&head, "connection", "keep-alive");
-	text_adds(&head, "\r\n");
+		text_adds(&head, "\r\nconnection: keep-alive");
+	text_adds(&head, "\r\n\r\n");
 	evbuffer_add(c->out, head.s, head.len);
-	text_clear(&head);
 }
 
 static void on_blob_sent(const void *bytes, size_t len, void *arg)
@@ -339,6 +328,15 @@ static void on_stall(void *arg)
 	client_close(c);
 }
 
+/* Both are there while output waits. */
+static void stop_watching(struct client *c)
+{
+	if (!timer_running(&c->stall))
+		return;
+	timer_stop(&c->stall);
+	event_del(&c->writable);
+}
+
 static void watch_output(struct client *c, size_t moved)
 {
 	size_t slowest = c->throttled ? SLOWEST_HOLDER : SLOWEST_CLIENT;
@@ -346,8 +344,7 @@ static void watch_output(struct client *c, size_t moved)
 
 	count(c);
 	if (evbuffer_get_length(c->out) == 0) {
-		event_del(&c->writable);
-		timer_stop(&c->stall);
+		stop_watching(c);
 		return;
 	}
 	now = clock_ms();
@@ -385,12 +382,11 @@ static ssize_t send_some(struct client *c)
 /* Writes what the socket takes; never calls anybody. */
 void reply_flush(struct client *c)
 {
-	ssize_t n = 0;
+	ssize_t n;
 
-	if (c->broken)
+	if (c->broken || evbuffer_get_length(c->out) == 0)
 		return;
-	if (evbuffer_get_length(c->out) > 0)
-		n = send_some(c);
+	n = send_some(c);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		c->broken = true;
 		return;

@@ -3,7 +3,8 @@
  *
  * Its ex->again is how it asks; relay.c goes through those that are current (ex->tried).
  *   rounds_wait           none is current: look again for two seconds, for catching up
- *                         takes milliseconds
+ *                         takes milliseconds; where another proxy leads for ten, for it
+ *                         may have gone, and nobody knows what it has answered
  *   rounds_another_comes  one that is current has answered with an error: is there one
  *                         that may soon be current, too, and do better?
  *   rounds_next           all that were current have failed: another round
@@ -12,6 +13,7 @@
 #include "http/exchange.h"
 
 #define HOLD_MS 2000u
+#define HOLD_FOLLOWING_MS 10000u
 #define ROUNDS_MOST 3u
 
 /* It is up and was not asked, for it lacks something: soon it may not. */
@@ -42,7 +44,9 @@ void rounds_next(struct exchange *ex)
 
 void rounds_wait(struct exchange *ex, const struct relay_plan *stale, struct blob *body)
 {
-	if (exchange_hold(ex, HOLD_MS, ex->again))
+	msec most = wal_follows() ? HOLD_FOLLOWING_MS : HOLD_MS;
+
+	if (exchange_hold(ex, most, ex->again))
 		return;
 	if (ex->tried != 0 && ex->rounds < ROUNDS_MOST)
 		rounds_next(ex); /* the others did not come: those that failed, again */

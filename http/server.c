@@ -4,8 +4,9 @@
  *   server_count   a connection more or less; at the limit the one that has been idle
  *                  longest goes. If none is idle the ports rest, and who knocks waits in
  *                  the kernel's queue
- *   server_drain   idle connections are closed, the others go after their answer; who
- *                  comes now is late, and has one answer
+ *   server_drain   idle connections are closed soon, the others go after their answer.
+ *                  With another proxy there the port is closed; else who comes now is
+ *                  late, and has one answer
  *   server_stop    everything goes at once
  * When it does not go well:
  *   - the port is taken, the address is not ours: server_start says so
@@ -227,17 +228,31 @@ void server_out_of_descriptors(void)
 	open_or_shut();
 }
 
-void server_drain(void)
+void server_drain(msec last)
 {
 	struct client *c, *after;
 
 	if (server.draining)
 		return;
 	server.draining = true;
+	if (last > 0) {
+		server_port(); /* still known afterwards */
+		gate_unlisten();
+	}
 	for (c = TAILQ_FIRST(&server.clients); c != NULL; c = after) {
 		after = TAILQ_NEXT(c, next);
-		client_drain(c);
+		client_drain(c, last);
 	}
+}
+
+bool server_awaits_last(void)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH (c, &server.clients, next)
+		if (client_is_idle(c) && !client_is_late(c))
+			return true;
+	return false;
 }
 
 unsigned server_connections(void)

@@ -75,9 +75,12 @@ struct server_options {
 /* NULL if it listens, else why not (freed by the caller). */
 char *server_start(const struct server_options *options);
 int server_port(void);
-/* Idle connections are closed, all others after their answer. The port stays open: who
- * watches us should hear that we are going, and not that we are gone. */
-void server_drain(void);
+/* All connections are closed after their answer. Where clients can go elsewhere, idle
+ * ones may send a last request here for so long, and the port is closed at once: what
+ * stands in front of us finds the other proxy. With 0 idle ones are closed, and the port
+ * stays open: who watches us should hear that we are going, and not that we are gone. */
+void server_drain(msec last);
+bool server_awaits_last(void);     /* some may, still; not those who came since */
 unsigned server_connections(void); /* open ones */
 unsigned server_active(void);      /* with a request whose answer is not complete */
 size_t server_body_bytes(void);    /* of bodies being read: what has come so far */

@@ -152,6 +152,7 @@ void server_out_of_descriptors(void);
 bool gate_listen(int fd);        /* a listening socket; the gate closes it */
 int gate_listening_socket(void); /* -1: none */
 void gate_accepting(bool on);
+void gate_unlisten(void); /* closes the ports */
 void gate_stop(void);     /* when no connection is left */
 /* Tells libevhtp of c->head. False: it did not take it; the connection must close. */
 bool gate_begin_request(struct client *c);
@@ -163,7 +164,8 @@ void client_open(struct client *c, const struct sockaddr *address);
 void client_request_over(struct client *c);
 void client_turn_soon(struct client *c);
 bool client_is_idle(const struct client *c);
-void client_drain(struct client *c); /* closes it if it is idle */
+/* If it is idle: one more request within so long, or (0) none. */
+void client_drain(struct client *c, msec last);
 void client_close(struct client *c); /* frees it; never from below a handler's function */
 
 /* intake.c */

@@ -200,7 +200,7 @@ bool together_waits(struct exchange *ex, struct instance *in)
 /* What it waited for may be that the catalogue went away with our lease. */
 void together_go_on(struct exchange *ex)
 {
-	if (wal_leads())
+	if (wal_serves())
 		ex->again(ex);
 	else
 		dispatch(ex);
@@ -269,7 +269,7 @@ static bool leads_on(const struct line *l)
 {
 	const struct exchange *first = TAILQ_FIRST(&l->waiting);
 
-	return wal_leads() && first->collection->life != LIFE_GONE &&
+	return wal_serves() && first->collection->life != LIFE_GONE &&
 	       instance_up(l->in) && wal_current(l->in, first->collection);
 }
 

@@ -96,11 +96,10 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 		else if (ex->repeat != NULL)
 			repeat_again(ex); /* perhaps its key was used meanwhile */
 		else
-			ex->again(ex); /* the catalogue has changed meanwhile */
+			exchange_go_on(ex); /* the catalogue has changed meanwhile */
 		break;
-	case STATUS_DEPOSED:
 	case STATUS_UNKNOWN:
-		exchange_fail(ex, STATUS_DEPOSED, "unknown");
+		exchange_fail(ex, STATUS_UNKNOWN, "unknown");
 		break;
 	default:
 		exchange_fail(ex, s, "none");

@@ -4,6 +4,7 @@
  * Both indexes hold exactly the collections a client may meet: when one is GONE it leaves
  * them at once, and its memory goes when the last record or exchange lets go of it. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ static struct {
 	TAILQ_HEAD(tenant_list, tenant) tenant_list;
 	struct table databases; /* "tenant" 0x1f "name" -> database, not GONE */
 	struct table by_uuid;   /* public and local ids -> collection, LIVE */
+	struct table by_number, databases_by_number; /* whoever is held */
 	TAILQ_HEAD(database_list, database) list;
 	scope_free_fn *free_scope;
 } catalogue;
@@ -92,6 +94,38 @@ void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
 			op_end(&w->op);                                                  \
 		}                                                                        \
 	} while (0)
+
+/* --- by number --------------------------------------------------------------------- */
+
+static void *numbered(const struct table *t, int64_t id)
+{
+	char key[24];
+
+	snprintf(key, sizeof(key), "%lld", (long long)id);
+	return table_get(t, key);
+}
+
+/* After a load anew the same number is another object's, and the old one may be held. */
+static void set_number(struct table *t, int64_t id, void *object, const void *instead)
+{
+	char key[24];
+
+	snprintf(key, sizeof(key), "%lld", (long long)id);
+	if (object != NULL)
+		table_put(t, key, object);
+	else if (table_get(t, key) == instead)
+		table_remove(t, key);
+}
+
+struct database *catalogue_database_numbered(int64_t id)
+{
+	return numbered(&catalogue.databases_by_number, id);
+}
+
+struct collection *catalogue_numbered(int64_t id)
+{
+	return numbered(&catalogue.by_number, id);
+}
 
 /* --- tenants ----------------------------------------------------------------------- */
 
@@ -175,6 +209,7 @@ static struct database *database_create(int64_t id, const char *tenant, const ch
 	db->name = mem_string(name);
 	TAILQ_INIT(&db->collections);
 	TAILQ_INIT(&db->waiters);
+	set_number(&catalogue.databases_by_number, id, db, NULL);
 	return db;
 }
 
@@ -236,6 +271,7 @@ void database_release(struct database **db)
 	if (old == NULL || --old->holds > 0)
 		return;
 	assert(old->life == LIFE_GONE);
+	set_number(&catalogue.databases_by_number, old->id, NULL, old);
 	table_clear(&old->named);
 	catalogue.free_scope(old->scope);
 	free(old->tenant);
@@ -265,6 +301,7 @@ static struct collection *collection_create(int64_t id, struct database *db,
 	c->name = mem_string(name);
 	c->created_ms = c->updated_ms = clock_wall_ms();
 	TAILQ_INIT(&c->waiters);
+	set_number(&catalogue.by_number, id, c, NULL);
 	return c;
 }
 
@@ -348,14 +385,39 @@ void collection_renamed(struct collection *c, bool accepted)
 	wake_all(&c->waiters);
 }
 
+static void give_up_name(struct collection *c, const char *name)
+{
+	if (name != NULL && catalogue_named(c->db, name) == c)
+		table_remove(&c->db->named, name);
+}
+
+void collection_give_up_names(struct collection *c)
+{
+	give_up_name(c, c->name);
+	give_up_name(c, c->next_name);
+}
+
+void collection_take_names(struct collection *c, const char *name, const char *next_name)
+{
+	bool decided = c->next_name != NULL && next_name == NULL;
+
+	free(c->name);
+	free(c->next_name);
+	c->name = mem_string(name);
+	c->next_name = mem_string(next_name);
+	table_put(&c->db->named, name, c);
+	if (next_name != NULL)
+		table_put(&c->db->named, next_name, c);
+	if (decided)
+		wake_all(&c->waiters);
+}
+
 void collection_set_gone(struct collection *c)
 {
 	if (c->life == LIFE_GONE)
 		return;
 	c->life = LIFE_GONE;
-	table_remove(&c->db->named, c->name);
-	if (c->next_name != NULL)
-		table_remove(&c->db->named, c->next_name);
+	collection_give_up_names(c);
 	table_remove(&catalogue.by_uuid, c->public_id.text);
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
 		if (!uuid_none(&c->local[i]))
@@ -380,6 +442,7 @@ void collection_release(struct collection **c)
 	if (old == NULL || --old->holds > 0)
 		return;
 	assert(old->life == LIFE_GONE);
+	set_number(&catalogue.by_number, old->id, NULL, old);
 	catalogue.free_scope(old->scope);
 	database_release(&old->db);
 	free(old->name);
@@ -426,6 +489,27 @@ void catalogue_start(scope_free_fn *free_scope)
 	catalogue.free_scope = free_scope;
 }
 
+/* Of those that somebody holds still: what a scope says is over with the rest. */
+static void clear_scopes(void)
+{
+	const struct table_entry *entry = NULL;
+	struct collection *c;
+	struct database *db;
+	size_t bucket = 0;
+
+	while ((c = table_next(&catalogue.by_number, &bucket, &entry)) != NULL) {
+		catalogue.free_scope(c->scope);
+		c->scope = NULL;
+	}
+	bucket = 0;
+	entry = NULL;
+	while ((db = table_next(&catalogue.databases_by_number, &bucket, &entry)) !=
+	       NULL) {
+		catalogue.free_scope(db->scope);
+		db->scope = NULL;
+	}
+}
+
 void catalogue_clear(void)
 {
 	struct database *db;
@@ -437,6 +521,9 @@ void catalogue_clear(void)
 	table_clear(&catalogue.tenants);
 	table_clear(&catalogue.databases);
 	table_clear(&catalogue.by_uuid);
+	clear_scopes();
+	table_clear(&catalogue.by_number);
+	table_clear(&catalogue.databases_by_number);
 }
 
 void catalogue_stop(void)

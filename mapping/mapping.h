@@ -27,6 +27,15 @@ enum life {
 
 struct scope; /* wal/: the ordered queue of its records */
 
+/* At a proxy that does not lead: how a collection or database stands at each instance, as
+ * PostgreSQL had it when it was last asked (wal/mirror.c). Instances by bit. */
+struct standing {
+	uint64_t round; /* when that was; 0: never */
+	unsigned current, readable, holds;
+	int64_t items, changes;              /* the last places that are its own */
+	uint64_t behind[CONF_MAX_INSTANCES]; /* records it lacks, at most */
+};
+
 TAILQ_HEAD(waiter_list, waiter);
 
 /* Databases and collections are counted: a record or an exchange that keeps one across
@@ -38,6 +47,7 @@ struct database {
 	enum life life;
 	unsigned holds;
 	struct scope *scope;
+	struct standing standing;
 	struct table named; /* name -> collection, LIVE or CREATING, and names reserved */
 	TAILQ_HEAD(collection_list, collection) collections;
 	struct waiter_list waiters;
@@ -57,6 +67,7 @@ struct collection {
 	        local[CONF_MAX_INSTANCES]; /* by instance index; none: not there yet */
 	unsigned holds;
 	struct scope *scope;
+	struct standing standing;
 	struct waiter_list waiters;
 	TAILQ_ENTRY(collection) link;
 };
@@ -92,6 +103,10 @@ struct database *catalogue_gone_database(int64_t id, const char *tenant,
 struct collection *catalogue_gone_collection(int64_t id, struct database *db,
                                              const char *name);
 struct database *catalogue_next_database(const struct database *after); /* NULL: first */
+/* By the seq of the record that created it, whatever its life, as long as anybody holds
+ * it; NULL: nobody does. */
+struct database *catalogue_database_numbered(int64_t id);
+struct collection *catalogue_numbered(int64_t id);
 void database_set_live(struct database *db, const struct uuid *public_id);
 void database_set_gone(struct database *db); /* and every collection in it */
 struct database *database_hold(struct database *db);
@@ -106,6 +121,10 @@ void collection_bind(struct collection *c, unsigned instance, const struct uuid 
 /* Both names are taken from now until the rename is decided. */
 void collection_reserve(struct collection *c, const char *next_name);
 void collection_renamed(struct collection *c, bool accepted);
+/* As somebody else has decided: first all that may have changed give up their names, then
+ * each gets those it has now; `next_name` NULL: no rename is under way. */
+void collection_give_up_names(struct collection *c);
+void collection_take_names(struct collection *c, const char *name, const char *next_name);
 void collection_set_gone(struct collection *c);
 struct collection *collection_hold(struct collection *c);
 void collection_release(struct collection **c);
@@ -140,6 +159,20 @@ struct store_load {
 };
 void store_add_load(struct pg_unit *unit, int64_t floor);
 #define STORE_LOAD_STATEMENTS 4
+/* The columns of a collection or database, wherever they are selected. */
+#define STORE_DATABASE_COLUMNS "d.id, d.public_id, d.tenant, d.name, d.life"
+#define STORE_N_DATABASE_COLUMNS 5
+#define STORE_COLLECTION_COLUMNS                                                         \
+	"c.id, coalesce(c.public_id::text, ''), c.database, c.name, c.next_name, "       \
+	"c.life,"                                                                        \
+	" c.dimension_known, (extract(epoch FROM c.created_at) * 1000)::bigint,"         \
+	" (extract(epoch FROM c.updated_at) * 1000)::bigint"
+#define STORE_N_COLLECTION_COLUMNS 9
+/* Of a catalogue that follows another proxy's: what such columns say (id NULL: nothing),
+ * from `first` on. A collection gives up its names before any takes them. */
+void store_follow_names(const struct pg_results *r, int at, int row, int first);
+void store_follow_collection(const struct pg_results *r, int at, int row, int first);
+void store_follow_database(const struct pg_results *r, int at, int row, int first);
 /* Fills the empty catalogue; `first` is the statement store_add_load() began with. */
 void store_loaded(struct store_load *load, const struct pg_results *r, int first);
 void store_load_clear(struct store_load *load);

@@ -62,19 +62,17 @@ static const struct pg_statement load_tenants = {
 
 static const struct pg_statement load_databases = {
         "load_databases",
-        "SELECT id, public_id, tenant, name, life FROM chromatid.database"
-        " WHERE life < 2 OR id IN (SELECT database FROM chromatid.log WHERE seq > $1)"
-        " OR id IN (SELECT c.database FROM chromatid.collection c WHERE c.id IN"
+        "SELECT " STORE_DATABASE_COLUMNS " FROM chromatid.database d WHERE d.life < 2"
+        " OR d.id IN (SELECT database FROM chromatid.log WHERE seq > $1)"
+        " OR d.id IN (SELECT c.database FROM chromatid.collection c WHERE c.id IN"
         "           (SELECT collection FROM chromatid.log WHERE seq > $1))"
-        " ORDER BY id"};
+        " ORDER BY d.id"};
 
 static const struct pg_statement load_collections = {
         "load_collections",
-        "SELECT id, coalesce(public_id::text, ''), database, name, next_name, life,"
-        " dimension_known, (extract(epoch FROM created_at) * 1000)::bigint,"
-        " (extract(epoch FROM updated_at) * 1000)::bigint"
-        " FROM chromatid.collection WHERE life < 2"
-        " OR id IN (SELECT collection FROM chromatid.log WHERE seq > $1) ORDER BY id"};
+        "SELECT " STORE_COLLECTION_COLUMNS " FROM chromatid.collection c"
+        " WHERE c.life < 2 OR c.id IN"
+        " (SELECT collection FROM chromatid.log WHERE seq > $1) ORDER BY c.id"};
 
 static const struct pg_statement load_bindings = {
         "load_bindings",
@@ -195,6 +193,95 @@ void store_load_clear(struct store_load *load)
 		database_release(&db);
 	table_clear(&load->collections);
 	table_clear(&load->databases);
+}
+
+/* --- following --------------------------------------------------------------------- */
+
+enum { ID, PUBLIC_ID, TENANT_OR_DATABASE, NAME, LIFE };
+enum { C_NEXT_NAME = 4, C_LIFE, C_DIMENSION, C_CREATED, C_UPDATED };
+
+static const char *text_or_null(const struct pg_results *r, int at, int row, int column)
+{
+	return pg_is_null(r, at, row, column) ? NULL : pg_get_text(r, at, row, column);
+}
+
+void store_follow_database(const struct pg_results *r, int at, int row, int first)
+{
+	struct uuid public_id;
+	struct database *db;
+	int64_t life;
+
+	if (pg_is_null(r, at, row, first + ID))
+		return;
+	db = catalogue_database_numbered(pg_get_int8(r, at, row, first + ID));
+	life = pg_get_int8(r, at, row, first + LIFE);
+	public_id = uuid_at(r, at, row, first + PUBLIC_ID);
+	if (db == NULL && life != LIFE_GONE)
+		db = catalogue_add_database(
+		        pg_get_int8(r, at, row, first + ID),
+		        pg_get_text(r, at, row, first + TENANT_OR_DATABASE),
+		        pg_get_text(r, at, row, first + NAME), LIFE_CREATING);
+	if (db == NULL)
+		return;
+	if (life == LIFE_GONE)
+		database_set_gone(db);
+	else if (life == LIFE_LIVE && db->life == LIFE_CREATING)
+		database_set_live(db, &public_id);
+}
+
+static struct collection *followed(const struct pg_results *r, int at, int row, int first)
+{
+	return pg_is_null(r, at, row, first + ID)
+	               ? NULL
+	               : catalogue_numbered(pg_get_int8(r, at, row, first + ID));
+}
+
+void store_follow_names(const struct pg_results *r, int at, int row, int first)
+{
+	struct collection *c = followed(r, at, row, first);
+
+	if (c != NULL && c->life != LIFE_GONE)
+		collection_give_up_names(c);
+}
+
+static struct collection *new_collection(const struct pg_results *r, int at, int row,
+                                         int first)
+{
+	struct database *db = catalogue_database_numbered(
+	        pg_get_int8(r, at, row, first + TENANT_OR_DATABASE));
+
+	return db == NULL || db->life == LIFE_GONE
+	               ? NULL
+	               : catalogue_add_collection(pg_get_int8(r, at, row, first + ID), db,
+	                                          pg_get_text(r, at, row, first + NAME),
+	                                          LIFE_CREATING);
+}
+
+void store_follow_collection(const struct pg_results *r, int at, int row, int first)
+{
+	struct collection *c = followed(r, at, row, first);
+	int64_t life;
+	struct uuid public_id;
+
+	if (pg_is_null(r, at, row, first + ID))
+		return;
+	life = pg_get_int8(r, at, row, first + C_LIFE);
+	public_id = uuid_at(r, at, row, first + PUBLIC_ID);
+	if (c == NULL && life != LIFE_GONE)
+		c = new_collection(r, at, row, first);
+	if (c == NULL || c->life == LIFE_GONE)
+		return;
+	if (life == LIFE_GONE) {
+		collection_set_gone(c);
+		return;
+	}
+	collection_take_names(c, pg_get_text(r, at, row, first + NAME),
+	                      text_or_null(r, at, row, first + C_NEXT_NAME));
+	c->dimension_known = pg_get_bool(r, at, row, first + C_DIMENSION);
+	c->created_ms = pg_get_int8(r, at, row, first + C_CREATED);
+	if (life == LIFE_LIVE && c->life == LIFE_CREATING)
+		collection_set_live(c, &public_id);
+	c->updated_ms = pg_get_int8(r, at, row, first + C_UPDATED);
 }
 
 /* --- instances --------------------------------------------------------------------- */

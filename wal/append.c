@@ -3,13 +3,17 @@
  * The happy path:
  *   append_write    one statement: take the next seq, insert the record, change the
  *                   catalogue with it (a create reserves its name, a delete gives it up)
- *   on_appended     committed: the catalogue in memory follows, the engine has it
- * When it does not go well:
+ *   on_appended     committed: it has its place
+ *   append_let_in   everything before it is known, too (tail.c): the catalogue in memory
+ *                   follows, the engine has it. At a proxy that does not lead: its
+ * outcome is waited for (await.c) When it does not go well:
  *   - not sent: nothing has happened, the client hears so
- *   - the name is taken, the collection gone: no row comes back, nothing was logged
+ *   - the name is taken, the collection gone: no row comes back, nothing was logged. The
+ *     client's request is looked at again when what others have appended is known
  *   - the connection is lost while it commits: nobody knows. When PostgreSQL is back the
  *     old session is ended for certain, then the log is asked for our op ids: what is
- *     there is taken up in order, what is not never happened. New writes wait for that.
+ *     there is taken up in order, what is not never happened. New writes wait for that
+ *   - another has taken over meanwhile: the same, and what is there is executed there
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -31,63 +35,30 @@ struct append {
 	bool digested;
 	struct uuid id, public_id;
 	struct op *pending;
-	uint64_t started_us;
-	wal_seq seq; /* found by the inquiry; 0: not there */
+	uint64_t started_us, log_us;
+	wal_seq seq; /* its place; 0: not known, or not there */
 	TAILQ_ENTRY(append) link;
 };
 
 TAILQ_HEAD(append_list, append);
 
+static uint64_t counts[RECORD_RESET + 1];
+
 static struct {
 	struct append_list sent;    /* at the log, in order */
 	struct append_list lost;    /* no answer: to be inquired about */
 	struct append_list waiting; /* until that is known */
+	struct append_list placed;  /* in the log; what is before them is not known yet */
+	struct append_list refused; /* nothing logged; nor is why, in our catalogue */
 	struct op *inquiry;
 	struct timer again;
 	int lost_pid;
-	wal_seq last;
+	wal_seq last; /* everything up to here is known */
 	uint64_t us_sum;
 	struct metric_histogram seconds;
 } appends;
 
 /* --- in memory --------------------------------------------------------------------- */
-
-/* The delete of its database may have come before it in the log. */
-static void add_collection(struct wal_write *w, wal_seq seq)
-{
-	w->collection = collection_hold(
-	        catalogue_add_collection(seq, w->database, w->name, LIFE_CREATING));
-	if (w->public_id != NULL)
-		w->collection->public_id = *w->public_id;
-	if (w->database->life == LIFE_GONE)
-		collection_set_gone(w->collection);
-}
-
-static void to_catalogue(struct append *a, wal_seq seq)
-{
-	struct wal_write *w = &a->write;
-
-	if (record_makes_collection(w->kind))
-		add_collection(w, seq);
-	if (w->kind == RECORD_MODIFY_COLLECTION && w->name != NULL)
-		collection_reserve(w->collection, w->name);
-	if (w->kind == RECORD_CREATE_DATABASE) {
-		w->database = database_hold(
-		        catalogue_add_database(seq, w->tenant, w->name, LIFE_CREATING));
-		w->database->public_id = a->public_id;
-	}
-	if (w->kind == RECORD_CREATE_TENANT)
-		catalogue_add_tenant(w->tenant, seq);
-}
-
-/* What is deleted leaves the catalogue when its record is in its scopes. */
-static void from_catalogue(const struct wal_write *w)
-{
-	if (w->kind == RECORD_DELETE_COLLECTION)
-		collection_set_gone(w->collection);
-	if (w->kind == RECORD_DELETE_DATABASE)
-		database_set_gone(w->database);
-}
 
 static void append_free(struct append *a)
 {
@@ -107,27 +78,81 @@ static void fail(struct append *a, enum status s)
 	append_free(a);
 }
 
-static uint64_t counts[RECORD_RESET + 1];
-
-static void appended(struct append *a, wal_seq seq)
+static void take_up(struct append *a)
 {
 	struct record *r;
 
-	assert(seq > appends.last);
-	appends.last = seq;
-	counts[a->write.kind]++;
-	to_catalogue(a, seq);
-	r = record_create(seq, &a->write);
+	assert(a->seq > appends.last);
+	appends.last = a->seq;
+	r = admit_begin(&a->write, a->seq, &a->public_id);
 	r->digest = a->digest;
 	r->digested = a->digested;
 	r->appended_wall_ms = clock_wall_ms();
-	r->log_us = clock_us() - a->started_us;
-	appends.us_sum += r->log_us;
-	metrics_observe(&appends.seconds, (double)r->log_us / 1e6);
+	r->log_us = a->log_us;
 	record_watch(r, a->op);
-	engine_add(r);
-	from_catalogue(&a->write);
+	admit_end(r, &a->write);
 	append_free(a);
+}
+
+/* It is executed by another, or was loaded by us with the rest of the log. */
+static void leave_to_log(struct append *a)
+{
+	await_outcome(a->seq, a->op);
+	append_free(a);
+}
+
+static void let_in(struct append_list *list, wal_seq upto)
+{
+	struct append *a;
+
+	while ((a = TAILQ_FIRST(list)) != NULL && a->seq <= upto) {
+		TAILQ_REMOVE(list, a, link);
+		take_up(a);
+	}
+}
+
+bool append_is_ours(wal_seq seq)
+{
+	let_in(&appends.placed, seq);
+	return appends.last >= seq;
+}
+
+void append_reached(wal_seq upto)
+{
+	let_in(&appends.placed, upto);
+	if (appends.last < upto)
+		appends.last = upto;
+}
+
+static void refuse_all(void);
+
+void append_let_in(void)
+{
+	const struct append *a;
+
+	while ((a = TAILQ_FIRST(&appends.placed)) != NULL && a->seq == appends.last + 1)
+		let_in(&appends.placed, a->seq);
+	refuse_all();
+	if (a != NULL)
+		tail_kick();
+}
+
+static void appended(struct append *a, wal_seq seq)
+{
+	a->seq = seq;
+	a->log_us = clock_us() - a->started_us;
+	counts[a->write.kind]++;
+	appends.us_sum += a->log_us;
+	metrics_observe(&appends.seconds, (double)a->log_us / 1e6);
+	if (!wal_leads() || seq <= appends.last) {
+		leave_to_log(a);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&appends.placed, a, link);
+	if (seq == appends.last + 1)
+		let_in(&appends.placed, seq);
+	else
+		tail_kick();
 }
 
 /* --- the log's answer -------------------------------------------------------------- */
@@ -144,6 +169,27 @@ static enum status nothing_logged(const struct wal_write *w)
 	return names ? STATUS_CONFLICT : STATUS_NOT_FOUND;
 }
 
+/* What others have appended is known now, and with it what is in the way. */
+static void refuse_all(void)
+{
+	struct append *a;
+
+	while ((a = TAILQ_FIRST(&appends.refused)) != NULL) {
+		TAILQ_REMOVE(&appends.refused, a, link);
+		fail(a, nothing_logged(&a->write));
+	}
+}
+
+static void refused(struct append *a)
+{
+	if (!wal_leads()) {
+		fail(a, nothing_logged(&a->write));
+		return;
+	}
+	TAILQ_INSERT_TAIL(&appends.refused, a, link);
+	tail_kick();
+}
+
 static void on_appended(void *arg, enum status s, const struct pg_results *results)
 {
 	struct append *a = arg;
@@ -153,11 +199,10 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 		FAILPOINT("append_committed");
 		appended(a, pg_get_int8(results, 1, 0, 0));
 	} else if (s == STATUS_OK) {
-		fail(a, nothing_logged(&a->write));
+		refused(a);
 	} else if (s == STATUS_DB_LOST) {
 		TAILQ_INSERT_TAIL(&appends.lost, a, link);
-	} else if (is_refused(s, results, "CT001")) {
-		wal_deposed("its epoch is over");
+	} else if (is_refused(s, results, "CT002")) {
 		fail(a, STATUS_LOG_UNAVAILABLE);
 	} else if ((a->write.key != NULL || a->write.public_id != NULL) &&
 	           is_refused(s, results, "23505")) {
@@ -173,18 +218,24 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 	}
 }
 
-/* Fenced: what another leader has not seen when it loaded the log must not come into it
- * later, from a session that our process, or its predecessor, has left behind. */
+/* A leader of an older version does not look at what others append: it would pass it. */
+static const struct pg_statement tails = {"tails", "SELECT chromatid.tails()"};
+
+static const struct pg_statement tell_appended = {
+        "tell_appended", "SELECT pg_notify('" WAL_CHANNEL "', '" WAL_APPENDED "')"};
+
 static void submit(struct append *a)
 {
 	struct pg_unit *unit = pg_unit_create();
 
 	pg_unit_is(unit, PG_APPEND);
-	persist_add_fence(unit);
+	pg_add(unit, &tails, 0, NULL);
 	append_sql_add(unit, &a->write, &a->id, &a->public_id,
 	               a->digested ? &a->digest : NULL);
 	if (a->write.key != NULL)
 		key_add(unit, a->write.key, &a->id);
+	if (!wal_leads())
+		pg_add(unit, &tell_appended, 0, NULL);
 	TAILQ_INSERT_TAIL(&appends.sent, a, link);
 	FAILPOINT("append_sending");
 	pg_submit(wal_pg(), unit, on_appended, a, &a->pending);
@@ -257,6 +308,7 @@ static void on_inquired(void *arg, enum status s, const struct pg_results *resul
 	}
 	log_info("append", "inquired about %d appends after the log was lost", k - 1);
 	settle_lost();
+	tail_kick();
 }
 
 static void inquire(void *arg)
@@ -383,12 +435,26 @@ static void fail_all(struct append_list *list, enum status s)
 	}
 }
 
-void append_clear(enum status s)
+/* Their sessions' end tells of those that are sent (on_appended). */
+void append_deposed(void)
+{
+	struct append *a;
+
+	while ((a = TAILQ_FIRST(&appends.placed)) != NULL) {
+		TAILQ_REMOVE(&appends.placed, a, link);
+		leave_to_log(a);
+	}
+	refuse_all();
+	appends.last = 0;
+}
+
+void append_clear(void)
 {
 	op_cancel(&appends.inquiry);
 	timer_stop(&appends.again);
-	fail_all(&appends.sent, s);
-	fail_all(&appends.lost, s);
+	append_deposed();
+	fail_all(&appends.sent, STATUS_STOPPED);
+	fail_all(&appends.lost, STATUS_STOPPED);
 	fail_all(&appends.waiting, STATUS_LOG_UNAVAILABLE);
 }
 
@@ -397,17 +463,13 @@ void append_start(void)
 	TAILQ_INIT(&appends.sent);
 	TAILQ_INIT(&appends.lost);
 	TAILQ_INIT(&appends.waiting);
+	TAILQ_INIT(&appends.placed);
+	TAILQ_INIT(&appends.refused);
 }
 
 void append_loaded(wal_seq last)
 {
 	appends.last = last;
-}
-
-void append_skipped(wal_seq upto)
-{
-	if (appends.last < upto)
-		appends.last = upto;
 }
 
 wal_seq append_last_seq(void)

@@ -19,9 +19,12 @@
 #define GIVEN " nullif($3::bigint, 0), nullif($4::bigint, 0),"
 #define TAKE_SEQ "c AS (UPDATE chromatid.clock SET seq = seq + 1"
 
+/* Its collection may have been deleted through another proxy. */
 static const struct pg_statement append_plain = {
-        "append", "WITH " TAKE_SEQ " RETURNING seq)" INTO_LOG GIVEN THE_REST
-                  " FROM c RETURNING seq"};
+        "append",
+        "WITH " TAKE_SEQ " WHERE $3::bigint = 0 OR EXISTS"
+        " (SELECT 1 FROM chromatid.collection WHERE id = $3::bigint"
+        "  AND life < 2) RETURNING seq)" INTO_LOG GIVEN THE_REST " FROM c RETURNING seq"};
 
 static const struct pg_statement append_create_collection = {
         "append_create_collection",

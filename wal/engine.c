@@ -569,7 +569,7 @@ void engine_clear(void)
 		while ((op = TAILQ_FIRST(&r->watchers)) != NULL) {
 			TAILQ_REMOVE(&r->watchers, op, link);
 			op->outcome.seq = r->seq;
-			wal_op_end(op, STATUS_DEPOSED);
+			await_outcome(r->seq, op); /* it is in the log */
 		}
 		r->busy = 0;
 		forget(r);

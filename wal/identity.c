@@ -147,6 +147,23 @@ void identity_loaded(const struct pg_results *r, int at)
 		load_known(r, at + 1, row);
 }
 
+void identity_add_follow(struct pg_unit *unit)
+{
+	pg_add(unit, &load_markers, 0, NULL);
+}
+
+void identity_followed(const struct pg_results *r, int at)
+{
+	for (int row = 0; row < pg_rows(r, at); row++) {
+		int i = store_instance_index(pg_get_int8(r, at, row, 0));
+
+		if (i < 0)
+			continue;
+		id.list[i].beat = pg_get_int8(r, at, row, 3);
+		id.list[i].marked = pg_get_bool(r, at, row, 4);
+	}
+}
+
 /* --- words ------------------------------------------------------------------------- */
 
 static void refuse(struct instance *in, enum identity v, const struct marker *found)
@@ -316,6 +333,18 @@ static void begin(unsigned i, bool away)
 
 #define AWAY_MS 3000u
 
+/* Whoever leads makes it whole, and then marks it. */
+static void judge_following(unsigned i, enum identity v)
+{
+	struct instance *in = health_instance(i);
+
+	id.list[i].verdict = v;
+	if (is_trusted(v))
+		instance_let_in(in, identity_name(v));
+	else
+		instance_ask_again(in);
+}
+
 static void judge(struct instance *in, const struct marker *found)
 {
 	unsigned i = instance_index(in);
@@ -325,6 +354,10 @@ static void judge(struct instance *in, const struct marker *found)
 	k->refused = false;
 	if (v == IDENTITY_ANOTHER || v == IDENTITY_FOREIGN) {
 		refuse(in, v, found);
+		return;
+	}
+	if (wal_follows()) {
+		judge_following(i, v);
 		return;
 	}
 	if (!detach_returns(i)) {
@@ -387,7 +420,7 @@ static void written(struct instance *in, const struct marker *m, bool good)
 	struct known *k = &id.list[i];
 	bool first = !instance_up(in);
 
-	if (!id.loaded)
+	if (!id.loaded || !wal_leads())
 		return;
 	FAILPOINT("marker_written");
 	if (good && m->there && m->beat > k->beat && is_still_there(k)) {
@@ -443,7 +476,7 @@ void identity_start(const struct conf *conf)
 	health_identified_by(&registrar);
 }
 
-void identity_lead(void)
+void identity_judge(void)
 {
 	id.loaded = true;
 	health_identify_all();

@@ -65,7 +65,7 @@ static void decide(struct record *r, unsigned i, enum decision d, int http,
 	r->executor = -1;
 	r->http = http;
 	r->answer = blob_ref(answer);
-	r->late = !is_waited_for(r);
+	r->late = (r->loaded || !r->elsewhere) && !is_waited_for(r);
 	engine_totals()->undecided--;
 	engine_totals()->decided++;
 	decision_to_catalogue(r, d == DECISION_ACCEPTED);

@@ -11,6 +11,8 @@
  *   - two of them come at once: the second is not appended, its unit is rolled back, and
  *     it is looked up again (append.c, http/repeat.c)
  *   - an append was lost, and may have been one with that key: wait until it is known
+ *   - its record was appended by another proxy, or is executed by one: its outcome is
+ *     waited for (await.c)
  *   - it has a record and no outcome that we know: looked up again, once. An outcome that
  *     PostgreSQL could not store is not known
  * A key is forgotten with the log's retention, before its record (upkeep.c). */
@@ -41,15 +43,12 @@ static const struct pg_statement note_key = {
 
 static const struct pg_statement find_key = {
         "find_key",
-        "SELECT k.seq, k.fingerprint, o.http, o.answer, o.instance, c.public_id,"
-        " b.local_id FROM chromatid.idempotency k"
+        "SELECT k.seq, k.fingerprint, " OUTCOME_COLUMNS " FROM chromatid.idempotency k"
         " LEFT JOIN chromatid.outcome o ON o.seq = k.seq"
-        " LEFT JOIN chromatid.log l ON l.seq = k.seq"
-        " LEFT JOIN chromatid.collection c ON c.id = l.collection"
-        " LEFT JOIN chromatid.binding b ON b.collection = l.collection"
-        "  AND b.instance = o.instance WHERE k.key = $1::text"};
+        " LEFT JOIN chromatid.log l ON l.seq = k.seq" OUTCOME_JOINS
+        " WHERE k.key = $1::text"};
 
-enum { SEQ, FINGERPRINT, HTTP, ANSWER, INSTANCE, PUBLIC_ID, LOCAL_ID };
+enum { SEQ, FINGERPRINT, OUTCOME };
 
 void key_add(struct pg_unit *unit, const struct wal_key *key, const struct uuid *op)
 {
@@ -81,43 +80,17 @@ static void end(struct look *l, enum status s)
 static bool is_same_write(const struct look *l, const struct pg_results *r)
 {
 	size_t len;
-	const void *bytes = pg_get_bytes(r, 1, 0, FINGERPRINT, &len);
+	const void *bytes = pg_get_bytes(r, 0, 0, FINGERPRINT, &len);
 
 	return len == DIGEST_LEN && memcmp(bytes, l->fingerprint.bytes, len) == 0;
 }
 
-static struct blob *stored_answer(const struct pg_results *r)
-{
-	struct uuid local = {""}, public_id = {""};
-	const char *id = pg_get_text(r, 1, 0, LOCAL_ID);
-	const void *bytes;
-	struct blob *answer;
-	size_t len;
-
-	if (pg_is_null(r, 1, 0, ANSWER))
-		return NULL;
-	bytes = pg_get_bytes(r, 1, 0, ANSWER, &len);
-	answer = blob_create(bytes, len);
-	uuid_parse(id, strlen(id), &local);
-	id = pg_get_text(r, 1, 0, PUBLIC_ID);
-	uuid_parse(id, strlen(id), &public_id);
-	wal_public_ids(&answer, &local, &public_id);
-	return answer;
-}
-
 static void decided(struct look *l, const struct pg_results *r)
 {
-	int by = pg_is_null(r, 1, 0, INSTANCE)
-	                 ? -1
-	                 : store_instance_index(pg_get_int8(r, 1, 0, INSTANCE));
 	struct wal_op *op = l->op;
 
-	op->outcome = (struct wal_outcome){
-	        .seq = pg_get_int8(r, 1, 0, SEQ),
-	        .http = (int)pg_get_int8(r, 1, 0, HTTP),
-	        .body = stored_answer(r),
-	        .by = by >= 0 ? health_instance((unsigned)by) : NULL,
-	};
+	stored_outcome(r, 0, 0, OUTCOME, &op->outcome);
+	op->outcome.seq = pg_get_int8(r, 0, 0, SEQ);
 	if (op_wanted(&op->op))
 		op->appended(op->arg, op->outcome.seq);
 	end(l, STATUS_OK);
@@ -129,6 +102,9 @@ static void undecided(struct look *l, wal_seq seq)
 
 	if (r != NULL && !r->decision_durable) {
 		record_watch(r, l->op);
+		look_free(l);
+	} else if (!wal_leads() || seq > append_last_seq()) {
+		await_outcome(seq, l->op);
 		look_free(l);
 	} else if (!l->again) {
 		l->again = true;
@@ -142,22 +118,19 @@ static void on_looked(void *arg, enum status s, const struct pg_results *r)
 {
 	struct look *l = arg;
 
-	if (s == STATUS_DB_REFUSED && strcmp(pg_sqlstate(r), "CT001") == 0)
-		wal_deposed("its epoch is over");
 	if (s != STATUS_OK)
 		end(l, s == STATUS_BUSY ? STATUS_BUSY : STATUS_LOG_UNAVAILABLE);
-	else if (pg_rows(r, 1) == 0)
+	else if (pg_rows(r, 0) == 0)
 		end(l, STATUS_NOT_FOUND);
 	else if (!is_same_write(l, r))
 		end(l, STATUS_CONFLICT);
-	else if (!pg_is_null(r, 1, 0, HTTP))
+	else if (!pg_is_null(r, 0, 0, OUTCOME))
 		decided(l, r);
 	else
-		undecided(l, pg_get_int8(r, 1, 0, SEQ));
+		undecided(l, pg_get_int8(r, 0, 0, SEQ));
 }
 
-/* In the session that appends, so that it sees what was appended before. Fenced: under
- * another leader its record would not be here. */
+/* In the session that appends, so that it sees what was appended before. */
 static void look(void *arg)
 {
 	struct look *l = arg;
@@ -168,7 +141,6 @@ static void look(void *arg)
 		return;
 	}
 	unit = pg_unit_create();
-	persist_add_fence(unit);
 	pg_add(unit, &find_key, 1, (struct pg_param[]){pg_text(l->key)});
 	pg_submit(wal_pg(), unit, on_looked, l, &l->pending);
 }

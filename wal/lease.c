@@ -40,7 +40,7 @@ static const struct pg_statement acquire = {
         "lease_acquire",
         "WITH l AS (SELECT one FROM chromatid.lease WHERE holder IS NULL OR until < now()"
         " OR holder = $1::uuid FOR UPDATE) UPDATE chromatid.lease SET epoch = epoch + 1, "
-        "holder = $1::uuid,"
+        "tails = epoch + 1, holder = $1::uuid,"
         " holder_name = $2, until = now() + interval '" TTL "' FROM l RETURNING epoch"};
 
 static const struct pg_statement renew = {
@@ -55,6 +55,9 @@ static const struct pg_statement who = {
 static const struct pg_statement give_back = {
         "lease_release", "UPDATE chromatid.lease SET holder = NULL, until = NULL"
                          " WHERE epoch = $1 AND holder = $2::uuid"};
+
+static const struct pg_statement tell_free = {
+        "tell_free", "SELECT pg_notify('" WAL_CHANNEL "', '" WAL_LEASE_FREE "')"};
 
 static void on_recovered(bool ok)
 {
@@ -95,10 +98,12 @@ static void on_acquired(void *arg, enum status s, const struct pg_results *r)
 			         pg_get_text(r, 1, 0, 0),
 			         (long long)pg_get_int8(r, 1, 0, 1));
 		lease.told_waiting = true;
+		wal_another_is_leading();
 		job_rest(lease.job, TRY_MS);
 		return;
 	}
 	lease.told_waiting = false;
+	wal_about_to_lead();
 	lease.epoch = pg_get_int8(r, 0, 0, 0);
 	FAILPOINT("lease_acquired");
 	granted();
@@ -159,6 +164,12 @@ void lease_start(void)
 	lease.job = job_create("lease", run, NULL);
 }
 
+void lease_freed(void)
+{
+	if (lease.job != NULL && lease.epoch == 0)
+		job_kick(lease.job);
+}
+
 void lease_connected(void)
 {
 	if (lease.job != NULL) /* else: given back, or about to be */
@@ -208,6 +219,7 @@ void lease_release(void (*done)(void *arg), void *arg)
 	lease.released_arg = arg;
 	pg_add(unit, &give_back, 2,
 	       (struct pg_param[]){pg_int8(lease.epoch), pg_text(lease.self.text)});
+	pg_add(unit, &tell_free, 0, NULL);
 	pg_submit(wal_control(), unit, on_released, NULL, &lease.pending);
 }
 

@@ -95,10 +95,12 @@ void partition_view_clear(struct partition_view *view)
 static const struct pg_statement add_partition = {"log_add",
                                                   "SELECT chromatid.log_add($1, $2)"};
 
-/* Places are left out: they only have to grow. */
+/* Places are left out: they only have to grow. From which one on? */
 static const struct pg_statement log_close = {
-        "log_close", "UPDATE chromatid.clock SET seq = $1::bigint - 1"
-                     " WHERE seq < $1::bigint - 1"};
+        "log_close",
+        "WITH k AS (SELECT seq FROM chromatid.clock WHERE seq < $1::bigint - 1"
+        " FOR UPDATE) UPDATE chromatid.clock SET seq = $1::bigint - 1 FROM k"
+        " RETURNING k.seq"};
 
 /* The keys of records go first: a key without its record would have no answer. */
 static const struct pg_statement forget_keys = {
@@ -135,6 +137,11 @@ void partition_add_drop(struct pg_unit *unit, wal_seq lo, wal_seq hi)
 	add_range(unit, &count_records, lo, hi);
 	pg_add(unit, &forget_keys, 1, (struct pg_param[]){pg_int8(hi)});
 	add_range(unit, &log_drop, lo, hi);
+}
+
+wal_seq partition_was_closed(const struct pg_results *r, int at)
+{
+	return pg_rows(r, at) == 1 ? pg_get_int8(r, at, 0, 0) : 0;
 }
 
 bool partition_has_gone(const struct pg_results *r, int at, uint64_t *records)

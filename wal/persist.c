@@ -43,6 +43,9 @@ static const struct pg_statement position = {
                     " VALUES ($1, $2, $3, $4) ON CONFLICT (instance, scope) DO UPDATE"
                     " SET seq = greatest(p.seq, excluded.seq), epoch = excluded.epoch"};
 
+static const struct pg_statement tell_decided = {
+        "tell_decided", "SELECT pg_notify('" WAL_CHANNEL "', '" WAL_DECIDED "')"};
+
 void persist_add_fence(struct pg_unit *unit)
 {
 	pg_add(unit, &fence, 1, (struct pg_param[]){pg_int8(lease_epoch())});
@@ -153,6 +156,8 @@ static void submit(struct persist *p)
 		store_add_binding(unit, r->collection, p->instance, &t->local);
 	persist_add_position(unit, p->instance, scope_of_position(r, p->instance),
 	                     r->seq);
+	if (p->with_decision && r->elsewhere)
+		pg_add(unit, &tell_decided, 0, NULL);
 	if (r->kind == RECORD_RESET && r->decision == DECISION_ACCEPTED)
 		identity_add_reset(unit, p->instance);
 	if (t->late_look)

@@ -10,7 +10,8 @@
  *   on_loaded       rebuild all of that
  *   load_page       the log above the floor, without bodies, a page after the other: an
  *                   instance that was away for long is owed more than should be in memory
- *   on_page         into the lanes; after the last page, lead
+ *   on_page         into the lanes; after the last page, lead. Others go on appending:
+ *                   that is the tail (tail.c)
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/log_row.h"
 #include "wal/rebuild.h"
 #include "wal/wal_private.h"
 
@@ -116,35 +118,17 @@ static wal_seq position_of(const struct table *seqs, unsigned i, int64_t scope)
 
 /* --- records ----------------------------------------------------------------------- */
 
-enum {
-	SEQ,
-	KIND,
-	COLLECTION,
-	DATABASE,
-	NAME,
-	OLD_NAME,
-	BODY_LEN,
-	EMBEDDINGS,
-	AT,
-	DECISION,
-	HTTP,
-	INSTANCE,
-	IDS,
-	DIGEST,
-	TRACE
-};
+enum { DECISION = LOG_ROW_N_COLUMNS, HTTP, INSTANCE, IDS };
 
 /* Where the other tables' places begin has to be said of each: PostgreSQL does not
  * conclude it for an outer join, and would read them from the start for every page. */
 static const struct pg_statement load_log = {
-        "load_log",
-        "SELECT l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"
-        " l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, o.decision, o.http,"
-        " o.instance, r.ids, l.digest, l.trace FROM chromatid.log l"
-        " LEFT JOIN chromatid.outcome o ON o.seq = l.seq AND o.seq > $1"
-        " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND r.seq > $1"
-        " AND o.decision IS DISTINCT FROM 2"
-        " WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"};
+        "load_log", "SELECT " LOG_ROW_COLUMNS ", o.decision, o.http, o.instance, r.ids"
+                    " FROM chromatid.log l"
+                    " LEFT JOIN chromatid.outcome o ON o.seq = l.seq AND o.seq > $1"
+                    " LEFT JOIN chromatid.resolved r ON r.seq = l.seq AND r.seq > $1"
+                    " AND o.decision IS DISTINCT FROM 2"
+                    " WHERE l.seq > $1 AND l.seq <= $3 ORDER BY l.seq LIMIT $2"};
 
 static void *object_at(const struct table *objects, const struct pg_results *r, int at,
                        int row, int column)
@@ -171,46 +155,24 @@ static void load_decision(struct record *rec, const struct pg_results *r, int at
 	}
 }
 
-static void load_digest(struct record *rec, const struct pg_results *r, int at, int row)
-{
-	const void *digest;
-	size_t len;
-
-	if (pg_is_null(r, at, row, DIGEST))
-		return;
-	digest = pg_get_bytes(r, at, row, DIGEST, &len);
-	rec->digested = len == DIGEST_LEN;
-	if (rec->digested)
-		memcpy(rec->digest.bytes, digest, len);
-}
-
 static struct record *load_record(const struct store_load *load,
                                   const struct pg_results *r, int at, int row)
 {
 	struct wal_write w = {
-	        .kind = (enum record_kind)pg_get_int8(r, at, row, KIND),
-	        .collection = object_at(&load->collections, r, at, row, COLLECTION),
-	        .database = object_at(&load->databases, r, at, row, DATABASE),
-	        .embeddings = pg_get_bool(r, at, row, EMBEDDINGS),
+	        .kind = (enum record_kind)pg_get_int8(r, at, row, LOG_KIND),
+	        .collection = object_at(&load->collections, r, at, row, LOG_COLLECTION),
+	        .database = object_at(&load->databases, r, at, row, LOG_DATABASE),
+	        .embeddings = pg_get_bool(r, at, row, LOG_EMBEDDINGS),
 	};
-	const char *name =
-	        pg_is_null(r, at, row, NAME) ? NULL : pg_get_text(r, at, row, NAME);
-	const char *trace;
+	const char *name = pg_is_null(r, at, row, LOG_NAME)
+	                           ? NULL
+	                           : pg_get_text(r, at, row, LOG_NAME);
 	struct record *rec;
 
 	w.name = w.tenant = name;
-	rec = record_create(pg_get_int8(r, at, row, SEQ), &w);
-	if (!pg_is_null(r, at, row, OLD_NAME)) {
-		free(rec->old_name);
-		rec->old_name = mem_string(pg_get_text(r, at, row, OLD_NAME));
-	}
-	if (rec->kind == RECORD_ADOPT_COLLECTION)
-		rec->origin = record_origin_from(pg_get_text(r, at, row, OLD_NAME));
-	rec->body_len = (size_t)pg_get_int8(r, at, row, BODY_LEN);
-	load_digest(rec, r, at, row);
-	trace = pg_get_text(r, at, row, TRACE);
-	trace_parse(&rec->trace, trace, strlen(trace));
-	rec->appended_wall_ms = pg_get_int8(r, at, row, AT);
+	rec = record_create(pg_get_int8(r, at, row, LOG_SEQ), &w);
+	log_row_fill(rec, r, at, row);
+	rec->elsewhere = true;
 	load_decision(rec, r, at, row);
 	return rec;
 }
@@ -323,20 +285,22 @@ static void on_page(void *arg, enum status s, const struct pg_results *r)
 	end(rec, true);
 }
 
-/* Nothing can come into the log between two pages: we are the leader, and appends are
- * fenced. */
+/* Up to the place that the catalogue was loaded at; what came since is the tail's. */
 static void load_page(struct recovery *rec)
 {
 	struct pg_unit *unit = pg_unit_create();
 
 	persist_add_fence(unit);
-	pg_add(unit, &load_log, 2,
-	       (struct pg_param[]){pg_int8(rec->floor), pg_int8(PAGE)});
+	pg_add(unit, &load_log, 3,
+	       (struct pg_param[]){pg_int8(rec->floor), pg_int8(PAGE),
+	                           pg_int8(append_last_seq())});
 	pg_submit(wal_pg(), unit, on_page, rec, &rec->pending);
 }
 
-static const struct pg_statement clock_now = {"clock_now",
-                                              "SELECT seq FROM chromatid.clock"};
+/* With its lock, for as long as the rest is loaded: what others append meanwhile would be
+ * in the catalogue, and behind the place that we load the log up to. */
+static const struct pg_statement clock_now = {
+        "clock_now", "SELECT seq FROM chromatid.clock FOR UPDATE"};
 static const struct pg_statement load_positions = {
         "load_positions", "SELECT instance, scope, seq FROM chromatid.position"};
 

@@ -83,6 +83,8 @@ void partition_looked(struct partition_view *view, const struct pg_results *r, i
 void partition_view_clear(struct partition_view *view);
 void partition_add_create(struct pg_unit *unit, wal_seq lo, wal_seq hi);
 void partition_add_close(struct pg_unit *unit, wal_seq hi);
+/* Where the clock stood when it was; 0: it was past that already. */
+wal_seq partition_was_closed(const struct pg_results *r, int at);
 /* With the keys of its records, some at a time. True: it has gone; else again. */
 void partition_add_drop(struct pg_unit *unit, wal_seq lo, wal_seq hi);
 bool partition_has_gone(const struct pg_results *r, int at, uint64_t *records);

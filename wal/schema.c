@@ -257,6 +257,18 @@ static const char *const worker_schema[] = {
         NULL,
 };
 
+/* Every proxy appends; the leader executes what others have appended (wal/tail.c), if it
+ * is not of a version that does not know of that. The row lock makes who takes over wait
+ * for the append, so that it is loaded with the log. */
+static const char *const follow_schema[] = {
+        "ALTER TABLE chromatid.lease ADD COLUMN tails bigint",
+        "CREATE FUNCTION chromatid.tails() RETURNS void LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM 1 FROM chromatid.lease WHERE tails = epoch FOR KEY SHARE;"
+        " IF NOT FOUND THEN RAISE EXCEPTION 'the leader does not execute what others"
+        " append' USING ERRCODE = 'CT002'; END IF; END $$",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
@@ -272,7 +284,8 @@ static const char *const *const migrations[][2] = {
         {operator_schema, nothing},  /* 10 */
         {monitor_schema, nothing},   /* 11 */
         {apart_schema, nothing},     /* 12 */
-        {trace_schema, nothing},     /* 13 */
+        {follow_schema, nothing},    /* 13 */
+        {trace_schema, nothing},     /* 14 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 _Static_assert(VERSION == CHROMATID_SCHEMA, "core/version.h says which it is");

@@ -174,11 +174,21 @@ static void dropped(const struct pg_results *r)
 		         (unsigned long long)n);
 }
 
+/* The places between are not given any more. If that begins where our knowledge ends, it
+ * is known up to there; else the tail is read. */
+static void closed(const struct pg_results *r)
+{
+	if (partition_was_closed(r, 1) == append_last_seq())
+		append_reached(upkeep.step.hi - 1);
+	else
+		tail_kick();
+}
+
 static void succeeded(const struct pg_results *r)
 {
 	switch (upkeep.step.step) {
 	case RETAIN_CLOSE:
-		append_skipped(upkeep.step.hi - 1);
+		closed(r);
 		break;
 	case RETAIN_DROP:
 		dropped(r);

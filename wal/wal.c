@@ -15,13 +15,16 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/timer.h"
+#include "wal/mirror.h"
 #include "wal/rebuild.h"
 #include "wal/retain.h"
 #include "wal/wal_private.h"
 
+#define MOMENT_MS 2000u
 #define DRAIN_MOST_MS 2000u
 #define DRAIN_LOOK_MS 10u
 #define GOODBYE_MOST_MS 1000u
+#define TELL_MOST_MS 300u
 
 static struct {
 	struct pg *log, *control, *reader, *upkeep;
@@ -30,9 +33,16 @@ static struct {
 	uint64_t changes; /* of `leads` */
 	struct timer depose, drain;
 	const char *deposed_why;
+	msec lost_at; /* the session of the log; or when we began */
 	msec drain_until;
 	void (*drained)(void *arg);
 	void *drained_arg;
+	enum { STAYING, HANDING, HANDED } handing;
+	struct op *leaving;
+	wal_leaves_fn *told;
+	void *told_arg;
+	void (*ended)(void *arg);
+	void *ended_arg;
 } wal;
 
 struct pg *wal_pg(void)
@@ -125,6 +135,7 @@ static void on_change(void *arg, enum pg_state now, const char *why)
 	if (now == PG_UP) {
 		log_info("postgres", "%s session up", name);
 		if (pg == wal.log) {
+			tail_kick();
 			append_resume();
 			quarantine_resume();
 			persist_resume();
@@ -133,8 +144,24 @@ static void on_change(void *arg, enum pg_state now, const char *why)
 		return;
 	}
 	log_warn("postgres", "%s session down: %s", name, why);
-	if (pg == wal.log)
+	if (pg == wal.log) {
+		wal.lost_at = clock_ms();
 		append_lost_session(pg_backend_pid(pg));
+	}
+}
+
+/* What another proxy tells, or we ourselves: it is only a hint. */
+static void on_heard(void *arg, const char *what)
+{
+	(void)arg;
+	if (strcmp(what, WAL_APPENDED) == 0) {
+		tail_kick();
+	} else if (strcmp(what, WAL_DECIDED) == 0) {
+		await_kick();
+		mirror_kick();
+	} else if (strcmp(what, WAL_LEASE_FREE) == 0) {
+		lease_freed();
+	}
 }
 
 void wal_start(const struct conf *conf)
@@ -150,8 +177,10 @@ void wal_start(const struct conf *conf)
 	rebuild_start(conf->repair == REPAIR_AUTO);
 	worker_start();
 	verify_start(conf);
+	wal.lost_at = clock_ms();
 	wal.log = pg_create(conf->database_url, "log", on_change, &wal.log);
 	wal.control = pg_create(conf->database_url, "control", on_change, &wal.control);
+	pg_listen(wal.log, WAL_CHANNEL, on_heard, NULL);
 	pg_start(wal.log);
 	pg_start(wal.control);
 	wal.reader =
@@ -168,18 +197,30 @@ void wal_recovered(void)
 {
 	wal.changes += wal.leads ? 0 : 1;
 	wal.leads = true;
-	identity_lead(); /* before anything is executed */
+	identity_judge(); /* before anything is executed */
 	engine_hold(false);
+	tail_lead();
 }
 
-static void forget_everything(enum status s)
+void wal_another_is_leading(void)
+{
+	if (!wal.leads)
+		mirror_start();
+}
+
+void wal_about_to_lead(void)
+{
+	mirror_stop();
+}
+
+/* Of a leader. What clients wait for is in the log, or on its way there. */
+static void forget_everything(void)
 {
 	wal.changes += wal.leads ? 1 : 0;
 	wal.leads = false;
-	lease_lost();
+	tail_clear();
 	identity_clear();
-	append_clear(s);
-	key_clear(s);
+	append_deposed();
 	strangers_clear();
 	engine_clear();
 	upkeep_clear();
@@ -192,7 +233,8 @@ static void on_depose(void *arg)
 	log_warn("lease", "no longer leading: %s", wal.deposed_why);
 	/* What the session has not sent yet must not be sent with our memory gone. */
 	pg_drop_session(wal.log, wal.deposed_why);
-	forget_everything(STATUS_DEPOSED);
+	lease_lost();
+	forget_everything();
 }
 
 /* Told from deep inside the engine: done on the next turn of the loop. */
@@ -218,6 +260,11 @@ bool wal_connected(void)
 	return pg_state(wal.log) == PG_UP;
 }
 
+bool wal_away(void)
+{
+	return !wal_connected() && clock_ms() - wal.lost_at > MOMENT_MS;
+}
+
 bool wal_migrated(void)
 {
 	return wal.migrated;
@@ -226,6 +273,16 @@ bool wal_migrated(void)
 bool wal_ready(void)
 {
 	return wal.leads && wal_connected() && lease_may_send();
+}
+
+bool wal_takes_writes(void)
+{
+	return wal_ready() || (wal_follows() && wal_connected());
+}
+
+bool wal_serves(void)
+{
+	return wal.leads || wal_follows();
 }
 
 /* --- going down -------------------------------------------------------------------- */
@@ -267,7 +324,7 @@ static void on_drain_look(void *arg)
 	worker_say_goodbye(give_lease_back, NULL);
 }
 
-void wal_drain(void (*done)(void *arg), void *arg)
+static void begin_drain(void (*done)(void *arg), void *arg)
 {
 	engine_hold(true);
 	worker_leave();
@@ -278,12 +335,72 @@ void wal_drain(void (*done)(void *arg), void *arg)
 	timer_start(&wal.drain, 0, on_drain_look, NULL);
 }
 
+/* --- handing over ------------------------------------------------------------------ */
+
+static const struct pg_statement count_others = {
+        "count_others", "SELECT count(*) FROM pg_stat_activity"
+                        " WHERE application_name = 'chromatid-log'"
+                        " AND datname = current_database() AND pid <> pg_backend_pid()"};
+
+/* What we have appended and not begun is executed by the next one (await.c). */
+static void on_handed_over(void *arg)
+{
+	(void)arg;
+	wal.handing = HANDED;
+	forget_everything();
+	mirror_start();
+	if (wal.ended != NULL)
+		wal.ended(wal.ended_arg);
+}
+
+static void on_not_told(void *arg)
+{
+	(void)arg;
+	op_cancel(&wal.leaving);
+	wal.told(wal.told_arg, false);
+}
+
+static void on_others(void *arg, enum status s, const struct pg_results *r)
+{
+	bool others = s == STATUS_OK && pg_get_int8(r, 0, 0, 0) > 0;
+
+	(void)arg;
+	timer_stop(&wal.drain);
+	if (others && wal.leads) {
+		wal.handing = HANDING;
+		begin_drain(on_handed_over, NULL);
+	}
+	wal.told(wal.told_arg, others);
+}
+
+void wal_leave(wal_leaves_fn *told, void *arg)
+{
+	struct pg_unit *unit = pg_unit_create();
+
+	wal.told = told;
+	wal.told_arg = arg;
+	pg_add(unit, &count_others, 0, NULL);
+	pg_submit(wal.log, unit, on_others, NULL, &wal.leaving);
+	timer_start(&wal.drain, TELL_MOST_MS, on_not_told, NULL);
+}
+
+void wal_drain(void (*done)(void *arg), void *arg)
+{
+	wal.ended = done;
+	wal.ended_arg = arg;
+	if (wal.handing == HANDED)
+		done(arg);
+	else if (wal.handing == STAYING)
+		begin_drain(done, arg);
+}
+
 void wal_stop(void)
 {
 	timer_stop(&wal.depose);
 	timer_stop(&wal.drain);
 	op_cancel(&wal.migrating);
 	op_cancel(&wal.patience);
+	op_cancel(&wal.leaving);
 	upkeep_stop();
 	doubt_stop();
 	verify_stop();
@@ -294,7 +411,12 @@ void wal_stop(void)
 	pg_destroy(&wal.control);
 	pg_destroy(&wal.reader);
 	pg_destroy(&wal.upkeep);
-	forget_everything(STATUS_STOPPED);
+	mirror_stop();
+	lease_lost();
+	forget_everything();
+	append_clear();
+	key_clear(STATUS_STOPPED);
+	await_clear(STATUS_STOPPED);
 	engine_stop();
 	catalogue_stop();
 }
@@ -365,14 +487,14 @@ static struct wal_op *begin_op(wal_appended_fn *appended, wal_decided_fn *decide
 static void write_once(const struct wal_write *write, struct wal_op *w)
 {
 	struct digest d;
-	bool digested = join_digest(write, &d);
+	bool digested = wal.leads && join_digest(write, &d);
 	struct record *earlier = digested ? join_find(write, &d) : NULL;
 
 	if (earlier != NULL)
 		record_watch(earlier, w);
 	else if (digested && append_join(write, &d, w))
 		return;
-	else if (engine_is_full())
+	else if (engine_is_full() || await_is_full())
 		wal_op_end(w, STATUS_BUSY);
 	else
 		append_write(write, digested ? &d : NULL, w);
@@ -383,7 +505,7 @@ void wal_write(const struct wal_write *write, wal_appended_fn *appended,
 {
 	struct wal_op *w = begin_op(appended, decided, arg, slot);
 
-	if (wal_ready())
+	if (wal_takes_writes())
 		write_once(write, w);
 	else
 		wal_op_end(w, STATUS_LOG_UNAVAILABLE);
@@ -409,7 +531,7 @@ void wal_repeat(const struct wal_key *key, wal_appended_fn *appended,
 {
 	struct wal_op *w = begin_op(appended, decided, arg, slot);
 
-	if (wal_ready())
+	if (wal_takes_writes())
 		key_look(key, w);
 	else
 		wal_op_end(w, STATUS_LOG_UNAVAILABLE);
@@ -427,29 +549,46 @@ bool wal_executing(wal_seq seq)
 
 /* --- reads ------------------------------------------------------------------------- */
 
+static bool stands(unsigned instances, unsigned i)
+{
+	return (instances >> i & 1) != 0;
+}
+
 bool wal_readable(const struct instance *in, const struct collection *c)
 {
 	unsigned i = instance_index(in);
 
+	if (wal_follows())
+		return stands(c->standing.readable, i);
 	return !detach_is(i) && !uuid_none(&c->local[i]) &&
 	       (c->scope == NULL || !c->scope->lanes[i].parked);
 }
 
 bool wal_current(const struct instance *in, const struct collection *c)
 {
-	return wal_readable(in, c) && scope_current(c->scope, instance_index(in));
+	unsigned i = instance_index(in);
+
+	if (wal_follows())
+		return stands(c->standing.current, i);
+	return wal_readable(in, c) && scope_current(c->scope, i);
 }
 
 bool wal_holds(const struct instance *in, const struct collection *c)
 {
 	unsigned i = instance_index(in);
 
+	if (wal_follows())
+		return stands(c->standing.holds, i);
 	return !uuid_none(&c->local[i]) && !quarantine_is_lost(c, i);
 }
 
 bool wal_database_current(const struct instance *in, const struct database *db)
 {
-	return !wal_detached(in) && scope_current(db->scope, instance_index(in));
+	unsigned i = instance_index(in);
+
+	if (wal_follows())
+		return stands(db->standing.current, i);
+	return !wal_detached(in) && scope_current(db->scope, i);
 }
 
 bool wal_detached(const struct instance *in)
@@ -461,7 +600,11 @@ bool wal_detached(const struct instance *in)
 
 uint64_t wal_behind(const struct instance *in, const struct collection *c)
 {
-	return c->scope != NULL ? c->scope->lanes[instance_index(in)].behind : 0;
+	unsigned i = instance_index(in);
+
+	if (wal_follows())
+		return c->standing.behind[i];
+	return c->scope != NULL ? c->scope->lanes[i].behind : 0;
 }
 
 uint64_t wal_owed(void)

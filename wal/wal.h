@@ -87,11 +87,15 @@ typedef void(wal_appended_fn)(void *arg, wal_seq seq);
  *   STATUS_LOG_UNAVAILABLE  not logged, nothing has happened
  *   STATUS_BUSY             too many writes wait, for the log or for an instance: not
  *                           logged
- *   STATUS_DEPOSED          another proxy took over: outcome unknown here
  *   STATUS_UNKNOWN          the log was lost while it was appended: not known */
 typedef void(wal_decided_fn)(void *arg, enum status s, const struct wal_outcome *outcome);
 
 void wal_start(const struct conf *conf);
+/* This proxy is about to end. If another one is there, the lease is given back as soon as
+ * nothing is in flight (2 s at most): the other leads, and this one follows until
+ * wal_drain(). Told at once, when it is known whether there are others. */
+typedef void(wal_leaves_fn)(void *arg, bool others);
+void wal_leave(wal_leaves_fn *told, void *arg);
 /* No new execution starts; told when nothing is in flight, all is durable (2 s at most)
  * and the lease is given back. */
 void wal_drain(void (*done)(void *arg), void *arg);
@@ -102,10 +106,24 @@ typedef void(wal_migrated_fn)(void *arg, bool good);
 void wal_migrate(const struct conf *conf, wal_migrated_fn *done, void *arg);
 void wal_migrate_stop(void);
 
-bool wal_leads(void); /* this proxy executes writes, and everything is loaded */
-bool wal_ready(void); /* leads, and PostgreSQL is connected: a write can be appended */
+bool wal_leads(void);        /* this proxy executes writes, and everything is loaded */
+bool wal_ready(void);        /* leads, and PostgreSQL is connected */
+bool wal_takes_writes(void); /* leads or follows: a write can be appended */
 bool wal_connected(void);
+bool wal_away(void);          /* not connected, and not for a moment only */
 bool wal_another_leads(void); /* as far as we were told last */
+/* Another executes; this proxy appends, waits for outcomes, and reads. It has the
+ * catalogue of its last look at PostgreSQL: what a request needs of it is to be refreshed
+ * first. */
+bool wal_follows(void);
+bool wal_serves(void); /* leads or follows */
+/* Told when all that was in PostgreSQL when this was called is known here, and with it
+ * how `c`, or all of `db` (either may be NULL), stands at the instances. STATUS_OK;
+ * STATUS_LOG_UNAVAILABLE; STATUS_DEPOSED: this proxy does not follow any more, and what
+ * the catalogue held is gone. */
+typedef void(wal_refreshed_fn)(void *arg, enum status s);
+void wal_refresh(struct collection *c, struct database *db, wal_refreshed_fn *done,
+                 void *arg, struct op **slot);
 
 void wal_write(const struct wal_write *write, wal_appended_fn *appended,
                wal_decided_fn *decided, void *arg, struct op **slot);

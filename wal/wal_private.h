@@ -85,6 +85,7 @@ struct record {
 	bool late;      /* decided when nobody waited for it (any more) */
 	bool deferred;  /* refused once, while another may have applied it */
 	bool loaded;    /* by a new leader: its client may have been told */
+	bool elsewhere; /* its client may wait at another proxy, or here, in await.c */
 	bool alone;     /* a connection broke under it: never merged with others again */
 	unsigned items; /* in its body, once it was merged */
 	int http;       /* of the decision */
@@ -445,8 +446,11 @@ const char *identity_name(enum identity v);
 void identity_start(const struct conf *conf);
 void identity_add_load(struct pg_unit *unit);
 void identity_loaded(const struct pg_results *r, int at);
-void identity_lead(void); /* from now on each instance is judged */
+void identity_judge(void); /* from now on each instance is judged */
 void identity_clear(void);
+/* At a proxy that follows: what the leader has noted since. */
+void identity_add_follow(struct pg_unit *unit);
+void identity_followed(const struct pg_results *r, int at);
 /* A reset of ours begins or ends there; was applied; and what is durable with it. */
 void identity_resets(unsigned i, bool begins);
 void identity_was_reset(unsigned i);
@@ -502,6 +506,40 @@ unsigned persist_waiting(void);
 void persist_add_fence(struct pg_unit *unit);
 void persist_add_position(struct pg_unit *unit, unsigned i, int64_t scope, wal_seq seq);
 
+/* What proxies tell each other, by NOTIFY: that there is something to look at. Nothing
+ * depends on its being heard but how soon that is. */
+#define WAL_CHANNEL "chromatid"
+#define WAL_APPENDED "appended" /* by one that does not lead */
+#define WAL_DECIDED "decided"   /* a record that another may wait for */
+#define WAL_LEASE_FREE "lease"
+
+/* --- admit.c: what has come into the log -------------------------------------------- */
+/* `w` holds what is created from then on; `public_id`: of a database. */
+struct record *admit_begin(struct wal_write *w, wal_seq seq,
+                           const struct uuid *public_id);
+void admit_end(struct record *r, const struct wal_write *w);
+
+/* --- tail.c: what others append while we lead --------------------------------------- */
+void tail_lead(void);
+void tail_kick(void); /* there may be something */
+void tail_clear(void);
+uint64_t tail_taken(void);
+
+/* --- await.c: what becomes of a record that is not here ------------------------------
+ */
+void await_outcome(wal_seq seq, struct wal_op *op);
+void await_kick(void); /* some may be decided */
+bool await_is_full(void);
+void await_clear(enum status s);
+/* The outcome as it was stored; columns from `first` on. */
+#define OUTCOME_COLUMNS "o.http, o.answer, o.instance, c.public_id, b.local_id"
+#define OUTCOME_JOINS                                                                    \
+	" LEFT JOIN chromatid.collection c ON c.id = l.collection"                       \
+	" LEFT JOIN chromatid.binding b ON b.collection = l.collection"                  \
+	" AND b.instance = o.instance"
+void stored_outcome(const struct pg_results *r, int at, int row, int first,
+                    struct wal_outcome *out);
+
 /* --- append.c ---------------------------------------------------------------------- */
 void append_start(void);
 void append_lost_session(int pid); /* the session whose commits may be unknown */
@@ -512,10 +550,14 @@ void append_write(const struct wal_write *write, const struct digest *digest,
 bool append_join(const struct wal_write *w, const struct digest *d, struct wal_op *op);
 bool append_all_known(void); /* of no append is it unknown whether it is in the log */
 void append_resume(void);    /* PostgreSQL is back: find out about lost appends */
-void append_clear(enum status s);
-wal_seq append_last_seq(void);
+void append_deposed(void);   /* what is in the log is executed by another */
+void append_clear(void);
+wal_seq append_last_seq(void); /* everything up to here is known */
 void append_loaded(wal_seq last);
-void append_skipped(wal_seq upto); /* places up to there are not given any more */
+/* For tail.c. Is that place known, or one of ours? Ours up to there are let in. */
+bool append_is_ours(wal_seq seq);
+void append_reached(wal_seq upto); /* everything up to there is known now */
+void append_let_in(void);          /* ours that come next */
 uint64_t append_us_sum(void);
 const struct metric_histogram *append_seconds(void);
 
@@ -560,7 +602,10 @@ extern const char *const apart_schema[];
  */
 void lease_start(void);
 void lease_stop(void);
-void lease_connected(void); /* the control session is up */
+void lease_connected(void);        /* the control session is up */
+void lease_freed(void);            /* another has told so */
+void wal_another_is_leading(void); /* it is told by the lease ... */
+void wal_about_to_lead(void);      /* ... and so is this */
 void lease_release(void (*done)(void *arg), void *arg);
 void lease_lost(void); /* deposed: try to lead again */
 bool lease_may_send(void);

@@ -4,6 +4,9 @@
     PostgreSQL was                                 writes are refused or unknown; reads go on
     both servers were out at the same time         writes wait, then 503; reads 503 or stale
 
+With several proxies only the one that was killed, paused or restarted is excused, and nobody may
+read either while PostgreSQL is away: who does not lead asks it before each read.
+
 A server is out from the beginning of a fault on it, or on the way to it, until the status page
 calls it healthy and it owes next to nothing. What it owes still when the other goes out it has
 to do first: for a few seconds a read may be as many records behind as that, and say so. The
@@ -53,16 +56,27 @@ def fine(op):
 
 
 class Availability:
-    def __init__(self, faults, samples):
+    def __init__(self, faults, samples, several=False):
         self.faults = faults
         self.samples = samples
         primary, replica = windows(faults, "primary"), windows(faults, "replica")
         both = [o for a in primary for b in replica if (o := overlap(a, b))]
-        self.nothing = merged(windows(faults, "proxy") + both)
-        self.no_writes = merged(self.nothing + windows(faults, "postgres"))
+        proxies = {f["proxy"] for f in faults if "proxy" in f}
+        postgres = windows(faults, "postgres")
+        self.both = merged(both + postgres * several)
+        self.reads, self.writes = {}, {}
+        for p in proxies | {0}:
+            mine = windows([f for f in faults if f.get("proxy", 0) == p], "proxy")
+            self.reads[p] = merged(mine + self.both)
+            self.writes[p] = merged(self.reads[p] + postgres)
+        self.otherwise = {True: merged(self.both + postgres), False: self.both}
+        self.nothing = merged(windows(faults, "proxy") + self.both)
+        self.no_writes = merged(self.nothing + postgres)
 
     def excuses(self, op):
-        return self.no_writes if op["op"] in WRITES else self.nothing
+        writes = op["op"] in WRITES
+        mine = self.writes if writes else self.reads
+        return mine.get(op.get("p", 0), self.otherwise[writes])
 
     def excused(self, op):
         span = (op["t0"], op["t1"])

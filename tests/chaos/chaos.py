@@ -2,6 +2,7 @@
 """The chaos test: many clients, real servers, and everything that can go wrong.
 
     chaos.py --seed 7 --seconds 300
+    chaos.py --seed 7 --seconds 300 --proxies 2   side by side, each client at any of them
     chaos.py --seed 7 --seconds 300 --keep DIR    keeps the history in any case
     chaos.py --check DIR                          checks a history again
 
@@ -78,10 +79,11 @@ def run(options, directory):
             print(fault_line(history, entry), flush=True)
 
     try:
-        with World(postgres, Path(directory) / "processes", relays=True, **SETTINGS) as world:
-            url = world.proxy.url
-            with Sampler(history, url):
-                with Workload(history, url, options.seed, options.clients, options.rate):
+        where = Path(directory) / "processes"
+        with World(postgres, where, relays=True, proxies=options.proxies, **SETTINGS) as world:
+            urls = [proxy.url for proxy in world.proxies]
+            with Sampler(history, urls):
+                with Workload(history, urls, options.seed, options.clients, options.rate):
                     nemesis = Nemesis(world, history, options.seed, options.seconds, say)
                     nemesis.run()
                     wait_until_end(history, options.seconds)
@@ -89,7 +91,8 @@ def run(options, directory):
                 unsettled = quiet(world, QUIET_MOST)
                 print(f"quiet {history.now() - worked:.1f} s after the last request", flush=True)
                 threading.Event().wait(0.6)  # one more look at the status page
-            keep(world, directory, unsettled, seed=options.seed, seconds=options.seconds)
+            said = {"seed": options.seed, "seconds": options.seconds, "proxies": options.proxies}
+            keep(world, directory, unsettled, **said)
     finally:
         history.close()
         postgres.stop()
@@ -106,6 +109,7 @@ def parse():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rate", type=float, default=150, help="requests a second, of all clients, at most")
+    parser.add_argument("--proxies", type=int, default=1)
     parser.add_argument("--keep", metavar="DIR", help="keep the history there, whatever comes of it")
     parser.add_argument("--check", metavar="DIR", help="only check the history that was kept there")
     options = parser.parse_args()

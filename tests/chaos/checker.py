@@ -286,7 +286,8 @@ def check(evidence):
     check_end(evidence, model, report)
     for text in check_samples(evidence, log.writes):
         report.add("dishonest", text)
-    available = Availability(evidence["faults"], evidence["samples"])
+    several = evidence["run"].get("proxies", 1) > 1
+    available = Availability(evidence["faults"], evidence["samples"], several)
     for op, text in available.check(history):
         report.blame("failed", op, text)
     report.figures = {

@@ -10,6 +10,7 @@ Faults overlap, but never two on one target. A line of faults.jsonl:
     healed   it was taken back
     clear    everything is as it should be again: see clear()
     dead, down, up           servers whose process was away, and between which times
+    proxy    which of the proxies, if it was one
 """
 
 import os
@@ -143,7 +144,7 @@ class Nemesis:
         self.say = say
         self.faults = schedule(seed, seconds)
         self.locks = {lock: threading.Lock() for fault in self.faults for lock in fault.locks()}
-        self.http = httpx.Client(base_url=world.proxy.url, timeout=2)
+        self.proxies = [httpx.Client(base_url=proxy.url, timeout=2) for proxy in world.proxies]
         self.crashes = []
         # a process that we start dies with the thread that started it (world.py): so there is
         # one thread that starts all of them, and stays
@@ -160,7 +161,8 @@ class Nemesis:
             threads[-1].start()
         for thread in threads:
             thread.join()
-        self.http.close()
+        for http in self.proxies:
+            http.close()
         assert not self.crashes, self.crashes
 
     def one(self, fault):
@@ -168,6 +170,8 @@ class Nemesis:
             for lock in sorted(fault.locks()):
                 self.locks[lock].acquire()
             entry = {"n": fault.number, "kind": str(fault), "targets": fault.targets, "t0": self.history.now()}
+            if "proxy" in fault.targets:
+                entry["proxy"] = self.number_of(fault)
             try:
                 getattr(self, "do_" + fault.kind)(fault, entry)
             finally:
@@ -196,11 +200,14 @@ class Nemesis:
             time.sleep(0.1)
 
     def is_clear(self, targets):
-        if self.http.get("/ready").status_code != 200:
+        return all(self.is_clear_at(http, targets) for http in self.proxies)
+
+    def is_clear_at(self, http, targets):
+        if http.get("/ready").status_code != 200:
             return False
         if not set(targets) & set(INSTANCES):
             return True
-        status = self.http.get("/status").json()
+        status = http.get("/status").json()
         mine = [i for i in status["instances"] if i["name"] in targets]
         return all(i["healthy"] and (i["pending_writes"] or 0) <= OWED_LITTLE for i in mine)
 
@@ -245,23 +252,29 @@ class Nemesis:
 
     do_relay_both = do_relay
 
-    # the proxy
+    # one of the proxies
+
+    def number_of(self, fault):
+        return fault.number % len(self.world.proxies)
+
+    def proxy_of(self, fault):
+        return self.world.proxies[self.number_of(fault)]
 
     def do_kill_proxy(self, fault, entry):
-        self.world.proxy.kill()
+        self.proxy_of(fault).kill()
         time.sleep(fault.seconds)
-        self.start(self.world.proxy, wait=None)
+        self.start(self.proxy_of(fault), wait=None)
 
     def do_pause_proxy(self, fault, entry):
-        self.world.proxy.signal(signal.SIGSTOP)
+        self.proxy_of(fault).signal(signal.SIGSTOP)
         time.sleep(fault.seconds)
-        self.world.proxy.signal(signal.SIGCONT)
+        self.proxy_of(fault).signal(signal.SIGCONT)
 
     def do_restart_proxy(self, fault, entry):
         # one that was started a moment ago does not know yet what to do when it is told to stop
-        wait_until(lambda: self.world.proxy.ready() is not None, 10, "the proxy listens")
-        self.world.proxy.terminate()
-        self.start(self.world.proxy, wait=None)
+        wait_until(lambda: self.proxy_of(fault).ready() is not None, 10, "the proxy listens")
+        self.proxy_of(fault).terminate()
+        self.start(self.proxy_of(fault), wait=None)
 
     # PostgreSQL
 

@@ -1,11 +1,12 @@
 """The clients: each a thread with one connection, which does what plan.py decided, never
 retries, and notes what it was told.
 
-    with Workload(history, url, seed, clients=16, rate=150) as workload: ...
+    with Workload(history, urls, seed, clients=16, rate=150) as workload: ...
 
 A line of the history is the operation and what became of it:
 
     c, n        client, number of the request
+    p           of the proxy it was sent to; any, each time
     uuid        of the collection, where the path has one
     t0, t1      when it was sent and answered
     status      null: no answer, and `error` says why
@@ -19,6 +20,7 @@ its collection was deleted, as real clients do.
 """
 
 import json
+import random
 import threading
 
 import httpx
@@ -55,12 +57,13 @@ class Directory:
 class Client:
     """One connection and its requests."""
 
-    def __init__(self, history, url, number, directory):
+    def __init__(self, history, urls, number, directory):
         self.history = history
         self.number = number
         self.requests = 0
         self.directory = directory
-        self.http = httpx.Client(base_url=url, timeout=PATIENCE, headers=HEADERS)
+        self.proxies = [httpx.Client(base_url=url, timeout=PATIENCE, headers=HEADERS) for url in urls]
+        self.random = random.Random(f"{number}/proxies")
 
     def do(self, op):
         if op["op"] in BY_ID:
@@ -76,9 +79,10 @@ class Client:
         if isinstance(body, dict):
             body = json.dumps(body)
         self.requests += 1
-        op = {"c": self.number, "n": self.requests, **op, "t0": self.history.now()}
+        p = self.random.randrange(len(self.proxies))
+        op = {"c": self.number, "n": self.requests, "p": p, **op, "t0": self.history.now()}
         try:
-            response = self.http.request(method, path, content=body)
+            response = self.proxies[p].request(method, path, content=body)
         except httpx.HTTPError as e:
             op.update(t1=self.history.now(), status=None, error=repr(e))
         else:
@@ -99,13 +103,14 @@ class Client:
             op["text"] = response.text[:200]
 
     def close(self):
-        self.http.close()
+        for http in self.proxies:
+            http.close()
 
 
 class Workload:
-    def __init__(self, history, url, seed, clients, rate):
+    def __init__(self, history, urls, seed, clients, rate):
         self.history = history
-        self.url = url
+        self.urls = urls
         self.seed = seed
         self.pause = clients / rate  # from one request of a client to its next
         self.directory = Directory()
@@ -127,7 +132,7 @@ class Workload:
 
     def prepare(self):
         """The shared collections, with their dimension: without faults yet."""
-        client = Client(self.history, self.url, "setup", self.directory)
+        client = Client(self.history, self.urls, "setup", self.directory)
         for name in SHARED:
             here = {"db": DEFAULT, "name": name}
             made = client.do({"op": "create", **here, "tag": f"setup-{name}"})
@@ -139,7 +144,7 @@ class Workload:
 
     def run(self, number):
         try:
-            client = Client(self.history, self.url, number, self.directory)
+            client = Client(self.history, self.urls, number, self.directory)
             for op in operations(self.seed, number):
                 if self.over.is_set():
                     break
@@ -152,12 +157,12 @@ class Workload:
 
 
 class Sampler:
-    """Asks /status four times a second what it says is owed."""
+    """Asks /status of each proxy four times a second what it says is owed: the one that leads knows."""
 
-    def __init__(self, history, url):
+    def __init__(self, history, urls):
         self.history = history
         self.over = threading.Event()
-        self.http = httpx.Client(base_url=url, timeout=2)
+        self.proxies = [httpx.Client(base_url=url, timeout=2) for url in urls]
         self.thread = threading.Thread(target=self.run)
 
     def __enter__(self):
@@ -167,15 +172,21 @@ class Sampler:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
-        self.http.close()
+        for http in self.proxies:
+            http.close()
 
     def run(self):
         while not self.over.wait(0.25):
-            begun = self.history.now()
-            try:
-                status = self.http.get("/status").raise_for_status().json()
-            except httpx.HTTPError:
-                continue
+            for http in self.proxies:
+                self.look(http)
+
+    def look(self, http):
+        begun = self.history.now()
+        try:
+            status = http.get("/status").raise_for_status().json()
+        except httpx.HTTPError:
+            return
+        if status["leader"] or len(self.proxies) == 1:
             self.history.add("samples", {"t0": begun, "t1": self.history.now(), **short(status)})
 
 

@@ -108,7 +108,7 @@ def without_copies(world):
 
 def settled(world):
     """Every instance healthy and nothing owed to any."""
-    status = world.proxy.status()
+    status = world.leader().status()
     healthy = all(i["healthy"] and i["caught_up"] for i in status["instances"])
     return healthy and status["wal"]["pending_writes"] == 0
 

@@ -248,11 +248,12 @@ class World:
     """All of it. Keyword arguments are settings of the proxy: World(..., WRITE_WAIT="1s").
 
     relays: the proxy reaches each Chroma through a relay that can do harm (relay.py).
+    proxies: so many, side by side; world.proxy is the first of them.
     """
 
     counter = 0
 
-    def __init__(self, postgres, directory, start=True, relays=False, **settings):
+    def __init__(self, postgres, directory, start=True, relays=False, proxies=1, **settings):
         World.counter += 1
         self.postgres = postgres
         self.database = f"world_{os.getpid()}_{World.counter}"
@@ -262,16 +263,16 @@ class World:
         self.instances = [self.primary, self.replica]
         self.relays = [Relay(chroma.port) for chroma in self.instances] if relays else []
         reached = self.relays or self.instances
-        self.proxy = Proxy(
-            directory,
-            {
-                "DATABASE_URL": postgres.url_of(self.database),
-                "PRIMARY_URL": reached[0].url,
-                "REPLICA_URL": reached[1].url,
-                "CHECK_INTERVAL": "500ms",
-                **settings,
-            },
-        )
+        settings = {
+            "DATABASE_URL": postgres.url_of(self.database),
+            "PRIMARY_URL": reached[0].url,
+            "REPLICA_URL": reached[1].url,
+            "CHECK_INTERVAL": "500ms",
+            **settings,
+        }
+        names = ["proxy", *(f"proxy{k}" for k in range(2, proxies + 1))]
+        self.proxies = [Proxy(directory, settings, name) for name in names]
+        self.proxy = self.proxies[0]
         self.http = self.proxy.http
 
     def __enter__(self):
@@ -287,17 +288,19 @@ class World:
             chroma.start(wait=False)
         for chroma in self.instances:
             chroma.wait()
-        self.proxy.start()
+        for proxy in self.proxies:
+            proxy.start()
         wait_until(self.all_healthy, 30, "both instances are healthy")
 
     def __exit__(self, kind, *_):
         try:
             self.calm()
-            if self.proxy.running():
-                self.proxy.terminate() if kind is None else self.proxy.kill()
-            self.proxy.check_sanitizers()
+            for proxy in self.proxies:
+                if proxy.running():
+                    proxy.terminate() if kind is None else proxy.kill()
+                proxy.check_sanitizers()
         finally:
-            for process in (self.proxy, *self.instances):
+            for process in (*self.proxies, *self.instances):
                 process.kill()
                 process.http.close()
             for relay in self.relays:
@@ -310,10 +313,17 @@ class World:
     def revive(self):
         """Starts what is not running, and ends what a relay still does."""
         self.calm()
-        for process in (*self.instances, self.proxy):
+        for process in (*self.instances, *self.proxies):
             if not process.running():
                 process.start()
         wait_until(self.all_healthy, 30, "both instances are healthy")
+
+    def leader(self):
+        """The proxy that executes; the first one, while none says so."""
+        if len(self.proxies) == 1:
+            return self.proxy
+        leads = (p for p in self.proxies if p.running() and p.status()["leader"])
+        return next(leads, self.proxy)
 
     def calm(self):
         for relay in self.relays:

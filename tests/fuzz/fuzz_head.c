@@ -20,17 +20,18 @@ static void must(bool so)
 
 static void check_fields(const struct headers *h)
 {
-	const char *name, *value;
+	struct header f;
 	size_t at = 0, n = 0;
 
-	while (headers_next(h, &at, &name, &value)) {
-		size_t len = strlen(value);
+	while (headers_next(h, &at, &f)) {
+		size_t len = f.value_len;
 
-		must(headers_is_token(name, strlen(name)));
+		must(strlen(f.name) == f.name_len && strlen(f.value) == len);
+		must(headers_is_token(f.name, f.name_len));
 		for (size_t i = 0; i < len; i++)
-			must((unsigned char)value[i] >= 0x20 || value[i] == '\t');
-		must(len == 0 || (strchr(" \t", value[0]) == NULL &&
-		                  strchr(" \t", value[len - 1]) == NULL));
+			must((unsigned char)f.value[i] >= 0x20 || f.value[i] == '\t');
+		must(len == 0 || (strchr(" \t", f.value[0]) == NULL &&
+		                  strchr(" \t", f.value[len - 1]) == NULL));
 		n++;
 	}
 	must(n == h->count && n <= HEAD_MAX_FIELDS);
@@ -41,11 +42,11 @@ static void check_fields(const struct headers *h)
 
 static void write_fields(struct text *t, const struct headers *h)
 {
-	const char *name, *value;
+	struct header f;
 	size_t at = 0;
 
-	while (headers_next(h, &at, &name, &value))
-		text_addf(t, "%s:%s\r\n", name, value);
+	while (headers_next(h, &at, &f))
+		text_addf(t, "%s:%s\r\n", f.name, f.value);
 	text_adds(t, "\r\n");
 }
 

@@ -3,6 +3,7 @@
 #include "tests/lib/fake_pg.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -43,6 +44,10 @@ struct pg {
 	unsigned group, queued; /* the first `group` of the queue were sent */
 	struct timer commit, connect, drop;
 	struct pg_figures figures;
+	pg_heard_fn *heard;
+	void *heard_arg;
+	struct timer hear;
+	char what[32];
 	LIST_ENTRY(pg) link;
 };
 
@@ -438,6 +443,33 @@ struct pg *pg_create(const char *url, const char *name, pg_change_fn *on_change,
 	return pg;
 }
 
+void pg_listen(struct pg *pg, const char *channel, pg_heard_fn *heard, void *arg)
+{
+	(void)channel;
+	pg->heard = heard;
+	pg->heard_arg = arg;
+}
+
+static void on_hear(void *arg)
+{
+	struct pg *pg = arg;
+
+	if (pg->state == PG_UP)
+		pg->heard(pg->heard_arg, pg->what);
+}
+
+void fake_pg_notify(const char *what)
+{
+	struct pg *pg;
+
+	LIST_FOREACH (pg, &fake.list, link) {
+		if (pg->heard == NULL)
+			continue;
+		snprintf(pg->what, sizeof(pg->what), "%s", what);
+		timer_start(&pg->hear, 1, on_hear, pg);
+	}
+}
+
 void pg_start(struct pg *pg)
 {
 	timer_start(&pg->connect, CONNECT_MS, on_connect, pg);
@@ -454,6 +486,7 @@ void pg_destroy(struct pg **pg)
 	     STATUS_STOPPED);
 	timer_stop(&old->connect);
 	timer_stop(&old->drop);
+	timer_stop(&old->hear);
 	LIST_REMOVE(old, link);
 	free(old->name);
 	free(old);

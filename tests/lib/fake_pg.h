@@ -43,6 +43,11 @@ struct fake_log {
 	char *ids;                    /* resolved; NULL: none */
 	char *answer;
 };
+/* Another proxy, which does not lead, appends it (`collection`, `database` 0: none; of a
+ * create of a collection: its name and database). Its place; 0: refused. */
+int64_t fake_pg_append_elsewhere(int kind, int64_t collection, int64_t database,
+                                 const char *name, const char *body);
+void fake_pg_notify(const char *what); /* the proxy hears that, soon */
 unsigned fake_pg_log_count(void);
 unsigned fake_pg_partitions(void);
 /* As if a record took much room, so that there are many partitions. */

@@ -169,13 +169,17 @@ void fake_set_number(struct fake_set *set, int64_t n)
 	end_row(set);
 }
 
+static void free_set(struct fake_set *set)
+{
+	for (int k = 0; k < set->rows * set->columns; k++)
+		free(set->cells[k].text);
+	free(set->cells);
+}
+
 void fake_results_clear(struct pg_results *r)
 {
-	for (int i = 0; i < r->n; i++) {
-		for (int k = 0; k < r->sets[i].rows * r->sets[i].columns; k++)
-			free(r->sets[i].cells[k].text);
-		free(r->sets[i].cells);
-	}
+	for (int i = 0; i < r->n; i++)
+		free_set(&r->sets[i]);
 	free(r->sets);
 	*r = (struct pg_results){0};
 }
@@ -350,10 +354,18 @@ static void append(struct fake_set *set, int64_t collection, int64_t database)
 	fake_set_number(set, db.clock);
 }
 
-static void append_plain(struct fake_set *set)
+static void append_next(struct fake_set *set)
 {
 	db.clock++;
 	append(set, number(3), number(4));
+}
+
+static void append_plain(struct fake_set *set)
+{
+	const struct collection_row *c = collection_of(number(3));
+
+	if (number(3) == 0 || (c != NULL && c->life < 2))
+		append_next(set);
 }
 
 static void create_collection(struct fake_set *set, const char *public_id)
@@ -411,7 +423,7 @@ static void append_rename(struct fake_set *set)
 		return;
 	add_row(&db.names, (struct name_row){number(4), c->id, mem_string(text(5))});
 	c->next_name = mem_string(text(5));
-	append_plain(set);
+	append_next(set);
 }
 
 static void append_delete_collection(struct fake_set *set)
@@ -422,7 +434,7 @@ static void append_delete_collection(struct fake_set *set)
 		return;
 	c->life = 2;
 	delete_names(0, c->id, NULL, 0);
-	append_plain(set);
+	append_next(set);
 }
 
 static void append_create_database(struct fake_set *set)
@@ -449,7 +461,7 @@ static void append_delete_database(struct fake_set *set)
 	d->life = 2;
 	each_row(c, &db.collections) if (c->database == d->id) c->life = 2;
 	delete_names(d->id, 0, NULL, 0);
-	append_plain(set);
+	append_next(set);
 }
 
 static void append_create_tenant(struct fake_set *set)
@@ -1004,6 +1016,21 @@ static void load_positions(struct fake_set *set)
 /* Shorter than was asked for, so that there are several. */
 #define SHORT_PAGE 7
 
+static void put_log_row(struct fake_set *set, const struct fake_log *l)
+{
+	put_number(set, l->seq);
+	put_number(set, l->kind);
+	put_number_or_null(set, l->collection);
+	put_number_or_null(set, l->database);
+	put(set, l->name);
+	put(set, l->old_name);
+	put_number(set, l->body_len);
+	put(set, l->embeddings ? "t" : "f");
+	put_number(set, l->at_ms);
+	put_len(set, l->no_digest ? NULL : (const char *)l->digest, sizeof(l->digest));
+	put(set, l->trace[0] != '\0' ? l->trace : NULL);
+}
+
 static void load_log(struct fake_set *set)
 {
 	const struct fake_log *l;
@@ -1012,26 +1039,105 @@ static void load_log(struct fake_set *set)
 	assert(number(2) >= SHORT_PAGE);
 	each_row(l, &db.log)
 	{
-		if (l->seq <= number(1) || n++ >= SHORT_PAGE)
+		if (l->seq <= number(1) || l->seq > number(3) || n++ >= SHORT_PAGE)
 			continue;
-		put_number(set, l->seq);
-		put_number(set, l->kind);
-		put_number_or_null(set, l->collection);
-		put_number_or_null(set, l->database);
-		put(set, l->name);
-		put(set, l->old_name);
-		put_number(set, l->body_len);
-		put(set, l->embeddings ? "t" : "f");
-		put_number(set, l->at_ms);
+		put_log_row(set, l);
 		put_number_or_null(set, l->decision);
 		put_number_or_null(set, l->http);
 		put_number_or_null(set, l->instance);
 		put(set, l->decision == 2 ? NULL : l->ids);
-		put_len(set, l->no_digest ? NULL : (const char *)l->digest,
-		        sizeof(l->digest));
-		put(set, l->trace[0] != '\0' ? l->trace : NULL);
 		end_row(set);
 	}
+}
+
+/* Of a create of a database its tenant is in the row of the database. */
+static void tail_log(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log)
+	{
+		const struct database_row *d =
+		        l->kind == 20 ? database_of(l->database) : NULL;
+		const struct collection_row *c = collection_of(l->collection);
+
+		if (l->seq <= number(1))
+			continue;
+		put_log_row(set, l);
+		put(set, d != NULL ? d->public_id : "");
+		put(set, d != NULL ? d->tenant : NULL);
+		put(set, c != NULL && c->public_id != NULL ? c->public_id : "");
+		put_number_or_null(set, c != NULL ? c->database : 0);
+		put(set, c != NULL ? c->name : NULL);
+		end_row(set);
+	}
+}
+
+static bool is_listed(const char *list, int64_t n)
+{
+	const char *at = list;
+
+	while (at != NULL && *at != '\0') {
+		if (strtoll(at, NULL, 10) == n)
+			return true;
+		at = strchr(at, ',');
+		at = at != NULL ? at + 1 : NULL;
+	}
+	return false;
+}
+
+static void find_outcomes(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log)
+	{
+		if (l->decision == 0 || !is_listed(text(1), l->seq))
+			continue;
+		put_number(set, l->seq);
+		put_number(set, l->http);
+		put(set, l->answer);
+		put_number_or_null(set, l->instance);
+		put(set, NULL);
+		put(set, NULL);
+		end_row(set);
+	}
+}
+
+/* There is nobody to follow here: it waits until it leads. */
+static void mirror_clock(struct fake_set *set)
+{
+	put_number(set, db.clock);
+	put(set, "f");
+	end_row(set);
+}
+
+int64_t fake_pg_append_elsewhere(int kind, int64_t collection, int64_t database,
+                                 const char *name, const char *body)
+{
+	static int last;
+	char op[40];
+	struct fake_param p[13] = {0};
+	struct fake_part part = {.name = kind == 10   ? "append_create_collection"
+	                                 : kind == 12 ? "append_delete_collection"
+	                                              : "append",
+	                         .n = 13,
+	                         .params = p};
+	struct fake_set set = {0};
+
+	snprintf(op, sizeof(op), "00000000-0000-0000-0000-%012d", ++last);
+	p[0] = (struct fake_param){.kind = PG_TEXT, .text = op};
+	p[1].number = kind;
+	p[2].number = collection;
+	p[3].number = database;
+	p[4].text = (char *)(uintptr_t)name;
+	p[6].kind = body != NULL ? PG_BYTES : PG_NULL;
+	p[6].bytes = body;
+	p[6].len = body != NULL ? strlen(body) : 0;
+	p[7].number = (int64_t)p[6].len;
+	fake_tables_execute(&part, &set);
+	free_set(&set);
+	return set.rows == 1 ? db.clock : 0;
 }
 
 /* --- quarantine and doubt
@@ -1582,10 +1688,11 @@ static void log_add(struct fake_set *set)
 
 static void log_close(struct fake_set *set)
 {
-	(void)set;
 	assert(has_partition(number(1)));
-	if (db.clock < number(1) - 1)
-		db.clock = number(1) - 1;
+	if (db.clock >= number(1) - 1)
+		return;
+	fake_set_number(set, db.clock);
+	db.clock = number(1) - 1;
 }
 
 static void count_records(struct fake_set *set)
@@ -1689,6 +1796,17 @@ static const struct fake_statement statements[] = {
         {"note_key", note_key},
         {"find_key", find_key},
         {"trim_keys", trim_keys},
+        {"tails", nothing},
+        {"tell_appended", nothing},
+        {"tell_decided", nothing},
+        {"tell_free", nothing},
+        {"tail_clock", clock_now},
+        {"tail_log", tail_log},
+        {"find_outcomes", find_outcomes},
+        {"mirror_clock", mirror_clock},
+        {"mirror_instances", nothing},
+        {"mirror_places", nothing},
+        {"mirror_undecided", nothing},
         {"fetch", fetch},
         {"store_ids", store_ids},
         {"outcome", outcome},

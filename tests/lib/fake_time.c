@@ -38,6 +38,11 @@ int64_t clock_wall_ms(void)
 	return 1767225600000 + (int64_t)now; /* from the first day of 2026 on */
 }
 
+int64_t clock_wall_seconds(void)
+{
+	return clock_wall_ms() / 1000;
+}
+
 const char *clock_iso(int64_t wall_ms, char out[CLOCK_ISO_BYTES])
 {
 	time_t seconds = (time_t)(wall_ms / 1000);

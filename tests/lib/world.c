@@ -329,6 +329,7 @@ bool world_quiet(void)
 static void print_state(void)
 {
 	struct wal_figures f;
+	const struct record *r;
 	struct write *w;
 
 	wal_figures(&f);
@@ -346,6 +347,11 @@ static void print_state(void)
 			fprintf(stderr, "  write %lld (%s) seq %lld still waits\n",
 			        (long long)w->number, record_kind_name(w->kind),
 			        (long long)w->seq);
+	TAILQ_FOREACH (r, engine_records(), link)
+		fprintf(stderr, "  record %lld (%s), decision %d%s; turns %d %d\n",
+		        (long long)r->seq, record_kind_name(r->kind), (int)r->decision,
+		        r->decision_durable ? ", durable" : "", (int)r->turns[0].state,
+		        (int)r->turns[1].state);
 }
 
 void world_restart(msec most)

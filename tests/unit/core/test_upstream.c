@@ -381,6 +381,21 @@ static void fields_of_the_connection_stay_with_it(void **state)
 	assert_ok(&c, "ok");
 }
 
+static void each_connection_field_counts(void **state)
+{
+	struct caller c = {0};
+
+	(void)state;
+	script = "HTTP/1.1 200 OK\r\nX-Hop: 1\r\nConnection: keep-alive, X-Hop\r\n"
+	         "Content-Length: 2\r\nConnection: x-other, Content-Length\r\n"
+	         "X-End: 2\r\nX-Other: 3\r\nConnection:\r\n\r\nok";
+	get_and_wait(&c);
+	assert_int_equal(c.headers.count, 2);
+	assert_string_equal(headers_get(&c.headers, "X-End"), "2");
+	assert_string_equal(headers_get(&c.headers, "Content-Length"), "2");
+	assert_ok(&c, "ok");
+}
+
 static void twenty_megabytes_go_both_ways(void **state)
 {
 	struct blob *body = big_body(20u << 20);
@@ -1299,6 +1314,7 @@ int main(void)
 	        TEST(the_request_is_what_was_asked_for),
 	        TEST(a_post_without_a_body_says_so),
 	        TEST(fields_of_the_connection_stay_with_it),
+	        TEST(each_connection_field_counts),
 	        TEST(twenty_megabytes_go_both_ways),
 	        TEST(a_connection_to_be_closed_is_not_used_again),
 	        TEST(bytes_behind_a_reply_spoil_the_connection),

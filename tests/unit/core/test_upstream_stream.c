@@ -107,7 +107,7 @@ static struct receiver {
 	bool sent;
 } rx;
 
-static void on_head(void *arg, const struct reply_head *head)
+static void on_head(void *arg, struct reply_head *head)
 {
 	assert_ptr_equal(arg, &rx);
 	assert_int_equal(rx.heads, 0);

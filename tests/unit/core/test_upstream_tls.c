@@ -362,7 +362,7 @@ static struct {
 	enum status status;
 } rx;
 
-static void on_head(void *arg, const struct reply_head *head)
+static void on_head(void *arg, struct reply_head *head)
 {
 	(void)arg;
 	assert_int_equal(head->http, 200);

@@ -915,12 +915,29 @@ static void draining_closes_idle_connections_but_not_the_port(void **state)
 	(void)state;
 	say(fd, GET);
 	assert_null(strstr(hear(fd, &heard), "connection: close"));
-	server_drain();
+	server_drain(0);
 	assert_string_equal(hear_all(fd, &heard), "");
 	assert_false(was_reset);
 	close(fd);
 	turn_until(server_connections() == 0);
 	assert_int_equal(server_port(), port);
+}
+
+static void with_another_proxy_there_the_port_is_closed(void **state)
+{
+	int fd = dial(), port = server_port();
+
+	(void)state;
+	turn_until(server_connections() == 1);
+	server_drain(5000);
+	assert_true(server_awaits_last());
+	assert_int_equal(dial_port(port), -1);
+	assert_int_equal(server_port(), port);
+	say(fd, GET);
+	assert_non_null(strstr(hear_all(fd, &heard), "connection: close\r\n"));
+	close(fd);
+	turn_until(server_connections() == 0);
+	assert_false(server_awaits_last());
 }
 
 static void who_comes_while_it_drains_is_late_and_has_one_answer(void **state)
@@ -933,7 +950,7 @@ static void who_comes_while_it_drains_is_late_and_has_one_answer(void **state)
 	assert_false(client_is_late(waiting));
 	client_reply(waiting, 200, NULL, NULL);
 	waiting = NULL;
-	server_drain();
+	server_drain(0);
 	late = dial();
 	say(late, GET_LATER);
 	turn_until(waiting != NULL);
@@ -955,7 +972,7 @@ static void draining_lets_requests_finish_and_then_closes(void **state)
 	say(half, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo");
 	turn_until(waiting != NULL && server_active() == 2);
 	assert_int_equal(send(unread, GET, strlen(GET), 0), strlen(GET));
-	server_drain();
+	server_drain(0);
 	turns_for(5);
 	client_reply(waiting, 200, NULL, NULL);
 	assert_non_null(strstr(hear_all(fd, &heard), "connection: close\r\n"));
@@ -979,7 +996,7 @@ static void an_answer_begun_before_draining_is_the_last(void **state)
 	turn_until(waiting != NULL);
 	client_begin(waiting, 200, NULL, 10);
 	client_send(waiting, data);
-	server_drain();
+	server_drain(0);
 	client_end(waiting);
 	hear_all(fd, &heard);
 	assert_null(strstr(heard.s, "connection: close"));
@@ -1081,6 +1098,7 @@ int main(void)
 	        TEST(an_aborted_answer_does_not_look_whole),
 	        TEST(an_answer_that_breaks_its_promise_does_not_look_whole),
 	        TEST(draining_closes_idle_connections_but_not_the_port),
+	        TEST(with_another_proxy_there_the_port_is_closed),
 	        TEST(who_comes_while_it_drains_is_late_and_has_one_answer),
 	        TEST(draining_lets_requests_finish_and_then_closes),
 	        TEST(an_answer_begun_before_draining_is_the_last),

@@ -97,7 +97,7 @@ void health_report(struct instance *in, enum health_signal signal, const char *d
 	w.told = signal;
 }
 
-bool wal_leads(void)
+bool wal_serves(void)
 {
 	return w.leads;
 }

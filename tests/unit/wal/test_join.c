@@ -580,7 +580,7 @@ static void a_key_of_an_undecided_write_waits_for_it_with_all_the_others(void **
 	third = look_up("k1", ADD);
 	light();
 	world_settle();
-	assert_int_equal(first->status, STATUS_DEPOSED);
+	assert_int_equal(first->status, STATUS_STOPPED);
 	assert_int_equal(third->http, 201);
 	assert_int_equal(third->seq, first->seq);
 	assert_int_equal(fake_pg_log_count(), 2);

@@ -1,0 +1,229 @@
+"""Two proxies at once: both serve the same collections, through PostgreSQL alone."""
+
+import random
+import signal
+import time
+
+import httpx
+import pytest
+
+from beside import Beside
+from compare import converged
+from world import Proxy, wait_until
+
+
+@pytest.fixture
+def pair(world, tmp_path):
+    """The one that leads, and one that follows."""
+    second = Proxy(tmp_path / "second", {**world.proxy.settings, "PORT": "0"}, name="second")
+    second.settings["PORT"] = str(second.port)
+    second.start()
+    first = world.proxy
+    yield first, second
+    for proxy in (first, second):
+        if proxy.running():
+            proxy.signal(signal.SIGCONT)
+            proxy.terminate()
+        proxy.check_sanitizers()
+        proxy.kill()
+
+
+def make(client, name="docs"):
+    return client.get_or_create_collection(name, embedding_function=None)
+
+
+def vector(k):
+    return [float(k % 7), float(k % 11), 1.0]
+
+
+def test_what_one_has_taken_the_other_shows_at_once(world, pair):
+    first, second = (p.client() for p in pair)
+    for k in range(20):
+        writer, reader = (first, second) if k % 2 else (second, first)
+        name = f"docs{k}"
+        make(writer, name).add(ids=["a"], embeddings=[[1, 2, 3]], documents=["x"])
+        there = reader.get_collection(name, embedding_function=None)
+        assert there.get()["documents"] == ["x"]
+        there.update(ids=["a"], embeddings=[[3, 2, 1]], documents=["y"])
+        assert writer.get_collection(name, embedding_function=None).get()["documents"] == ["y"]
+        assert name in {c.name for c in reader.list_collections()}
+        writer.delete_collection(name)
+        with pytest.raises(Exception, match="does not exist"):
+            reader.get_collection(name, embedding_function=None)
+        with pytest.raises(Exception, match="does not exist"):
+            there.get()
+        assert name not in {c.name for c in reader.list_collections()}
+    converged(world)
+
+
+class Alternating(Beside):
+    """Each client writes an item and reads it back, at any of the proxies, and again. It goes to
+    another one when a connection is refused, and does nothing else about anything."""
+
+    def __init__(self, proxies, collection, clients=8):
+        super().__init__(clients)
+        self.urls = [proxy.url for proxy in proxies]
+        self.path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{collection.id}"
+        self.written = set()
+        self.gaps = []
+
+    def work(self, number):
+        chance = random.Random(number)
+        clients = [httpx.Client(base_url=url, timeout=60) for url in self.urls]
+        k = 0
+        while not self.over.is_set():
+            id = f"{number}.{k}"
+            begun = time.monotonic()
+            self.ask(clients, chance, "add", {"ids": [id], "embeddings": [vector(k)], "documents": [id]}, 201)
+            self.gaps.append(time.monotonic() - begun)
+            self.written.add(id)
+            found = self.ask(clients, chance, "get", {"ids": [id], "include": ["documents"]}, 200)
+            assert found["documents"] == [id], f"{id} was written, and then {found} was read"
+            k += 1
+        for client in clients:
+            client.close()
+
+    def ask(self, clients, chance, what, body, wanted):
+        while True:
+            try:
+                answer = chance.choice(clients).post(f"{self.path}/{what}", json=body)
+            except httpx.ConnectError:
+                continue
+            assert answer.status_code == wanted, f"{what}: {answer.status_code} {answer.text}"
+            return answer.json()
+
+
+def all_there(world, pair, collection, work):
+    world.proxies = list(pair)
+    converged(world)
+    held = set(collection.get(include=[])["ids"])
+    assert held == work.written
+
+
+def test_a_client_that_alternates_reads_what_it_has_written(world, pair):
+    docs = make(pair[0].client())
+    with Alternating(pair, docs) as work:
+        wait_until(lambda: len(work.written) > 400, 60, "much is written")
+    all_there(world, pair, docs, work)
+
+
+def test_a_rolling_restart_fails_no_request(world, pair):
+    docs = make(pair[0].client())
+    with Alternating(pair, docs) as work:
+        for proxy in (*pair, *pair):
+            before = len(work.written)
+            proxy.restart()
+            wait_until(lambda: len(work.written) > before + 100, 60, "clients go on")
+    print(f"the longest write took {max(work.gaps):.3f} s")
+    all_there(world, pair, docs, work)
+
+
+def test_a_leader_that_is_killed_loses_nothing(world, pair):
+    """A connection that breaks under a write says nothing; everything else is held until another leads."""
+    first, second = pair
+    docs = make(first.client())
+    with Alternating([second], docs) as work:
+        wait_until(lambda: len(work.written) > 50, 60, "clients are at work")
+        before = len(work.written)
+        first.kill()
+        wait_until(lambda: len(work.written) > before + 50, 60, "the other leads")
+        first.start()
+    print(f"the longest write took {max(work.gaps):.3f} s")
+    all_there(world, (second, first), second.client().get_collection("docs", embedding_function=None), work)
+
+
+def test_a_leader_that_freezes_and_wakes_up_harms_nothing(world, pair):
+    first, second = pair
+    docs = make(first.client())
+    with Alternating([second], docs) as work:
+        wait_until(lambda: len(work.written) > 50, 60, "clients are at work")
+        before = len(work.written)
+        first.signal(signal.SIGSTOP)
+        wait_until(lambda: len(work.written) > before + 50, 60, "the other leads")
+        first.signal(signal.SIGCONT)
+        after = len(work.written)
+        wait_until(lambda: len(work.written) > after + 50, 60, "it goes on")
+        wait_until(lambda: first.ready() == 200, 30, "the one that woke up follows")
+    all_there(world, (second, first), second.client().get_collection("docs", embedding_function=None), work)
+
+
+def test_writes_in_flight_at_a_leader_that_ends_are_answered(world, pair):
+    """Clients of the one that is told to end hear how their writes ended: the other executes them."""
+    first, second = pair
+    docs = make(first.client())
+    with Alternating([first, second], docs, clients=16) as work:
+        wait_until(lambda: len(work.written) > 100, 60, "clients are at work")
+        first.terminate()
+        before = len(work.written)
+        wait_until(lambda: len(work.written) > before + 100, 60, "the other leads")
+    first.start()
+    all_there(world, (second, first), second.client().get_collection("docs", embedding_function=None), work)
+
+
+def test_databases_tenants_and_a_reset_are_seen_at_once(world, pair):
+    first, second = (p.http for p in pair)
+    for a, b in ((first, second), (second, first)):
+        assert a.post("/api/v2/tenants", json={"name": "acme"}).status_code == 200
+        assert b.get("/api/v2/tenants/acme").status_code == 200
+        assert b.post("/api/v2/tenants/acme/databases", json={"name": "east"}).status_code == 200
+        assert a.post("/api/v2/tenants/acme/databases", json={"name": "east"}).status_code == 409
+        assert [d["name"] for d in a.get("/api/v2/tenants/acme/databases").json()] == ["east"]
+        made = b.post("/api/v2/tenants/acme/databases/east/collections", json={"name": "docs"})
+        assert made.status_code == 200
+        assert a.get("/api/v2/tenants/acme/databases/east/collections_count").json() == 1
+        assert a.delete("/api/v2/tenants/acme/databases/east").status_code == 200
+        assert b.get("/api/v2/tenants/acme/databases/east").status_code == 404
+        id = made.json()["id"]
+        path = f"/api/v2/tenants/acme/databases/east/collections/{id}"
+        assert b.post(f"{path}/get", json={}).status_code == 404
+        assert a.post("/api/v2/reset").status_code == 200
+        assert b.get("/api/v2/tenants/acme").status_code == 404
+    converged(world)
+
+
+def test_a_rename_is_seen_at_once(world, pair):
+    first, second = (p.client() for p in pair)
+    for k, (a, b) in enumerate(((first, second), (second, first))):
+        make(a, f"old{k}").modify(name=f"new{k}")
+        assert b.get_collection(f"new{k}", embedding_function=None).name == f"new{k}"
+        with pytest.raises(Exception, match="does not exist"):
+            b.get_collection(f"old{k}", embedding_function=None)
+        make(b, f"old{k}").add(ids=["x"], embeddings=[[1, 2]])
+        assert a.get_collection(f"old{k}", embedding_function=None).count() == 1
+    converged(world)
+
+
+def test_a_key_is_one_write_whoever_is_asked(world, pair):
+    docs = make(pair[0].client())
+    path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{docs.id}/add"
+    body = {"ids": ["a"], "embeddings": [[1, 2, 3]]}
+    answers = [p.http.post(path, json=body, headers={"idempotency-key": "k"}) for p in (*pair, *pair)]
+    assert {a.status_code for a in answers} == {201}
+    assert len({a.headers["x-chromatid-seq"] for a in answers}) == 1
+
+
+def test_what_only_the_leader_knows_is_not_answered_by_the_other(world, pair):
+    second = pair[1].http
+    assert second.get("/status").json()["leader"] is False
+    refused = second.post("/admin/verify", json={})
+    assert refused.status_code == 503 and "another proxy leads" in refused.text
+    assert second.get("/ready").status_code == 200
+
+
+def test_without_postgresql_a_follower_holds_and_then_says_so(world, tmp_path):
+    settings = {**world.proxy.settings, "PORT": "0", "WRITE_WAIT": "1s"}
+    second = Proxy(tmp_path / "second", settings, name="second")
+    second.settings["PORT"] = str(second.port)
+    second.start()
+    docs = make(world.proxy.client())
+    try:
+        world.postgres.stop()
+        path = f"/api/v2/tenants/default_tenant/databases/default_database/collections/{docs.id}/count"
+        refused = second.http.get(path)
+        assert refused.status_code == 503 and refused.headers["x-chromatid-outcome"] == "none"
+        assert world.proxy.http.get(path).status_code == 200
+    finally:
+        world.postgres.start()
+    wait_until(lambda: second.http.get(path).status_code == 200, 30, "it reads again")
+    second.terminate()
+    second.check_sanitizers()
