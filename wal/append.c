@@ -32,6 +32,7 @@ struct append {
 	struct wal_write write;   /* holds what it refers to; its texts are copies */
 	struct wal_key key;       /* what write.key points to, if it has one */
 	struct wal_origin origin; /* as with the key */
+	struct trace trace;       /* the same */
 	struct digest digest;
 	bool digested;
 	struct uuid id, public_id;
@@ -368,6 +369,10 @@ static struct append *append_create(const struct wal_write *write,
 	if (write->origin != NULL) {
 		a->origin = *write->origin;
 		a->write.origin = &a->origin;
+	}
+	if (write->trace != NULL) {
+		a->trace = *write->trace;
+		a->write.trace = &a->trace;
 	}
 	a->digested = digest != NULL;
 	if (a->digested)

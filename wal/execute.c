@@ -185,6 +185,7 @@ static void issue(struct execution *e, struct prepared *p)
 	e->sent_us = e->step == STEP_SEND ? clock_us() : 0;
 	if (p->body != NULL)
 		headers_add(&headers, "content-type", "application/json");
+	traced_call(e->batch.records, e->batch.n, e->instance, &headers);
 	FAILPOINT("execution_sending");
 	for (size_t k = 0; k < e->batch.n; k++)
 		scope_sent(e->batch.records[k], e->instance);

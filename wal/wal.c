@@ -123,6 +123,7 @@ static void on_change_beside(void *arg, enum pg_state now, const char *why)
 	log_info("postgres", "%s session up", name);
 	if (pg == wal.upkeep) {
 		limit_patience();
+		chronicle_now();
 		worker_kick();
 	}
 }
@@ -306,7 +307,7 @@ static void on_no_goodbye(void *arg)
 
 static void on_drain_look(void *arg)
 {
-	bool quiet = persist_waiting() == 0 && !worker_is_busy();
+	bool quiet = persist_waiting() == 0 && !worker_is_busy() && !chronicle_is_busy();
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)
@@ -328,6 +329,7 @@ static void begin_drain(void (*done)(void *arg), void *arg)
 {
 	engine_hold(true);
 	worker_leave();
+	chronicle_now();
 	wal.drain_until = clock_ms() + DRAIN_MOST_MS;
 	wal.drained = done;
 	wal.drained_arg = arg;

@@ -16,6 +16,7 @@
 #include "core/metrics.h"
 #include "core/op.h"
 #include "core/status.h"
+#include "core/trace.h"
 #include "health/health.h"
 #include "mapping/mapping.h"
 
@@ -69,6 +70,7 @@ struct wal_write {
 	/* Logged only if nothing of the collection is in the log behind that place, else
 	 * STATUS_CONFLICT; 0: whatever is. */
 	wal_seq unless_after;
+	const struct trace *trace;       /* whose trace it belongs to; NULL: nobody's */
 };
 
 struct wal_outcome {
@@ -404,6 +406,11 @@ struct wal_log_figures {
 void wal_log_figures(struct wal_log_figures *out);
 
 /* How this process is doing, kept in PostgreSQL, and messages for people. */
+struct wal_event_figures {
+	uint64_t noted, lost; /* lost: too many waited, or PostgreSQL refused them */
+	unsigned waiting;
+};
+struct wal_event_figures wal_event_figures(void);
 void wal_monitor_start(const struct conf *conf);
 void wal_monitor_stop(void);
 struct wal_told {

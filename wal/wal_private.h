@@ -103,6 +103,7 @@ struct record {
 	bool digested;
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
+	struct trace trace;
 	int64_t appended_wall_ms;
 	msec entered;    /* its lanes */
 	msec pace_until; /* it waits for an instance that catches up; 0: it does not ...
@@ -630,6 +631,7 @@ bool wal_migrated(void);      /* the tables are there */
 /* --- schema_monitor.c, failover.c, sample.c ------------------------------------------
  */
 extern const char *const monitor_schema[];
+extern const char *const trace_schema[];
 int failover_target(void); /* where writes go first; -1: nowhere */
 /* Has it said what it is? Not while it is unknown, or came up and has not proven yet that
  * it takes writes. */
@@ -638,5 +640,14 @@ void failover_start(void);
 void failover_stop(void);
 void sample_start(const struct conf *conf);
 void sample_stop(void);
+
+/* --- traced.c ---------------------------------------------------------------------- */
+void traced_call(struct record *const *records, size_t n, unsigned i, struct headers *to);
+
+/* --- chronicle.c ------------------------------------------------------------------- */
+void chronicle_start(const struct conf *conf);
+void chronicle_now(void);     /* PostgreSQL is there: what waits is noted */
+bool chronicle_is_busy(void); /* something waits, and it could be noted */
+void chronicle_stop(void);
 
 #endif

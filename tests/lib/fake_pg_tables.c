@@ -354,6 +354,7 @@ static void append(struct fake_set *set, int64_t collection, int64_t database)
 	l.no_digest = now.params[10].kind == PG_NULL;
 	if (!l.no_digest)
 		memcpy(l.digest, now.params[10].bytes, sizeof(l.digest));
+	snprintf(l.trace, sizeof(l.trace), "%s", text(12) != NULL ? text(12) : "");
 	add_row(&db.log, l);
 	fake_set_number(set, db.clock);
 }
@@ -390,7 +391,7 @@ static void create_collection(struct fake_set *set, const char *public_id)
 
 static void append_create_collection(struct fake_set *set)
 {
-	create_collection(set, text(12));
+	create_collection(set, text(13));
 }
 
 /* The id in "1/id". */
@@ -445,12 +446,12 @@ static void append_create_database(struct fake_set *set)
 {
 	const struct database_row *d;
 
-	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(13)) == 0 &&
+	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(14)) == 0 &&
 	                               strcmp(d->name, text(5)) == 0) return;
 	db.clock++;
 	add_row(&db.databases, (struct database_row){.id = db.clock,
-	                                             .public_id = mem_string(text(12)),
-	                                             .tenant = mem_string(text(13)),
+	                                             .public_id = mem_string(text(13)),
+	                                             .tenant = mem_string(text(14)),
 	                                             .name = mem_string(text(5))});
 	append(set, number(3), db.clock);
 }
@@ -578,6 +579,7 @@ static void fetch(struct fake_set *set)
 	if (l == NULL)
 		return;
 	put_len(set, l->body, (size_t)l->body_len);
+	put_len(set, l->trace[0] != '\0' ? l->trace : NULL, strlen(l->trace));
 	end_row(set);
 }
 
@@ -1031,6 +1033,7 @@ static void put_log_row(struct fake_set *set, const struct fake_log *l)
 	put(set, l->embeddings ? "t" : "f");
 	put_number(set, l->at_ms);
 	put_len(set, l->no_digest ? NULL : (const char *)l->digest, sizeof(l->digest));
+	put(set, l->trace[0] != '\0' ? l->trace : NULL);
 }
 
 static void load_log(struct fake_set *set)
@@ -2002,6 +2005,11 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 			fake_task_statements[k].run(set);
 			return "";
 		}
+	for (size_t k = 0; fake_operator_statements[k].name != NULL; k++)
+		if (strcmp(fake_operator_statements[k].name, part->name) == 0) {
+			fake_operator_statements[k].run(set);
+			return "";
+		}
 	fprintf(stderr, "fake_pg does not know the statement %s\n", part->name);
 	abort();
 }
@@ -2024,6 +2032,7 @@ void fake_tables_start(void)
 void fake_tables_stop(void)
 {
 	fake_tasks_stop();
+	fake_operator_stop();
 	struct fake_log *l;
 	struct tenant_row *t;
 	struct database_row *d;
