@@ -77,8 +77,7 @@ static void add_expected(struct text *out, const struct conf_setting *s)
 	        [CONF_TOKEN] = "one line of visible ASCII characters",
 	        [CONF_HEADER_NAME] = "the name of a header",
 	        [CONF_ORIGINS] = "* or origins with commas between",
-	        [CONF_NETWORKS] = "addresses or networks (10.0.0.0/8, ::1) with commas "
-	                          "between, 64 at most",
+	        [CONF_NETWORKS] = "up to 64 addresses or networks (10.0.0.0/8, ::1)",
 	};
 
 	text_adds(out, kinds[s->kind]);

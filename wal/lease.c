@@ -36,7 +36,7 @@ static struct {
 	char host[64];
 	int64_t epoch; /* 0: not held */
 	msec asked, granted;
-	msec others_seen; /* another proxy, last; 0: none */
+	msec others_seen;     /* another proxy, last; 0: none */
 	struct timer abandon; /* what is under way when the lease has run out */
 	bool told_waiting;
 	void (*released)(void *arg);

@@ -70,7 +70,7 @@ struct wal_write {
 	/* Logged only if nothing of the collection is in the log behind that place, else
 	 * STATUS_CONFLICT; 0: whatever is. */
 	wal_seq unless_after;
-	const struct trace *trace;       /* whose trace it belongs to; NULL: nobody's */
+	const struct trace *trace; /* whose trace it belongs to; NULL: nobody's */
 };
 
 struct wal_outcome {

@@ -612,9 +612,9 @@ void wal_about_to_lead(void);      /* ... and so is this */
 void lease_release(void (*done)(void *arg), void *arg);
 void lease_lost(void); /* deposed: try to lead again */
 bool lease_may_send(void);
-bool lease_shows(void);    /* nobody else can have acknowledged anything: lease.c */
+bool lease_shows(void); /* nobody else can have acknowledged anything: lease.c */
 void lease_add_count(struct pg_unit *unit); /* of the other proxies there are */
-bool lease_is_taken(void); /* another proxy has it */
+bool lease_is_taken(void);                  /* another proxy has it */
 int64_t lease_epoch(void);
 void wal_deposed(const char *why);
 void wal_recovered(void); /* everything is loaded: lead */

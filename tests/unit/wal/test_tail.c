@@ -187,7 +187,8 @@ static void a_lost_connection_confuses_nobody(void **state)
 	world_stop();
 }
 
-/* Closed, a partition's last places are left out: but not those that others have taken. */
+/* Closed, a partition's last places are left out: but not those that others have taken.
+ */
 static void nothing_is_passed_when_a_partition_is_closed(void **state)
 {
 	struct collection *docs;
