@@ -38,7 +38,7 @@ struct conf {
 	char *upstream_token, *upstream_auth_header, *upstream_ca_file;
 	char *api_token, *read_token, *admin_token;
 	bool status_auth;
-	char *cors_allow_origins, *protected_collections;
+	char *cors_allow_origins, *trusted_proxies, *protected_collections;
 	msec check_interval, check_timeout;
 	int64_t failure_threshold, recovery_threshold;
 	double read_replica_ratio;
@@ -60,9 +60,10 @@ struct conf {
 	msec wal_retention;
 	int64_t log_max_bytes;
 	msec metrics_interval, metrics_retention; /* interval 0: no samples */
+	msec events_retention;
 	int64_t metrics_per_collection;
 	char *slack_webhook_url;
-	bool merge_reads;
+	bool read_affinity, merge_reads;
 	char *adopt_cluster;
 	bool allow_reset;
 	int log_level;  /* enum log_level */
@@ -83,6 +84,8 @@ bool conf_load(struct conf *conf, int argc, char **argv, char **envp, struct tex
 void conf_clear(struct conf *conf);
 /* name=value and where it came from, secrets masked; for --print-config */
 void conf_print(const struct conf *conf, struct text *out);
+/* name=value, ... of those that are not as by default, secrets masked; for the log */
+void conf_print_changed(const struct conf *conf, struct text *out);
 /* the table as --help text, and as docs/CONFIGURATION.md */
 void conf_help(struct text *out);
 void conf_document(struct text *out);

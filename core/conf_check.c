@@ -10,6 +10,7 @@
 
 #include "core/conf_parse.h"
 #include "core/mem.h"
+#include "core/networks.h"
 #include "core/pg.h"
 #include "core/upstream.h"
 #include "core/webhook.h"
@@ -76,6 +77,8 @@ static void add_expected(struct text *out, const struct conf_setting *s)
 	        [CONF_TOKEN] = "one line of visible ASCII characters",
 	        [CONF_HEADER_NAME] = "the name of a header",
 	        [CONF_ORIGINS] = "* or origins with commas between",
+	        [CONF_NETWORKS] = "addresses or networks (10.0.0.0/8, ::1) with commas "
+	                          "between, 64 at most",
 	};
 
 	text_adds(out, kinds[s->kind]);
@@ -211,9 +214,12 @@ static bool are_origins(const char *value)
 
 static bool take_text(char **field, const struct conf_setting *s, const char *value)
 {
+	struct networks networks;
+
 	if ((s->kind == CONF_TOKEN && !is_visible(value)) ||
 	    (s->kind == CONF_HEADER_NAME && !is_header_name(value)) ||
 	    (s->kind == CONF_ORIGINS && !are_origins(value)) ||
+	    (s->kind == CONF_NETWORKS && !networks_parse(&networks, value)) ||
 	    (s->kind == CONF_LISTEN && !is_listen(value)))
 		return false;
 	*field = mem_string(value);
@@ -286,6 +292,7 @@ void conf_take(struct conf *conf, const struct conf_setting *s, const char *valu
 	case CONF_TOKEN:
 	case CONF_HEADER_NAME:
 	case CONF_ORIGINS:
+	case CONF_NETWORKS:
 		good = take_text(field, s, value);
 		break;
 	}

@@ -118,6 +118,7 @@ void conf_show(const struct conf *conf, const struct conf_setting *s, struct tex
 	case CONF_TOKEN:
 	case CONF_HEADER_NAME:
 	case CONF_ORIGINS:
+	case CONF_NETWORKS:
 		show_text(conf, s, *(char *const *)(const void *)field, out);
 		break;
 	}
@@ -129,6 +130,16 @@ void conf_print(const struct conf *conf, struct text *out)
 		text_addf(out, "%s=", conf_settings[i].name);
 		conf_show(conf, &conf_settings[i], out);
 		text_addf(out, " (%s)\n", conf_source_name(conf->sources[i]));
+	}
+}
+
+void conf_print_changed(const struct conf *conf, struct text *out)
+{
+	for (size_t i = 0; i < conf_settings_count; i++) {
+		if (conf->sources[i] == CONF_DEFAULT)
+			continue;
+		text_addf(out, "%s%s=", out->len > 0 ? ", " : "", conf_settings[i].name);
+		conf_show(conf, &conf_settings[i], out);
 	}
 }
 

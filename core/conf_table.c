@@ -52,6 +52,9 @@ const struct conf_setting conf_settings[] = {
 	{"CORS_ALLOW_ORIGINS", CONF_ORIGINS, AT(cors_allow_origins), NULL,
 	 .what = "origin,origin,... whose pages may use the API from a browser, as "
 	         "https://host[:port]; * is any"},
+	{"TRUSTED_PROXIES", CONF_NETWORKS, AT(trusted_proxies), NULL,
+	 .what = "address,network/bits,... of proxies in front of this one: from them the client's "
+	         "address is taken from X-Forwarded-For, and never counts as this machine"},
 	{"PROTECTED_COLLECTIONS", CONF_TEXT, AT(protected_collections), NULL,
 	 .what = "name,name,... of collections that cannot be deleted or renamed, alone or with "
 	         "what they are in"},
@@ -69,6 +72,9 @@ const struct conf_setting conf_settings[] = {
 	 .least = 0, .most = 1},
 	{"LOAD_BALANCE_STRATEGY", CONF_CHOICE, AT(strategy), "optimized_read_replica",
 	 .what = "how the instance for a read is chosen", .choices = strategies},
+	{"READ_AFFINITY", CONF_SWITCH, AT(read_affinity), "off",
+	 .what = "whether reads of a collection all go to one instance as long as that is up to date: "
+	         "two instances may rank what is nearly equally near differently"},
 	{"MERGE_READS", CONF_SWITCH, AT(merge_reads), "on",
 	 .what = "whether reads of a collection that would queue at an instance go to it in one call"},
 	{"STALE_READS", CONF_CHOICE, AT(stale_reads), "allow",
@@ -141,6 +147,10 @@ const struct conf_setting conf_settings[] = {
 	 .least = 0, .most = DAY},
 	{"METRICS_RETENTION", CONF_DURATION, AT(metrics_retention), "30d",
 	 .what = "how long that is kept there", .least = SECOND, .most = 3650 * DAY},
+	{"EVENTS_RETENTION", CONF_DURATION, AT(events_retention), "180d",
+	 .what = "how long changes of state, and what administrators did or were refused, are "
+	         "kept in PostgreSQL (chromatid.event)",
+	 .least = SECOND, .most = 3650 * DAY},
 	{"METRICS_PER_COLLECTION", CONF_COUNT, AT(metrics_per_collection), "0",
 	 .what = "so many collections, the oldest first, are named in /metrics, with what each "
 	         "instance lacks of them",

@@ -22,6 +22,7 @@ enum conf_kind {                 /* stored as */
 	         CONF_TOKEN,
 	         CONF_HEADER_NAME,
 	         CONF_ORIGINS,
+	         CONF_NETWORKS,
 };
 
 enum conf_source { CONF_DEFAULT, CONF_ENVIRONMENT, CONF_FILE, CONF_FLAG };

@@ -12,17 +12,19 @@
 static struct {
 	struct kept_event ring[EVENTS_KEPT];
 	unsigned next, count;
+	events_fn *listener;
 } events;
 
 static const struct word {
 	const char *text;
 	bool many; /* it may come by the thousand */
 } words[] = {
-        {"adopt", false},     {"export", false},   {"health", false},
-        {"lease", false},     {"operator", false}, {"postgres", false},
-        {"quarantine", true}, {"recover", false},  {"retention", false},
-        {"start", false},     {"stop", false},     {"strangers", false},
-        {"verify", true},
+        {"adopt", false},     {"auth", true},      {"export", false},
+        {"failover", false},  {"health", false},   {"lease", false},
+        {"operator", false},  {"postgres", false}, {"quarantine", true},
+        {"rebuild", true},    {"recover", false},  {"resync", true},
+        {"retention", false}, {"start", false},    {"stop", false},
+        {"strangers", false}, {"verify", true},
 };
 
 /* NULL: not one that is kept. */
@@ -90,9 +92,28 @@ void events_add(const char *event, const char *text)
 		events.count += events.count < EVENTS_KEPT ? 1 : 0;
 	}
 	*newest() = e;
+	if (events.listener != NULL)
+		events.listener(word->text, text, word->many);
 }
 
 const struct kept_event *events_get(unsigned i)
 {
 	return i < events.count ? at(i) : NULL;
+}
+
+void events_add_older(const struct kept_event *e)
+{
+	const struct word *word = kept_word(e->event);
+
+	if (word == NULL || events.count == EVENTS_KEPT)
+		return;
+	*at(events.count) = *e;
+	at(events.count++)->event = word->text;
+}
+
+void events_listen(events_fn *fn)
+{
+	events.listener = fn;
+	for (unsigned i = events.count; fn != NULL && i > 0; i--)
+		fn(at(i - 1)->event, at(i - 1)->text, kept_word(at(i - 1)->event)->many);
 }

@@ -167,6 +167,18 @@ static void put_text(struct line *line, const char *key, const char *s, size_t m
 		put_quoted(line, s, most);
 }
 
+const char log_thousandths[] = "thousandths", log_absent[] = "absent";
+
+static void put_thousandths(struct line *line, const char *key, int64_t number)
+{
+	char digits[NUMBER_MOST];
+
+	snprintf(digits, sizeof(digits), "%lld.%03d", (long long)(number / 1000),
+	         (int)(number % 1000));
+	put_key(line, key);
+	put(line, digits);
+}
+
 static void put_number(struct line *line, const char *key, int64_t number)
 {
 	char digits[NUMBER_MOST];
@@ -206,7 +218,11 @@ static void render(struct line *line, enum log_level level, const char *event,
 	for (; fields != NULL && fields->key != NULL; fields++) {
 		if (!fits(line, fields->key, fields->text ? TEXT_MOST : NUMBER_MOST))
 			continue;
-		if (fields->text != NULL)
+		if (fields->text == log_thousandths)
+			put_thousandths(line, fields->key, fields->number);
+		else if (fields->text == log_absent)
+			continue;
+		else if (fields->text != NULL)
 			put_text(line, fields->key, fields->text, TEXT_MOST);
 		else
 			put_number(line, fields->key, fields->number);

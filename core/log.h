@@ -21,7 +21,11 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT };
 
 /* Extra keys of a line. An array of them ends with a NULL key. A NULL text means the
- * number is meant. */
+ * number is meant, LOG_THOUSANDTHS the number divided by a thousand, LOG_ABSENT that
+ * there is nothing to say. */
+extern const char log_thousandths[], log_absent[];
+#define LOG_THOUSANDTHS log_thousandths
+#define LOG_ABSENT log_absent
 struct log_field {
 	const char *key;
 	const char *text;

@@ -145,6 +145,17 @@ static void protect(void)
 	}
 }
 
+static void say_started(const struct conf *conf)
+{
+	struct text settings = {0};
+
+	conf_print_changed(conf, &settings);
+	log_info("start", "chromatid %s listens on port %d", CHROMATID_VERSION,
+	         conf->port);
+	log_info("start", "settings: %s", text_string(&settings));
+	text_clear(&settings);
+}
+
 static int run(const struct conf *conf)
 {
 	char *error;
@@ -163,8 +174,7 @@ static int run(const struct conf *conf)
 	if (error != NULL) {
 		log_error("listen", "%s", error);
 	} else {
-		log_info("start", "chromatid %s listens on port %d", CHROMATID_VERSION,
-		         conf->port);
+		say_started(conf);
 		notify_start(http_ready);
 		loop_run(on_stop);
 		notify_stop();

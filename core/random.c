@@ -28,6 +28,11 @@ static uint64_t quick_u64(void)
 	return z ^ z >> 31;
 }
 
+uint64_t random_id(void)
+{
+	return quick_u64();
+}
+
 double random_unit(void)
 {
 	return (double)(quick_u64() >> 11) * 0x1.0p-53;

@@ -97,6 +97,9 @@ void health_probe_now(health_probed_fn *done, void *arg, struct op **slot);
  * load); NULL if none. `may_serve` is asked only about instances that are up. */
 typedef bool(health_pick_fn)(const struct instance *in, void *arg);
 struct instance *health_choose_read(health_pick_fn *may_serve, void *arg);
+/* With READ_AFFINITY always the same one for the same key, while that may serve. */
+struct instance *health_choose_read_of(uint64_t key, health_pick_fn *may_serve,
+                                       void *arg);
 
 /* What an instance bears, in an item of our own: which one of which cluster it is, and a
  * number that grows with each writing. A copy of its disk has a lower one. */

@@ -374,7 +374,9 @@ void health_report(struct instance *in, enum health_signal signal, const char *d
 	canary_doubt(in);
 }
 
-struct instance *health_choose_read(health_pick_fn *may_serve, void *arg)
+/* `even`: whatever they have to do. */
+static struct instance *choose_by(double chance, unsigned turn, bool even,
+                                  health_pick_fn *may_serve, void *arg)
 {
 	struct candidate list[CONF_MAX_INSTANCES];
 	unsigned chosen;
@@ -384,11 +386,29 @@ struct instance *health_choose_read(health_pick_fn *may_serve, void *arg)
 		struct upstream_figures f = upstream_figures(in->up);
 
 		list[i].may_serve = instance_up(in) && may_serve(in, arg);
-		list[i].load = f.open - f.idle + f.waiting;
+		list[i].load = even ? 0 : f.open - f.idle + f.waiting;
 	}
 	chosen = choose(list, all.count, (enum conf_strategy)all.conf->strategy,
-	                all.conf->read_replica_ratio, random_unit(), all.turn++);
+	                all.conf->read_replica_ratio, chance, turn);
 	return chosen != CHOOSE_NONE ? &all.list[chosen] : NULL;
+}
+
+struct instance *health_choose_read(health_pick_fn *may_serve, void *arg)
+{
+	return choose_by(random_unit(), all.turn++, false, may_serve, arg);
+}
+
+/* The share of the replica is one of the collections then. */
+struct instance *health_choose_read_of(uint64_t key, health_pick_fn *may_serve, void *arg)
+{
+	uint64_t z = key * 0x9e3779b97f4a7c15u;
+
+	if (!all.conf->read_affinity)
+		return health_choose_read(may_serve, arg);
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z ^= z >> 31;
+	return choose_by((double)(z >> 11) * 0x1.0p-53, (unsigned)z, true, may_serve,
+	                 arg);
 }
 
 struct instance_figures instance_figures(const struct instance *in)

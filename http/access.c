@@ -30,8 +30,9 @@ static const enum access_need rights[TOKENS] = {ACCESS_READ, ACCESS_WRITE, ACCES
 static struct {
 	bool set[TOKENS];
 	struct digest digests[TOKENS];
-	bool closed;  /* clients need a token */
-	bool guarded; /* and so does who only looks */
+	bool closed;             /* clients need a token */
+	bool guarded;            /* and so does who only looks */
+	struct networks proxies; /* TRUSTED_PROXIES */
 	uint64_t failures;
 } access_rules;
 
@@ -50,6 +51,7 @@ static void take_token(unsigned k, const char *token)
 void access_start(const struct conf *conf)
 {
 	access_rules.failures = 0;
+	networks_parse(&access_rules.proxies, conf->trusted_proxies);
 	take_token(READER, conf->read_token);
 	take_token(WRITER, conf->api_token);
 	take_token(ADMINISTRATOR, conf->admin_token);
@@ -219,6 +221,12 @@ static bool is_host_of_ours(const char *host)
 	       (len > 10 && strcasecmp(name + len - 10, ".localhost") == 0);
 }
 
+void access_address(const struct client *client, const struct request_head *head,
+                    char out[ADDRESS_BYTES])
+{
+	forwarded_for(&access_rules.proxies, client_address(client), &head->headers, out);
+}
+
 static bool was_passed_on(const struct headers *h)
 {
 	return headers_get(h, "forwarded") != NULL ||
@@ -226,11 +234,14 @@ static bool was_passed_on(const struct headers *h)
 	       headers_get(h, "x-real-ip") != NULL;
 }
 
+/* A proxy on this machine may pass on what comes from anywhere, and not say so: one that
+ * is listed is never taken for somebody here. */
 static bool is_from_here(const struct client *client, const struct request_head *head)
 {
 	const char *host = headers_get(&head->headers, "host");
 
 	return client_is_loopback(client) && !was_passed_on(&head->headers) &&
+	       !networks_have(&access_rules.proxies, client_address(client)) &&
 	       (host == NULL || is_host_of_ours(host));
 }
 
@@ -308,13 +319,24 @@ static const struct {
                               "Content-Type must be application/json"},
 };
 
+/* What was wanted is told by its kind: a path is a client's text. */
+static void tell(enum access_answer answer, const struct client *client,
+                 const struct request_head *head)
+{
+	struct log_field fields[] = {{"status", NULL, answers[answer].http}, {0}};
+	char address[ADDRESS_BYTES];
+	struct route r;
+
+	access_address(client, head, address);
+	route_parse(&r, head->method, head->target);
+	log_line(LOG_WARN, "auth", fields, "refused: %s, from %s (%s)", r.op, address,
+	         access_who(head));
+	route_clear(&r);
+}
+
 void access_refuse(enum access_answer answer, const struct client *client,
                    const struct request_head *head, struct refusal *out)
 {
-	struct log_field fields[] = {{"status", NULL, answers[answer].http},
-	                             {"client", client_address(client), 0},
-	                             {0}};
-
 	access_rules.failures++;
 	http_refuse(out, answers[answer].http, answers[answer].name,
 	            answers[answer].message);
@@ -323,5 +345,5 @@ void access_refuse(enum access_answer answer, const struct client *client,
 		headers_add(&out->headers, "www-authenticate",
 		            "Bearer realm=\"chromatid\"");
 	cors_add(head, &out->headers);
-	log_line(LOG_WARN, "auth", fields, "refused (%s)", access_who(head));
+	tell(answer, client, head);
 }

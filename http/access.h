@@ -7,6 +7,7 @@
 #define HTTP_ACCESS_H
 
 #include "core/conf.h"
+#include "core/networks.h"
 #include "http/route.h"
 #include "http/server.h"
 
@@ -38,7 +39,15 @@ void access_refuse(enum access_answer answer, const struct client *client,
                    const struct request_head *head, struct refusal *out);
 /* Who asks, for the events: "ADMIN_TOKEN", "127.0.0.1"; without secrets. */
 const char *access_who(const struct request_head *head);
+/* From where, as far as that is known for certain: TRUSTED_PROXIES. */
+#define ADDRESS_BYTES 46u
+void access_address(const struct client *client, const struct request_head *head,
+                    char out[ADDRESS_BYTES]);
 uint64_t access_failures(void);
+
+/* --- forwarded.c, pure ------------------------------------------------------------- */
+void forwarded_for(const struct networks *trusted, const char *peer,
+                   const struct headers *h, char out[ADDRESS_BYTES]);
 
 /* --- cors.c: what browsers ask before they let a page of another origin speak to us - */
 void cors_start(const char *origins); /* CORS_ALLOW_ORIGINS; NULL: none */

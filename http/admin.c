@@ -17,8 +17,8 @@ void admin_event(const struct exchange *ex, const char *format, ...)
 	va_start(args, format);
 	text_addv(&what, format, args);
 	va_end(args);
-	log_info("operator", "%s, by %s (%s)", text_string(&what),
-	         client_address(ex->client), access_who(ex->head));
+	log_info("operator", "%s, by %s (%s)", text_string(&what), ex->address,
+	         access_who(ex->head));
 	text_clear(&what);
 }
 

@@ -87,6 +87,7 @@ static void note_address(struct client *c, const struct sockaddr *address)
 void client_open(struct client *c, const struct sockaddr *address)
 {
 	note_address(c, address);
+	c->late = server.draining;
 	c->out = evbuffer_new();
 	event_assign(&c->readable, loop_base(), c->fd, EV_READ | EV_PERSIST, on_readable,
 	             c);
@@ -162,6 +163,8 @@ static void drop(struct client *c, size_t len)
 
 static void refuse(struct client *c, struct refusal *r)
 {
+	if (server.options.handler->on_refused != NULL)
+		server.options.handler->on_refused(c, &c->head, r);
 	set_state(c, CLIENT_ANSWER);
 	reply_whole(c, r->http, &r->headers, r->body);
 	headers_clear(&r->headers);
@@ -422,6 +425,11 @@ bool client_is_idle(const struct client *c)
 
 	return c->state == CLIENT_HEAD && c->in.len == 0 &&
 	       recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+bool client_is_late(const struct client *c)
+{
+	return c->late;
 }
 
 void client_drain(struct client *c, msec last)

@@ -101,7 +101,7 @@ static void carry_out(struct exchange *ex, struct admin_wish *w)
 		wal_put_back(w->in, on_noted, ex, &ex->pending);
 		return;
 	}
-	by = mem_format("%s (%s)", client_address(ex->client), access_who(ex->head));
+	by = mem_format("%s (%s)", ex->address, access_who(ex->head));
 	wal_take_out(w->in, (msec)(w->seconds * 1000), by, on_noted, ex, &ex->pending);
 	free(by);
 }

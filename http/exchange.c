@@ -21,6 +21,11 @@ struct exchange_figures exchange_totals;
 static unsigned count; /* of exchanges there are */
 static uint64_t last_id;
 
+uint64_t exchange_next_id(void)
+{
+	return ++last_id;
+}
+
 struct exchange *exchange_create(struct client *client, const struct request_head *head,
                                  struct blob *body)
 {
@@ -28,10 +33,12 @@ struct exchange *exchange_create(struct client *client, const struct request_hea
 
 	ex->client = client;
 	ex->head = head;
+	access_address(client, head, ex->address);
+	trace_begin(&ex->trace, headers_get(&head->headers, "traceparent"));
 	ex->body = blob_ref(body);
 	ex->started_us = clock_us();
 	ex->deadline = ex->started_us / 1000 + exchange_conf->request_timeout;
-	ex->id = ++last_id;
+	ex->id = exchange_next_id();
 	exchange_totals.total++;
 	count++;
 	route_parse(&ex->route, head->method, head->target);
@@ -45,21 +52,51 @@ unsigned exchange_count(void)
 
 /* --- answering --------------------------------------------------------------------- */
 
-static void access_line(const struct exchange *ex)
+static const char *said(const char *text)
 {
+	return text != NULL ? text : LOG_ABSENT;
+}
+
+void exchange_log(const struct access_entry *e)
+{
+	char trace[TRACE_ID_BYTES];
 	struct log_field fields[] = {
-	        {"op", ex->route.op, 0},
-	        {"status", NULL, ex->http},
-	        {"dur_us", NULL, (int64_t)(clock_us() - ex->started_us)},
-	        {"bytes_in", NULL, (int64_t)blob_len(ex->body)},
-	        {"bytes_out", NULL, (int64_t)ex->bytes_out},
-	        {"seq", NULL, ex->seq},
-	        {"instance", ex->instance != NULL ? ex->instance : "", 0},
-	        {"request_id", NULL, (int64_t)ex->id},
-	        {NULL, NULL, 0},
+	        {"request_id", NULL, (int64_t)e->id},
+	        {"trace_id", trace_id(&e->trace, trace), 0},
+	        {"client", e->address, 0},
+	        {"op", e->op, 0},
+	        {"status", NULL, e->http},
+	        {"dur_ms", LOG_THOUSANDTHS, (int64_t)e->took_us},
+	        {"bytes_in", NULL, (int64_t)e->bytes_in},
+	        {"bytes_out", NULL, (int64_t)e->bytes_out},
+	        {"instance", said(e->instance), 0},
+	        {"collection", said(e->collection), 0},
+	        {"seq", e->seq > 0 ? NULL : LOG_ABSENT, e->seq},
+	        {0},
 	};
 
-	log_line(LOG_INFO, "access", fields, "%s", ex->http > 0 ? "answered" : "cut");
+	if (exchange_conf->access_log)
+		log_line(LOG_INFO, "access", fields, "%s",
+		         e->http > 0 ? "answered" : "cut");
+}
+
+static void log_exchange(const struct exchange *ex)
+{
+	struct access_entry e = {
+	        .id = ex->id,
+	        .trace = ex->trace,
+	        .op = ex->route.op,
+	        .instance = ex->instance,
+	        .collection = ex->collection != NULL ? ex->collection->name : NULL,
+	        .http = ex->http,
+	        .took_us = clock_us() - ex->started_us,
+	        .bytes_in = blob_len(ex->body),
+	        .bytes_out = ex->bytes_out,
+	        .seq = ex->seq,
+	};
+
+	memcpy(e.address, ex->address, sizeof(e.address));
+	exchange_log(&e);
 }
 
 void exchange_finish(struct exchange *ex)
@@ -75,8 +112,7 @@ void exchange_finish(struct exchange *ex)
 	}
 	exchange_totals.classes[ex->http / 100 < 6 ? ex->http / 100 : 5]++;
 	tally_answer(ex);
-	if (exchange_conf->access_log)
-		access_line(ex);
+	log_exchange(ex);
 	count--;
 	collection_release(&ex->collection);
 	database_release(&ex->database);
@@ -98,25 +134,36 @@ static void add_duration(struct text *to, const char *name, uint64_t us)
 	text_add_number(to, (int64_t)(tenths % 10));
 }
 
+/* What is neither the log's nor the instance's time it has waited here. */
 static void add_timing(const struct exchange *ex, struct headers *h)
 {
+	uint64_t took = clock_us() - ex->started_us,
+	         theirs = ex->log_us + ex->upstream_us;
 	static struct text durations; /* keeps its room */
 
 	text_reset(&durations);
+	add_duration(&durations, "queue", took > theirs ? took - theirs : 0);
+	text_adds(&durations, ", ");
 	add_duration(&durations, "log", ex->log_us);
 	text_adds(&durations, ", ");
 	add_duration(&durations, "upstream", ex->upstream_us);
 	headers_add(h, "server-timing", durations.s);
 }
 
+/* Nobody else has been asked, and nothing is logged. */
+static bool is_ours(const struct exchange *ex)
+{
+	return ex->seq == 0 && ex->instance == NULL;
+}
+
 void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 {
-	char trace[40];
+	char trace[TRACE_ID_BYTES];
 
-	if (http >= 400 && headers_get(h, "chroma-trace-id") == NULL) {
-		snprintf(trace, sizeof(trace), "%032llx", (unsigned long long)ex->id);
-		headers_add(h, "chroma-trace-id", trace);
-	}
+	if (http >= 400 && headers_get(h, "chroma-trace-id") == NULL)
+		headers_add(h, "chroma-trace-id", trace_id(&ex->trace, trace));
+	if (http >= 400 && is_ours(ex) && headers_get(h, "x-chromatid-outcome") == NULL)
+		headers_add(h, "x-chromatid-outcome", "none");
 	if (ex->seq > 0)
 		headers_add_number(h, "x-chromatid-seq", ex->seq);
 	if (ex->instance != NULL)

@@ -12,6 +12,7 @@
 #include "core/blob.h"
 #include "core/json_scan.h"
 #include "core/timer.h"
+#include "http/access.h"
 #include "http/alike.h"
 #include "http/route.h"
 #include "http/server.h"
@@ -39,6 +40,7 @@ struct company {
 struct exchange {
 	struct client *client; /* NULL once it has been answered, or has left */
 	const struct request_head *head;
+	char address[ADDRESS_BYTES]; /* the client's */
 	struct blob *body;
 	struct route route;
 	struct op *pending; /* the one thing it waits for */
@@ -63,6 +65,7 @@ struct exchange {
 	const char *instance; /* that answered; for logs and headers */
 	uint64_t started_us, log_us, upstream_us;
 	uint64_t id;
+	struct trace trace;
 	int http; /* answered with */
 	size_t bytes_out;
 	uint64_t stale; /* records the answer may lack */
@@ -116,6 +119,20 @@ void exchange_wait_collection(struct exchange *ex, struct collection *c,
 void exchange_wait_database(struct exchange *ex, struct database *db,
                             void (*again)(struct exchange *ex));
 unsigned exchange_count(void);
+uint64_t exchange_next_id(void);
+
+/* One line for each request (ACCESS_LOG). */
+struct access_entry {
+	uint64_t id;
+	struct trace trace;
+	char address[ADDRESS_BYTES];
+	const char *op, *instance, *collection; /* NULL: none */
+	int http;                               /* 0: cut */
+	uint64_t took_us;
+	size_t bytes_in, bytes_out;
+	wal_seq seq; /* 0: none */
+};
+void exchange_log(const struct access_entry *e);
 
 struct exchange_figures {
 	uint64_t total, timeouts, rejected, too_large, malformed;

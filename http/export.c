@@ -217,6 +217,8 @@ static const char *why_not(const struct instance *in, const struct wal_figures *
 
 	if (f->instances[instance_index(in)].quarantined > 0)
 		return "a collection is in quarantine there";
+	if (wal_unproven(in) > 0)
+		return "a collection was made anew there, and is not compared yet";
 	if (wish->hold_writes)
 		return NULL;
 	if (!another_goes_on(in))

@@ -6,6 +6,7 @@
  */
 #include "http/http.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -20,7 +21,6 @@
 #define CLIENTS_MOST 4096u
 #define FILES_KEPT 256u
 #define OWN_MEMORY ((size_t)16 * 1024 * 1024) /* idle, and some more */
-#define NO_TRACE "00000000000000000000000000000000"
 
 static struct {
 	bool begun;
@@ -42,7 +42,6 @@ void http_refuse(struct refusal *out, int http, const char *name, const char *me
 	out->http = http;
 	out->body = blob_adopt(text_detach(&json), len);
 	headers_add(&out->headers, "content-type", "application/json");
-	headers_add(&out->headers, "chroma-trace-id", NO_TRACE);
 }
 
 static bool is_health(const char *target)
@@ -95,6 +94,28 @@ static void refuse_for_now(const struct request_head *head, struct refusal *out)
 	cors_add(head, &out->headers);
 }
 
+/* Who had a connection before is served once more; who comes now, only if he just wants
+ * to know how we are. */
+static bool comes_too_late(const struct client *client, const struct request_head *head)
+{
+	struct route r;
+	bool looks;
+
+	if (!draining.begun || !client_is_late(client))
+		return false;
+	route_parse(&r, head->method, head->target);
+	looks = access_need(&r) <= ACCESS_LOOK;
+	route_clear(&r);
+	return !looks;
+}
+
+static void refuse_for_good(const struct request_head *head, struct refusal *out)
+{
+	http_refuse(out, 503, "InternalError", "this proxy is shutting down");
+	headers_add(&out->headers, "retry-after", RETRY_AFTER);
+	cors_add(head, &out->headers);
+}
+
 static bool on_head(const struct client *client, const struct request_head *head,
                     size_t *max_body, struct refusal *out)
 {
@@ -108,6 +129,8 @@ static bool on_head(const struct client *client, const struct request_head *head
 	answer = access_judge(client, head);
 	if (answer != ACCESS_GRANTED)
 		access_refuse(answer, client, head, out);
+	else if (comes_too_late(client, head))
+		refuse_for_good(head, out);
 	else if (too_many() || too_much(head))
 		refuse_for_now(head, out);
 	else
@@ -136,7 +159,6 @@ static void on_too_large(const struct request_head *head, struct refusal *out)
 	if (plain_too_large(&r)) {
 		out->http = 413;
 		out->body = blob_create("Payload too large", 17);
-		headers_add(&out->headers, "chroma-trace-id", NO_TRACE);
 	} else {
 		http_refuse(out, 413, "ChromaError",
 		            "Failed to buffer the request body: length limit exceeded");
@@ -150,6 +172,36 @@ static void on_malformed(int http, struct refusal *out)
 {
 	exchange_totals.malformed++;
 	http_refuse(out, http, "ChromaError", head_reason(http));
+}
+
+/* No exchange is born for it, but its client must find it in the log as any other. */
+static void on_refused(const struct client *client, const struct request_head *head,
+                       struct refusal *out)
+{
+	struct access_entry entry = {.id = exchange_next_id(),
+	                             .http = out->http,
+	                             .bytes_out = blob_len(out->body),
+	                             .op = "unknown"};
+	bool known = head->target != NULL;
+	struct route r = {0};
+	char text[TRACE_ID_BYTES];
+
+	trace_begin(&entry.trace,
+	            known ? headers_get(&head->headers, "traceparent") : NULL);
+	access_address(client, head, entry.address);
+	if (out->http >= 400)
+		headers_add(&out->headers, "chroma-trace-id",
+		            trace_id(&entry.trace, text));
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)entry.id);
+	headers_add(&out->headers, "x-request-id", text);
+	if (headers_get(&out->headers, "x-chromatid-outcome") == NULL)
+		headers_add(&out->headers, "x-chromatid-outcome", "none");
+	if (known) {
+		route_parse(&r, head->method, head->target);
+		entry.op = r.op;
+	}
+	exchange_log(&entry);
+	route_clear(&r);
 }
 
 static void on_request(struct client *client, const struct request_head *head,
@@ -182,6 +234,7 @@ static const struct server_handler handler = {
         .on_too_large = on_too_large,
         .on_no_room = on_no_room,
         .on_malformed = on_malformed,
+        .on_refused = on_refused,
         .on_request = on_request,
         .on_gone = on_gone,
         .on_drained = on_drained,

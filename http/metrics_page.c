@@ -495,6 +495,18 @@ static void add_messages(struct sheet *s)
 	labelled(s, name, "result", "dropped", (double)told.dropped);
 }
 
+static void add_events(struct sheet *s)
+{
+	static const char name[] = "chromatid_events_total";
+	struct wal_event_figures f = wal_event_figures();
+
+	metrics_family(&s->text, name, "counter",
+	               "Changes of state, by what became of them: noted in PostgreSQL, "
+	               "or lost.");
+	labelled(s, name, "result", "noted", (double)f.noted);
+	labelled(s, name, "result", "lost", (double)f.lost);
+}
+
 static void add_process(struct sheet *s)
 {
 	const struct process_figures *f = &s->process;
@@ -565,6 +577,7 @@ void metrics_page(struct exchange *ex)
 	add_postgres(&s);
 	add_loop(&s);
 	add_messages(&s);
+	add_events(&s);
 	add_process(&s);
 	send_page(ex, &s.text);
 }

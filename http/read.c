@@ -31,7 +31,8 @@ static struct instance *choose_current(struct exchange *ex)
 	struct instance *in = ex->chosen;
 
 	if (in == NULL || !instance_up(in) || !may_serve(in, ex))
-		ex->chosen = health_choose_read(may_serve, ex);
+		ex->chosen = health_choose_read_of((uint64_t)ex->collection->id,
+		                                   may_serve, ex);
 	return ex->chosen;
 }
 

@@ -287,9 +287,11 @@ static const struct upstream_receiver receiver = {on_head, on_data, on_end};
 static void copy_headers(const struct exchange *ex, struct headers *to)
 {
 	static const char *const passed[] = {"content-type", "accept", "user-agent",
-	                                     "traceparent"};
+	                                     "tracestate"};
+	char trace[TRACE_BYTES];
 	const char *value;
 
+	headers_add(to, "traceparent", trace_text(&ex->trace, trace));
 	for (size_t k = 0; k < sizeof(passed) / sizeof(passed[0]); k++) {
 		value = headers_get(&ex->head->headers, passed[k]);
 		if (value != NULL)

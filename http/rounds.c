@@ -39,6 +39,7 @@ void rounds_next(struct exchange *ex)
 	if (!rounds_another_comes(ex) && ex->rounds < ROUNDS_MOST)
 		ex->tried = 0;
 	ex->rounds++;
+	ex->refreshed = false; /* what it was told may be why */
 	ex->again(ex);
 }
 

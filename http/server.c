@@ -4,8 +4,9 @@
  *   server_count   a connection more or less; at the limit the one that has been idle
  *                  longest goes. If none is idle the ports rest, and who knocks waits in
  *                  the kernel's queue
- *   server_drain   the ports are closed, idle connections soon; those with a request go
- *                  after their answer
+ *   server_drain   idle connections are closed soon, the others go after their answer.
+ *                  With another proxy there the port is closed; else who comes now is
+ *                  late, and has one answer
  *   server_stop    everything goes at once
  * When it does not go well:
  *   - the port is taken, the address is not ours: server_start says so
@@ -189,8 +190,7 @@ static void open_or_shut(void)
 {
 	bool room = server.connections < server.options.max_clients;
 
-	if (!server.draining)
-		gate_accepting(room && !timer_running(&rest));
+	gate_accepting(room && !timer_running(&rest));
 }
 
 void server_count(int connections)
@@ -234,10 +234,11 @@ void server_drain(msec last)
 
 	if (server.draining)
 		return;
-	server_port(); /* still known afterwards */
 	server.draining = true;
-	timer_stop(&rest);
-	gate_unlisten();
+	if (last > 0) {
+		server_port(); /* still known afterwards */
+		gate_unlisten();
+	}
 	for (c = TAILQ_FIRST(&server.clients); c != NULL; c = after) {
 		after = TAILQ_NEXT(c, next);
 		client_drain(c, last);
@@ -249,7 +250,7 @@ bool server_awaits_last(void)
 	const struct client *c;
 
 	TAILQ_FOREACH (c, &server.clients, next)
-		if (client_is_idle(c))
+		if (client_is_idle(c) && !client_is_late(c))
 			return true;
 	return false;
 }

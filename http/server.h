@@ -45,6 +45,10 @@ struct server_handler {
 	/* A request that could not be understood: http is 400, 408, 414, 431, 501 or 505.
 	 */
 	void (*on_malformed)(int http, struct refusal *out);
+	/* Whatever is answered in one of these ways is about to be sent. The head has no
+	 * target if it was not understood. NULL: nobody wants to know. */
+	void (*on_refused)(const struct client *client, const struct request_head *head,
+	                   struct refusal *out);
 	/* `head` stays valid as long as `client`; take a reference to `body` to keep it.
 	 */
 	void (*on_request)(struct client *client, const struct request_head *head,
@@ -71,10 +75,12 @@ struct server_options {
 /* NULL if it listens, else why not (freed by the caller). */
 char *server_start(const struct server_options *options);
 int server_port(void);
-/* No new connections, idle ones are closed, the others after their answer. */
-/* Idle clients may send a last request for so long; 0: they are closed. */
+/* All connections are closed after their answer. Where clients can go elsewhere, idle
+ * ones may send a last request here for so long, and the port is closed at once: what
+ * stands in front of us finds the other proxy. With 0 idle ones are closed, and the port
+ * stays open: who watches us should hear that we are going, and not that we are gone. */
 void server_drain(msec last);
-bool server_awaits_last(void);     /* some may, still */
+bool server_awaits_last(void);     /* some may, still; not those who came since */
 unsigned server_connections(void); /* open ones */
 unsigned server_active(void);      /* with a request whose answer is not complete */
 size_t server_body_bytes(void);    /* of bodies being read: what has come so far */
@@ -88,6 +94,7 @@ void server_stop(void);
 
 void client_watch(struct client *c, void *arg); /* what on_gone and on_drained are told */
 bool client_is_loopback(const struct client *c);
+bool client_is_late(const struct client *c);        /* it came behind server_drain() */
 const char *client_address(const struct client *c); /* "127.0.0.1" */
 
 /* A whole answer. `headers` are end-to-end ones (may be NULL); Content-Length, Date and

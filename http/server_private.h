@@ -78,6 +78,7 @@ struct client {
 	struct gate gate;
 	int fd;
 	bool loopback;
+	bool late; /* opened while the server drains */
 	char address[INET6_ADDRSTRLEN];
 	enum client_state state;
 	struct event readable, writable;

@@ -134,17 +134,24 @@ static json_t *job_list(void)
 	return list;
 }
 
+static json_t *event_object(const struct kept_event *e)
+{
+	json_t *o = json_pack("{s:o, s:s, s:o, s:i}", "time", status_time(e->wall_ms),
+	                      "event", e->event, "text", status_text_value(e->text),
+	                      "times", (int)e->times);
+
+	if (e->proxy[0] != '\0')
+		status_set(o, "proxy", status_text_value(e->proxy));
+	return o;
+}
+
 static json_t *event_list(void)
 {
 	json_t *list = json_array();
 	const struct kept_event *e;
 
 	for (unsigned i = 0; (e = events_get(i)) != NULL; i++)
-		json_array_append_new(list, json_pack("{s:o, s:s, s:o, s:i}", "time",
-		                                      status_time(e->wall_ms), "event",
-		                                      e->event, "text",
-		                                      status_text_value(e->text), "times",
-		                                      (int)e->times));
+		json_array_append_new(list, event_object(e));
 	return list;
 }
 

@@ -207,6 +207,7 @@ void trip_set_out(struct trip *trip)
 	const struct alike *reads[ALIKE_MOST];
 	struct headers headers = {0};
 	struct text target = {0};
+	char trace[TRACE_BYTES];
 	struct blob *body;
 	struct call call;
 
@@ -217,6 +218,7 @@ void trip_set_out(struct trip *trip)
 	read_aim(first, trip->in, &target);
 	if (body != NULL)
 		headers_add(&headers, "content-type", "application/json");
+	headers_add(&headers, "traceparent", trace_text(&first->trace, trace));
 	call = (struct call){.method = first->head->method,
 	                     .target = text_string(&target),
 	                     .headers = &headers,

@@ -122,6 +122,7 @@ void write_log(struct exchange *ex, const struct wal_write *w,
 		return;
 	}
 	with.key = repeat_key(ex);
+	with.trace = &ex->trace;
 	ex->again = conflict;
 	timer_start(&ex->timer, exchange_left(ex), on_append_late, ex);
 	wal_write(&with, write_appended, on_decided, ex, &ex->pending);

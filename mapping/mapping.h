@@ -31,7 +31,7 @@ struct scope; /* wal/: the ordered queue of its records */
  * PostgreSQL had it when it was last asked (wal/mirror.c). Instances by bit. */
 struct standing {
 	uint64_t round; /* when that was; 0: never */
-	unsigned current, readable, holds;
+	unsigned current, readable, holds, unproven;
 	int64_t items, changes;              /* the last places that are its own */
 	uint64_t behind[CONF_MAX_INSTANCES]; /* records it lacks, at most */
 };

@@ -25,16 +25,20 @@
 #include "wal/retain.h"
 #include "wal/wal_private.h"
 
+#define DEADLOCKS_MOST 3u
+
 struct append {
 	struct wal_op *op;        /* whose write it is */
 	struct wal_write write;   /* holds what it refers to; its texts are copies */
 	struct wal_key key;       /* what write.key points to, if it has one */
 	struct wal_origin origin; /* as with the key */
+	struct trace trace;       /* the same */
 	struct digest digest;
 	bool digested;
 	struct uuid id, public_id;
 	struct op *pending;
 	uint64_t started_us, log_us;
+	unsigned deadlocks;
 	wal_seq seq; /* its place; 0: not known, or not there */
 	TAILQ_ENTRY(append) link;
 };
@@ -189,20 +193,27 @@ static void refused(struct append *a)
 	tail_kick();
 }
 
+static void submit(struct append *a);
+
 static void on_appended(void *arg, enum status s, const struct pg_results *results)
 {
 	struct append *a = arg;
+	int at = a->write.unless_after > 0 ? 2 : 1; /* behind what may refuse it */
 
 	TAILQ_REMOVE(&appends.sent, a, link);
-	if (s == STATUS_OK && pg_rows(results, 1) == 1) {
+	if (s == STATUS_OK && pg_rows(results, at) == 1) {
 		FAILPOINT("append_committed");
-		appended(a, pg_get_int8(results, 1, 0, 0));
+		appended(a, pg_get_int8(results, at, 0, 0));
 	} else if (s == STATUS_OK) {
 		refused(a);
 	} else if (s == STATUS_DB_LOST) {
 		TAILQ_INSERT_TAIL(&appends.lost, a, link);
+	} else if (is_refused(s, results, "40P01") && a->deadlocks++ < DEADLOCKS_MOST) {
+		submit(a); /* with another proxy's; it was rolled back */
 	} else if (is_refused(s, results, "CT002")) {
 		fail(a, STATUS_LOG_UNAVAILABLE);
+	} else if (is_refused(s, results, "CT003")) {
+		fail(a, STATUS_CONFLICT); /* something has come before it */
 	} else if ((a->write.key != NULL || a->write.public_id != NULL) &&
 	           is_refused(s, results, "23505")) {
 		fail(a, STATUS_CONFLICT); /* the key, or the id, was used meanwhile */
@@ -220,6 +231,8 @@ static void on_appended(void *arg, enum status s, const struct pg_results *resul
 /* A leader of an older version does not look at what others append: it would pass it. */
 static const struct pg_statement tails = {"tails", "SELECT chromatid.tails()"};
 
+static const struct pg_statement unless = {"unless", "SELECT chromatid.unless($1, $2)"};
+
 static const struct pg_statement tell_appended = {
         "tell_appended", "SELECT pg_notify('" WAL_CHANNEL "', '" WAL_APPENDED "')"};
 
@@ -229,6 +242,10 @@ static void submit(struct append *a)
 
 	pg_unit_is(unit, PG_APPEND);
 	pg_add(unit, &tails, 0, NULL);
+	if (a->write.unless_after > 0)
+		pg_add(unit, &unless, 2,
+		       (struct pg_param[]){pg_int8(a->write.collection->id),
+		                           pg_int8(a->write.unless_after)});
 	append_sql_add(unit, &a->write, &a->id, &a->public_id,
 	               a->digested ? &a->digest : NULL);
 	if (a->write.key != NULL)
@@ -352,6 +369,10 @@ static struct append *append_create(const struct wal_write *write,
 	if (write->origin != NULL) {
 		a->origin = *write->origin;
 		a->write.origin = &a->origin;
+	}
+	if (write->trace != NULL) {
+		a->trace = *write->trace;
+		a->write.trace = &a->trace;
 	}
 	a->digested = digest != NULL;
 	if (a->digested)

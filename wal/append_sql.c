@@ -8,12 +8,14 @@
 /* --- the statements ---------------------------------------------------------------- */
 
 /* $1 op, $2 kind, $3 collection, $4 database, $5 name, $6 old name, $7 body, $8 length,
- * $9 embeddings, $10 epoch, $11 digest; 0 stands for no collection or database. */
+ * $9 embeddings, $10 epoch, $11 digest, $12 trace; 0 stands for no collection or
+ * database. */
 #define INTO_LOG                                                                         \
 	" INSERT INTO chromatid.log (seq, op, kind, collection, database, name, "        \
 	"old_name,"                                                                      \
-	" body, body_len, embeddings, epoch, digest) SELECT c.seq, $1::uuid, $2, "
-#define THE_REST " $5::text, $6::text, $7, $8, $9, $10, $11::bytea"
+	" body, body_len, embeddings, epoch, digest, trace)"                             \
+	" SELECT c.seq, $1::uuid, $2, "
+#define THE_REST " $5::text, $6::text, $7, $8, $9, $10, $11::bytea, $12::text"
 #define GIVEN " nullif($3::bigint, 0), nullif($4::bigint, 0),"
 #define TAKE_SEQ "c AS (UPDATE chromatid.clock SET seq = seq + 1"
 
@@ -34,7 +36,7 @@ static const struct pg_statement append_create_collection = {
         "  SELECT $4::bigint, $5::text, c.seq FROM c ON CONFLICT DO NOTHING"
         "  RETURNING collection),"
         " k AS (INSERT INTO chromatid.collection (id, database, name, life, public_id)"
-        "  SELECT n.collection, $4::bigint, $5::text, 0, $12::uuid FROM n)" INTO_LOG
+        "  SELECT n.collection, $4::bigint, $5::text, 0, $13::uuid FROM n)" INTO_LOG
         " c.seq, $4::bigint + $3::bigint * 0," THE_REST
         " FROM c, n WHERE n.collection = c.seq RETURNING seq"};
 
@@ -84,10 +86,10 @@ static const struct pg_statement append_delete_collection = {
 static const struct pg_statement append_create_database = {
         "append_create_database",
         "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.database d"
-        "  WHERE d.tenant = $13::text AND d.name = $5::text AND d.life < 2) RETURNING "
+        "  WHERE d.tenant = $14::text AND d.name = $5::text AND d.life < 2) RETURNING "
         "seq),"
         " k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
-        "  SELECT c.seq, $12::uuid, $13::text, $5::text, 0 FROM c"
+        "  SELECT c.seq, $13::uuid, $14::text, $5::text, 0 FROM c"
         "  ON CONFLICT DO NOTHING RETURNING id)" INTO_LOG
         " nullif($3::bigint, 0), c.seq + $4::bigint * 0," THE_REST
         " FROM c, k RETURNING seq"};
@@ -141,7 +143,8 @@ void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
 	bool rename = w->collection != NULL && w->kind == RECORD_MODIFY_COLLECTION &&
 	              w->name != NULL;
 	bool database = w->kind == RECORD_CREATE_DATABASE;
-	int n = database ? 13 : w->kind == RECORD_CREATE_COLLECTION ? 12 : 11;
+	int n = database ? 14 : w->kind == RECORD_CREATE_COLLECTION ? 13 : 12;
+	char trace[TRACE_BYTES];
 	char *origin = w->origin != NULL ? record_origin_text(w->origin) : NULL;
 	struct pg_param params[] = {
 	        pg_text(op->text),
@@ -156,6 +159,7 @@ void append_sql_add(struct pg_unit *unit, const struct wal_write *w,
 	        pg_bool(w->embeddings),
 	        pg_int8(lease_epoch()),
 	        digest != NULL ? pg_bytes(digest->bytes, DIGEST_LEN) : pg_null(),
+	        w->trace != NULL ? pg_text(trace_text(w->trace, trace)) : pg_null(),
 	        pg_text(database || w->public_id != NULL ? public_id->text : NULL),
 	        pg_text(w->tenant),
 	};

@@ -16,6 +16,7 @@
 
 #include "core/mem.h"
 #include "wal/calls.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 #define BYTES_UNDER_PRESSURE (1024u * 1024u)
@@ -109,7 +110,8 @@ static bool goes_along(const struct record *head, const struct record *r, unsign
 	if (t->state != TURN_QUEUED || t->execution != NULL || t->blocked)
 		return false;
 	return r->decision == DECISION_ACCEPTED ||
-	       (r->executor < 0 && !scope_is_held(r) && !suspect_holds(r, i));
+	       (r->executor < 0 && !scope_is_held(r) && !suspect_holds(r, i) &&
+	        !unproven_holds(r, i));
 }
 
 void batch_begin(struct batch *b, struct record *head, unsigned i)
@@ -157,7 +159,8 @@ void batch_part(struct batch *b, size_t from)
  */
 
 static const struct pg_statement fetch = {
-        "fetch", "SELECT body FROM chromatid.log WHERE seq = $1"};
+        "fetch", "SELECT body, convert_to(trace, 'UTF8') FROM chromatid.log"
+                 " WHERE seq = $1"};
 
 static bool lacks_body(const struct record *r)
 {
@@ -193,6 +196,18 @@ struct pg_unit *batch_bodies(struct batch *b)
 	return unit;
 }
 
+/* What was kept cold has lost it. */
+static void take_trace(struct record *r, const struct pg_results *results, int at)
+{
+	const char *trace;
+	size_t len;
+
+	if (r->trace.set || pg_is_null(results, at, 0, 1))
+		return;
+	trace = pg_get_bytes(results, at, 0, 1, &len);
+	trace_parse(&r->trace, trace, len);
+}
+
 /* Another instance may have read some of them meanwhile. */
 bool batch_take_bodies(struct batch *b, const struct pg_results *results)
 {
@@ -206,6 +221,7 @@ bool batch_take_bodies(struct batch *b, const struct pg_results *results)
 			continue;
 		if (pg_rows(results, at) != 1)
 			return false;
+		take_trace(b->records[k], results, at);
 		bytes = pg_get_bytes(results, at++, 0, 0, &len);
 		if (lacks_body(b->records[k]))
 			b->records[k]->body = blob_create(bytes, len);

@@ -3,7 +3,7 @@
  *   on_shape       what the donor's is like
  *   delete_next    leftovers of earlier attempts go; and what has our own name: an answer
  *                  was lost
- *   create         in one of the forms a create can have (copy_shape.c)
+ *   create         in one of the forms a create can have (core/shape.c)
  *   on_created     it is the same? Else delete it, and the next form
  *   on_metadata    its metadata
  * When it does not go well: the tenant or database is not there: they are made first. No

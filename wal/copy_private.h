@@ -7,7 +7,6 @@
  *   copy_touched.c  what was touched meanwhile
  *   copy_install.c  one collection in the place of another
  *   copy_calls.c    pure: paths and bodies
- *   copy_shape.c    pure: what a collection is like, without its items
  *   touched.c       what the log says was touched
  */
 #ifndef WAL_COPY_PRIVATE_H
@@ -17,6 +16,7 @@
 
 #include "core/columns.h"
 #include "core/json_scan.h"
+#include "core/shape.h"
 #include "core/text.h"
 #include "core/timer.h"
 #include "wal/copy.h"
@@ -177,15 +177,5 @@ struct json_slice copy_ids_of(const struct blob *answer);
  * has none otherwise. *why: it cannot be done by an update. */
 struct blob *copy_changes(const struct blob *donor, const struct blob *target,
                           const char **why);
-
-/* --- copy_shape.c: pure --------------------------------------------------------------
- */
-/* The body that creates one like it, `form` from 0; NULL: there are no more. */
-struct blob *shape_create(const json_t *shape, const char *name, unsigned form);
-bool shape_same_settings(const json_t *a, const json_t *b);
-bool shape_same_metadata(const json_t *a, const json_t *b);
-/* What makes the target's like the donor's; NULL: it is. */
-struct blob *shape_changes(const json_t *donor, const json_t *target);
-int64_t shape_dimension(const json_t *shape); /* 0: none */
 
 #endif

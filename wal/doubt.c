@@ -23,6 +23,7 @@
 #include "core/mem.h"
 #include "wal/calls.h"
 #include "wal/compare.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 #define EVERY_MS 1000u
@@ -212,6 +213,12 @@ static bool may_be_asked(unsigned i)
 	       !uuid_none(&c->local[i]) && !c->scope->lanes[i].parked;
 }
 
+/* What was not compared yet says nothing about another. */
+static bool may_tell(unsigned j)
+{
+	return may_be_asked(j) && !unproven_is(look.doubt->collection, j);
+}
+
 static bool is_at_rest(const struct lane *lane, unsigned i)
 {
 	return lane->head == NULL || lane->head->record->turns[i].state != TURN_SENT;
@@ -223,7 +230,7 @@ static bool find_equal(unsigned *other)
 	const struct lane *lanes = look.held->lanes;
 
 	for (unsigned j = 0; j < health_count(); j++) {
-		if (j == i || !may_be_asked(j) || lanes[j].done != lanes[i].done)
+		if (j == i || !may_tell(j) || lanes[j].done != lanes[i].done)
 			continue;
 		*other = j;
 		return is_at_rest(&lanes[i], i) && is_at_rest(&lanes[j], j);
@@ -259,8 +266,9 @@ static bool is_worth_a_try(const struct doubt *d)
 		return true;
 	scope_of_collection(d->collection);
 	for (unsigned i = 0; i < health_count(); i++)
-		n += may_come_to_rest(d->collection, i);
-	return n >= 2 && may_come_to_rest(d->collection, d->instance);
+		n += i != d->instance && may_tell(i) &&
+		     may_come_to_rest(d->collection, i);
+	return n > 0 && may_come_to_rest(d->collection, d->instance);
 }
 
 static void hold_lanes(void)

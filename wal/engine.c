@@ -23,6 +23,7 @@
 #include "core/mem.h"
 #include "wal/calls.h"
 #include "wal/rebuild.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 /* Above that, what is cold stays cold while something else is under way. */
@@ -150,7 +151,7 @@ static bool may_start(const struct record *r, unsigned i)
 static bool is_to_wait(struct record *r, unsigned i)
 {
 	if (record_is_open(r))
-		return suspect_holds(r, i) || pace_holds(r, i);
+		return suspect_holds(r, i) || unproven_holds(r, i) || pace_holds(r, i);
 	return follow_holds(r, i);
 }
 
@@ -561,6 +562,7 @@ void engine_clear(void)
 	pause_clear();
 	persist_clear();
 	verify_clear();
+	unproven_clear();
 	rebuild_clear();
 	quarantine_clear();
 	doubt_clear();

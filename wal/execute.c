@@ -2,13 +2,13 @@
  *
  * The happy path:
  *   execution_start   who goes along? Fetch the bodies that were let go, merge them
- *   take_step         send what this kind of record needs next
- *   on_reply          read the verdict; some kinds have a second step:
+ *   execution_step    send what this kind of record needs next
+ *   execute_reply.c   read the verdict; some kinds have a second step:
  *                       delete by filter: ask for the ids, make them durable, delete them
  *                       delete collection: set it aside under a name of its own (by its
  *                       id, so no other can be meant), delete that name
  *                       create: taken already? then find the one that is there
- *   conclude          tell the engine
+ *   execution_conclude  tell the engine
  * When it does not go well:
  *   - no clear answer: the engine rests the turn and tries again in its own place, after
  *     the connection was closed, which drops what the instance has not begun. A repeat
@@ -21,32 +21,8 @@
 #include <string.h>
 
 #include "core/failpoint.h"
-#include "core/json_scan.h"
 #include "core/mem.h"
-#include "wal/calls.h"
-#include "wal/wal_private.h"
-
-enum step {
-	STEP_FETCH,
-	STEP_RESOLVE,
-	STEP_STORE_IDS,
-	STEP_SET_ASIDE,
-	STEP_SEND,
-	STEP_FIND
-};
-
-struct execution {
-	struct record *record; /* the head of the batch */
-	struct batch batch;
-	unsigned instance;
-	enum step step, first_step; /* behind STEP_FETCH */
-	struct op *pending;
-	struct timer rest; /* also: to its start, and until it counts as stalled */
-	uint64_t started_us, sent_us; /* 0: not at the instance */
-	bool broken;                  /* how its last call has ended */
-	struct blob *taken;           /* what was said of a name that is taken, or NULL */
-	LIST_ENTRY(execution) link;   /* those at work */
-};
+#include "wal/execute_private.h"
 
 static LIST_HEAD(execution_list, execution) at_work = LIST_HEAD_INITIALIZER(at_work);
 
@@ -57,8 +33,6 @@ static LIST_HEAD(execution_list, execution) at_work = LIST_HEAD_INITIALIZER(at_w
 #define STALLED_MS 1500u
 #define LOOK_MS 5u /* while others read their bodies from the log */
 
-static void take_step(struct execution *e);
-
 static msec time_limit(const struct blob *body)
 {
 	msec limit = TIMEOUT_LEAST + blob_len(body) / TIMEOUT_BYTES_A_MS;
@@ -68,15 +42,13 @@ static msec time_limit(const struct blob *body)
 
 /* --- stalled ------------------------------------------------------------------------ */
 
-static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
-                     const char *detail);
-
 static void on_stalled(void *arg)
 {
 	struct execution *e = arg;
 
 	op_cancel(&e->pending);
-	conclude(e, VERDICT_UNKNOWN, 0, NULL, "later writes were answered, this one not");
+	execution_conclude(e, VERDICT_UNKNOWN, 0, NULL,
+	                   "later writes were answered, this one not");
 }
 
 static size_t body_of(const struct execution *e)
@@ -130,8 +102,8 @@ static void execution_free(struct execution *e)
 }
 
 /* Frees the execution, then tells the engine. */
-static void conclude(struct execution *e, enum verdict v, int http, struct blob *body,
-                     const char *detail)
+void execution_conclude(struct execution *e, enum verdict v, int http, struct blob *body,
+                        const char *detail)
 {
 	struct execution_result result = {.verdict = v,
 	                                  .broken = e->broken,
@@ -153,9 +125,9 @@ static void conclude(struct execution *e, enum verdict v, int http, struct blob 
 	batch_clear(&batch);
 }
 
-static void not_sent(struct execution *e, const char *why)
+void execution_not_sent(struct execution *e, const char *why)
 {
-	conclude(e, VERDICT_BUSY, 0, NULL, why);
+	execution_conclude(e, VERDICT_BUSY, 0, NULL, why);
 }
 
 /* --- what goes in the call ---------------------------------------------------------- */
@@ -165,12 +137,12 @@ static void on_bodies(void *arg, enum status s, const struct pg_results *results
 	struct execution *e = arg;
 
 	if (s != STATUS_OK || !batch_take_bodies(&e->batch, results)) {
-		not_sent(e, "the body could not be read from the log");
+		execution_not_sent(e, "the body could not be read from the log");
 		return;
 	}
 	e->step = e->first_step;
 	batch_merge(&e->batch);
-	take_step(e);
+	execution_step(e);
 }
 
 /* The work starts from the loop, never inside the engine's own walk over its lanes. */
@@ -189,229 +161,12 @@ static void on_started(void *arg)
 	unit = batch_bodies(&e->batch);
 	if (unit == NULL) {
 		batch_merge(&e->batch);
-		take_step(e);
+		execution_step(e);
 		return;
 	}
 	e->first_step = e->step;
 	e->step = STEP_FETCH;
 	pg_submit(wal_reader(), unit, on_bodies, e, &e->pending);
-}
-
-/* --- the ids of a delete by filter ------------------------------------------------- */
-
-static const struct pg_statement store_ids = {
-        "store_ids", "INSERT INTO chromatid.resolved (seq, n, ids) VALUES ($1, $2, $3)"
-                     " ON CONFLICT (seq) DO NOTHING"};
-
-static void on_ids_stored(void *arg, enum status s, const struct pg_results *results)
-{
-	struct execution *e = arg;
-
-	(void)results;
-	if (s != STATUS_OK) {
-		blob_unref(&e->record->resolved);
-		not_sent(e, "the resolved ids could not be stored");
-		return;
-	}
-	FAILPOINT("filter_stored");
-	e->step = STEP_SEND;
-	take_step(e);
-}
-
-static void store_resolved(struct execution *e, struct blob *ids, size_t count)
-{
-	struct record *r = e->record;
-	struct pg_unit *unit = pg_unit_create();
-
-	FAILPOINT("filter_resolved");
-	r->resolved = ids;
-	e->step = STEP_STORE_IDS;
-	persist_add_fence(unit);
-	pg_add(unit, &store_ids, 3,
-	       (struct pg_param[]){pg_int8(r->seq), pg_int8((int64_t)count),
-	                           pg_bytes(blob_bytes(ids), blob_len(ids))});
-	pg_submit(wal_pg(), unit, on_ids_stored, e, &e->pending);
-}
-
-static void conclude_overtaken(struct execution *e, const struct reply *reply)
-{
-	enum verdict v = VERDICT_APPLIED;
-
-	if (record_is_open(e->record))
-		v = overtaken_another_can_say(e->record, e->instance) ? VERDICT_LOST
-		                                                      : VERDICT_REFUSED;
-	conclude(e, v, reply->http, reply->body, reply->detail);
-}
-
-static void conclude_left(struct execution *e)
-{
-	static const char text[] = "{\"error\":\"NotFoundError\",\"message\":"
-	                           "\"The collection has been deleted\"}";
-	struct blob *body = blob_create(text, sizeof(text) - 1);
-	const struct reply reply = {
-	        .http = 404, .body = body, .detail = "the collection is deleted"};
-
-	conclude_overtaken(e, &reply);
-	blob_unref(&body);
-}
-
-static void on_resolved(struct execution *e, const struct reply *reply, enum verdict v)
-{
-	struct blob *ids;
-	size_t count;
-
-	if (overtaken_is(e->record, v)) {
-		conclude_overtaken(e, reply);
-		return;
-	}
-	if (v != VERDICT_APPLIED) {
-		conclude(e, v, reply->http, reply->body, reply->detail);
-		return;
-	}
-	ids = resolved_from(reply->body, &count);
-	if (ids == NULL)
-		not_sent(e, "the ids of the filter were not understood");
-	else
-		store_resolved(e, ids, count);
-}
-
-/* --- creates ----------------------------------------------------------------------- */
-
-static bool learn_id(struct execution *e, const struct blob *answer)
-{
-	struct json_slice whole = json_whole(blob_bytes(answer), blob_len(answer));
-
-	return uuid_parse_json(json_member(whole, "id"),
-	                       &e->record->turns[e->instance].local);
-}
-
-static void created(struct execution *e, const struct reply *reply)
-{
-	FAILPOINT("create_executed");
-	if (!learn_id(e, reply->body))
-		conclude(e, VERDICT_UNKNOWN, 0, NULL,
-		         "created, but its id was not understood");
-	else
-		conclude(e, VERDICT_APPLIED, 200, reply->body, "");
-}
-
-static void conclude_taken(struct execution *e)
-{
-	struct blob *said = blob_ref(e->taken);
-
-	conclude(e, VERDICT_REFUSED, 409, said,
-	         "the name is taken by a collection made directly on the instance");
-	blob_unref(&said);
-}
-
-/* The name is taken there. By our own earlier attempt: it is done. By another collection
- * of ours, whose change of name waits in quarantine: not yet. By somebody who went to the
- * instance directly: as for any client of that server, a conflict. */
-static void on_owner(struct execution *e, const struct reply *reply)
-{
-	struct record *r = e->record;
-	struct uuid *local = &r->turns[e->instance].local;
-	bool open = record_is_open(r);
-	struct collection *owner;
-
-	if (!learn_id(e, reply->body)) {
-		conclude(e, VERDICT_UNKNOWN, 0, NULL, "its id was not understood");
-		return;
-	}
-	owner = catalogue_by_uuid(local);
-	if (owner != NULL && owner != r->collection) {
-		*local = (struct uuid){{0}};
-		conclude(e, open ? VERDICT_BUSY : VERDICT_REFUSED, 0, NULL,
-		         "the name is still held by a collection in quarantine");
-	} else if (r->turns[e->instance].doubt) {
-		conclude(e, VERDICT_APPLIED, 200, reply->body, "");
-	} else {
-		*local = (struct uuid){{0}};
-		conclude_taken(e);
-	}
-}
-
-static void on_taken(struct execution *e, const struct reply *reply)
-{
-	if (e->record->kind != RECORD_CREATE_COLLECTION) {
-		/* By our own earlier attempt; or an older disk has it still, or somebody
-		 * made it there: what the catalogue did not list was not there for a
-		 * client, and the catalogue has it now. */
-		conclude(e, VERDICT_APPLIED, 200, NULL, "");
-	} else {
-		e->taken = blob_ref(reply->body);
-		e->step = STEP_FIND;
-		take_step(e);
-	}
-}
-
-/* --- replies ----------------------------------------------------------------------- */
-
-static bool is_delete(const struct record *r)
-{
-	return r->kind == RECORD_DELETE_COLLECTION || r->kind == RECORD_DELETE_DATABASE;
-}
-
-static void on_sent(struct execution *e, const struct reply *reply, enum verdict v)
-{
-	const struct record *r = e->record;
-
-	FAILPOINT("execution_answered");
-	if (e->batch.n > 1)
-		conclude(e, v, reply->http, reply->body, reply->detail);
-	else if (overtaken_is(r, v) && !is_delete(r))
-		conclude_overtaken(e, reply);
-	else if (record_creates(r->kind) && reply->http == 409)
-		on_taken(e, reply);
-	else if (is_delete(r) && reply->http == 404)
-		conclude(e, VERDICT_APPLIED, 200, NULL, "");
-	else if (r->kind == RECORD_RESET && v == VERDICT_DENIED)
-		conclude(e, VERDICT_REFUSED, reply->http, reply->body, reply->detail);
-	else if (r->kind == RECORD_CREATE_COLLECTION && v == VERDICT_APPLIED)
-		created(e, reply);
-	else
-		conclude(e, v, reply->http, reply->body, reply->detail);
-}
-
-static void on_found(struct execution *e, const struct reply *reply, enum verdict v)
-{
-	if (v == VERDICT_APPLIED)
-		on_owner(e, reply);
-	else
-		conclude(e, v == VERDICT_LOST ? VERDICT_UNKNOWN : v, reply->http,
-		         reply->body, reply->detail);
-}
-
-static void on_reply(void *arg, const struct reply *reply)
-{
-	struct execution *e = arg;
-	enum verdict v = e->step == STEP_SEND ? verdict_of_sent(e->record, reply)
-	                                      : verdict_of(reply);
-
-	/* Where something stands in front of an instance, its death is told so. */
-	e->broken = reply->status == STATUS_BROKEN || reply->http == 502 ||
-	            reply->http == 504;
-	health_report(health_instance(e->instance), health_signal_of(reply),
-	              reply->detail);
-	switch (e->step) {
-	case STEP_RESOLVE:
-		on_resolved(e, reply, v);
-		return;
-	case STEP_SET_ASIDE:
-		if (v == VERDICT_APPLIED || v == VERDICT_LOST) {
-			FAILPOINT("set_aside_done");
-			e->step = STEP_SEND;
-			take_step(e);
-			return;
-		}
-		conclude(e, v, reply->http, reply->body, reply->detail);
-		return;
-	case STEP_FIND:
-		on_found(e, reply, v);
-		return;
-	default:
-		on_sent(e, reply, v);
-	}
 }
 
 /* --- steps ------------------------------------------------------------------------- */
@@ -430,11 +185,12 @@ static void issue(struct execution *e, struct prepared *p)
 	e->sent_us = e->step == STEP_SEND ? clock_us() : 0;
 	if (p->body != NULL)
 		headers_add(&headers, "content-type", "application/json");
+	traced_call(e->batch.records, e->batch.n, e->instance, &headers);
 	FAILPOINT("execution_sending");
 	for (size_t k = 0; k < e->batch.n; k++)
 		scope_sent(e->batch.records[k], e->instance);
-	upstream_call(instance_upstream(health_instance(e->instance)), &call, on_reply, e,
-	              &e->pending);
+	upstream_call(instance_upstream(health_instance(e->instance)), &call,
+	              execution_on_reply, e, &e->pending);
 	headers_clear(&headers);
 	prepared_clear(p);
 }
@@ -447,7 +203,7 @@ static void prepare_first(struct execution *e, struct prepared *p)
 		prepare_create(p, r);
 	else if (r->kind == RECORD_MODIFY_COLLECTION)
 		prepare_modify(p, r, e->instance);
-	else if (is_delete(r))
+	else if (execution_deletes(r))
 		prepare_delete(p, r, e->instance);
 	else if (r->kind == RECORD_RESET)
 		prepare_reset(p);
@@ -472,10 +228,10 @@ static void conclude_without_database(struct execution *e)
 	bool begun = r->turns[e->instance].doubt && !record_creates(r->kind);
 	struct blob *body = blob_create(text, sizeof(text) - 1);
 
-	if (record_is_open(r) && !begun && !is_delete(r))
-		conclude(e, VERDICT_REFUSED, 404, body, "");
+	if (record_is_open(r) && !begun && !execution_deletes(r))
+		execution_conclude(e, VERDICT_REFUSED, 404, body, "");
 	else
-		conclude(e, VERDICT_APPLIED, 200, NULL, "");
+		execution_conclude(e, VERDICT_APPLIED, 200, NULL, "");
 	blob_unref(&body);
 }
 
@@ -493,16 +249,17 @@ static void on_claimed(void *arg, const struct claim_result *result)
 	e->broken = result->broken;
 	e->record->turns[e->instance].local = result->local;
 	e->record->embeddings |= result->has_dimension;
-	conclude(e, result->verdict, result->http, result->body, result->detail);
+	execution_conclude(e, result->verdict, result->http, result->body,
+	                   result->detail);
 }
 
-static void take_step(struct execution *e)
+void execution_step(struct execution *e)
 {
 	const struct record *r = e->record;
 	struct prepared p;
 
 	if (!lease_may_send()) {
-		not_sent(e, "the lease has run out");
+		execution_not_sent(e, "the lease has run out");
 		return;
 	}
 	if (r->collection != NULL && r->collection->life == LIFE_GONE)
@@ -516,12 +273,13 @@ static void take_step(struct execution *e)
 		return;
 	}
 	if (overtaken_is_left(r, e->instance)) {
-		conclude_left(e);
+		execution_conclude_left(e);
 		return;
 	}
 	if (is_not_there(r, e->instance)) {
-		conclude(e, is_delete(r) ? VERDICT_APPLIED : VERDICT_LOST, 404, NULL,
-		         "the instance does not have the collection");
+		execution_conclude(
+		        e, execution_deletes(r) ? VERDICT_APPLIED : VERDICT_LOST, 404,
+		        NULL, "the instance does not have the collection");
 		return;
 	}
 	if (e->step == STEP_FIND) {
@@ -533,7 +291,7 @@ static void take_step(struct execution *e)
 	} else if (nothing_to_delete(r)) {
 		struct blob *none = blob_create("{\"deleted\":0}", 13);
 
-		conclude(e, VERDICT_APPLIED, 200, none, "");
+		execution_conclude(e, VERDICT_APPLIED, 200, none, "");
 		blob_unref(&none);
 		return;
 	} else if (e->step == STEP_SET_ASIDE) {
@@ -588,7 +346,7 @@ void execution_abandon(struct record *r, unsigned i, const char *why)
 	struct execution *e = r->turns[i].execution;
 
 	op_cancel(&e->pending);
-	conclude(e, VERDICT_UNKNOWN, 0, NULL, why);
+	execution_conclude(e, VERDICT_UNKNOWN, 0, NULL, why);
 }
 
 void execution_cancel(struct record *r, unsigned i)

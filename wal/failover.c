@@ -5,6 +5,7 @@
  * takes writes. */
 #include <string.h>
 
+#include "core/log.h"
 #include "core/timer.h"
 #include "wal/wal_private.h"
 
@@ -38,8 +39,12 @@ int failover_target(void)
 
 static void count(int from, int to)
 {
-	if (from >= 0 && from != to && (to > from || failover.was_there[to]))
-		failover.counts[from][to]++;
+	if (from < 0 || from == to || (to < from && !failover.was_there[to]))
+		return;
+	failover.counts[from][to]++;
+	log_warn("failover", "writes go first to instance %s, not to %s any more",
+	         instance_name(health_instance((unsigned)to)),
+	         instance_name(health_instance((unsigned)from)));
 }
 
 /* Every one that would come before it has said what it is. */

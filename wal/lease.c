@@ -6,6 +6,10 @@
  * way, so nothing of it is left when another can have taken over. Everything it makes
  * durable is fenced by its epoch (persist_add_fence). A lost connection alone deposes
  * nobody: when PostgreSQL is back and the row still has our epoch, we go on.
+ *
+ * What it shows to readers is true only while nobody else can have acknowledged a write.
+ * So with other proxies about it shows nothing when its lease has run out. Alone it does,
+ * for as long as PostgreSQL does not answer: who was frozen asks first.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +26,8 @@
 #define ABANDON_MS 4500u
 #define RENEW_MS 1000u
 #define TRY_MS 250u
+#define OTHERS_FOR_MS 60000u
+#define SILENT_MS 500u
 
 static struct {
 	struct job *job;
@@ -30,6 +36,7 @@ static struct {
 	char host[64];
 	int64_t epoch; /* 0: not held */
 	msec asked, granted;
+	msec others_seen; /* another proxy, last; 0: none */
 	struct timer abandon; /* what is under way when the lease has run out */
 	bool told_waiting;
 	void (*released)(void *arg);
@@ -51,6 +58,11 @@ static const struct pg_statement who = {
         "lease_who", "SELECT coalesce(holder_name, ''),"
                      " greatest(0, extract(epoch FROM until - now()) * 1000)::bigint"
                      " FROM chromatid.lease"};
+
+static const struct pg_statement count_others = {
+        "count_others", "SELECT count(*) FROM pg_stat_activity"
+                        " WHERE application_name = 'chromatid-log'"
+                        " AND datname = current_database() AND pid <> $1"};
 
 static const struct pg_statement give_back = {
         "lease_release", "UPDATE chromatid.lease SET holder = NULL, until = NULL"
@@ -124,6 +136,8 @@ static void on_renewed(void *arg, enum status s, const struct pg_results *r)
 		wal_deposed("another proxy has taken the lease");
 	} else {
 		granted();
+		if (pg_get_int8(r, 1, 0, 0) > 0)
+			lease.others_seen = clock_ms();
 		job_rest(lease.job, RENEW_MS);
 		if (!could_send)
 			engine_kick_all();
@@ -147,6 +161,7 @@ static void run(struct job *job, void *arg)
 		pg_add(unit, &renew, 2,
 		       (struct pg_param[]){pg_int8(lease.epoch),
 		                           pg_text(lease.self.text)});
+		lease_add_count(unit);
 		pg_submit(wal_control(), unit, on_renewed, NULL, &lease.pending);
 	} else {
 		pg_add(unit, &acquire, 2,
@@ -187,6 +202,27 @@ void lease_lost(void)
 bool lease_may_send(void)
 {
 	return lease.epoch > 0 && clock_ms() < lease.granted + SEND_FOR_MS;
+}
+
+static bool is_alone(void)
+{
+	return lease.others_seen == 0 || clock_ms() > lease.others_seen + OTHERS_FOR_MS;
+}
+
+bool lease_shows(void)
+{
+	if (lease_may_send())
+		return true;
+	if (lease.epoch == 0 || !is_alone())
+		return false;
+	return pg_state(wal_control()) != PG_UP ||
+	       (lease.asked > lease.granted && clock_ms() >= lease.asked + SILENT_MS);
+}
+
+void lease_add_count(struct pg_unit *unit)
+{
+	pg_add(unit, &count_others, 1,
+	       (struct pg_param[]){pg_int4(pg_backend_pid(wal_pg()))});
 }
 
 bool lease_is_taken(void)

@@ -22,7 +22,7 @@ static void fill_digest(struct record *r, const struct pg_results *results, int 
 
 void log_row_fill(struct record *r, const struct pg_results *results, int at, int row)
 {
-	const char *old = pg_get_text(results, at, row, LOG_OLD_NAME);
+	const char *old = pg_get_text(results, at, row, LOG_OLD_NAME), *trace;
 
 	if (r->kind == RECORD_ADOPT_COLLECTION)
 		r->origin = record_origin_from(old);
@@ -32,5 +32,7 @@ void log_row_fill(struct record *r, const struct pg_results *results, int at, in
 	}
 	r->body_len = (size_t)pg_get_int8(results, at, row, LOG_BODY_LEN);
 	r->appended_wall_ms = pg_get_int8(results, at, row, LOG_AT);
+	trace = pg_get_text(results, at, row, LOG_TRACE);
+	trace_parse(&r->trace, trace, strlen(trace));
 	fill_digest(r, results, at, row);
 }

@@ -7,7 +7,7 @@
 /* In this order, first among what is selected FROM chromatid.log l. */
 #define LOG_ROW_COLUMNS                                                                  \
 	"l.seq, l.kind, l.collection, l.database, l.name, l.old_name, l.body_len,"       \
-	" l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, l.digest"
+	" l.embeddings, (extract(epoch FROM l.at) * 1000)::bigint, l.digest, l.trace"
 enum {
 	LOG_SEQ,
 	LOG_KIND,
@@ -19,6 +19,7 @@ enum {
 	LOG_EMBEDDINGS,
 	LOG_AT,
 	LOG_DIGEST,
+	LOG_TRACE,
 	LOG_ROW_N_COLUMNS
 };
 

@@ -295,7 +295,9 @@ static void on_looked(void *arg, enum status s, const struct pg_results *r)
 		}
 		identity_followed(r, 2);
 		standing_found(r, 3);
-		end_all(&mirror.riding, STATUS_OK);
+		/* some instance may show it already */
+		end_all(&mirror.riding,
+		        mirror.resetting ? STATUS_LOG_UNAVAILABLE : STATUS_OK);
 		look_again_later();
 	}
 }

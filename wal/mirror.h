@@ -15,5 +15,7 @@ bool mirror_resets(void);    /* a reset is not decided */
 /* Of these ("1,2,3"; "": none), and of databases with all that is in them. */
 void standing_add(struct pg_unit *unit, const char *collections, const char *databases);
 void standing_found(const struct pg_results *r, int at);
+/* It was made anew and is not compared yet, and one that is proven shows everything. */
+bool standing_gives_way(const struct collection *c, unsigned i);
 
 #endif

@@ -1,9 +1,11 @@
-/* wal/monitor.c - the door to what watches: sample.c, tell.c, failover.c. */
+/* wal/monitor.c - the door to what watches: sample.c, tell.c, failover.c, and
+ * what notes events: chronicle.c. */
 #include "wal/tell.h"
 #include "wal/wal_private.h"
 
 void wal_monitor_start(const struct conf *conf)
 {
+	chronicle_start(conf);
 	failover_start();
 	tell_start(conf);
 	sample_start(conf);
@@ -14,4 +16,5 @@ void wal_monitor_stop(void)
 	sample_stop();
 	tell_stop();
 	failover_stop();
+	chronicle_stop();
 }

@@ -23,14 +23,17 @@ static const struct pg_statement patience = {
 #define STATE                                                                            \
 	"chromatid.write_state(decision, cardinality(lacking), "                         \
 	"cardinality(quarantined))"
-#define ENTRY                                                                            \
+/* `of`: where the rows come from. */
+#define ENTRY(of)                                                                        \
 	"json_build_object('seq', seq, 'operation', operation, 'method', method,"        \
 	" 'path', path, 'tenant', tenant, 'database', database, 'collection',"           \
 	" collection, 'collection_id', collection_id, 'bytes', body_len, 'at', at,"      \
 	" 'state', " STATE ", 'decision',"                                               \
 	" (ARRAY['open','accepted','refused','refused','given_up'])[decision + 1],"      \
 	" 'http', http, 'decided_by', decided_by, 'decided_at', decided_at,"             \
-	" 'after_its_client_left', late, 'instances', instances)"
+	" 'after_its_client_left', late, 'trace_id', (SELECT substring(l.trace FROM 4"   \
+	"  FOR 32) FROM chromatid.log l WHERE l.seq = " of ".seq),"                      \
+	" 'instances', instances)"
 
 /* $1 older than, $2 limit, $3 state or '', $4 collection or '' */
 static const struct pg_statement entries = {
@@ -39,13 +42,16 @@ static const struct pg_statement entries = {
         " WHERE e.seq < $1 AND e.seq >= w.lo AND ($3 = '' OR $3 = " STATE ")"
         " AND ($4 = '' OR collection = $4 OR collection_id::text = $4)"
         " ORDER BY seq DESC LIMIT $2)"
-        " SELECT coalesce(json_agg(" ENTRY " ORDER BY seq DESC), '[]')::text,"
-        " coalesce(CASE WHEN count(*) = $2 THEN min(seq) ELSE (SELECT lo FROM w"
-        "  WHERE n = 20000) END, 0) FROM hits"};
+        " SELECT coalesce(json_agg(" ENTRY(
+                "hits") " ORDER BY seq DESC), '[]')::text,"
+                        " coalesce(CASE WHEN count(*) = $2 THEN min(seq) ELSE (SELECT lo "
+                        "FROM w"
+                        "  WHERE n = 20000) END, 0) FROM hits"};
 
 static const struct pg_statement entry = {
-        "pages_entry", "SELECT coalesce(json_agg(" ENTRY "), '[]')::text, count(*)"
-                       " FROM chromatid.entry WHERE seq = $1"};
+        "pages_entry", "SELECT coalesce(json_agg(" ENTRY(
+                               "entry") "), '[]')::text, count(*)"
+                                        " FROM chromatid.entry WHERE seq = $1"};
 
 #define WRITE                                                                            \
 	"json_build_object('write_id', seq::text, 'method', method, 'path', path,"       \

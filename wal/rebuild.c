@@ -32,6 +32,7 @@
 #include "core/mem.h"
 #include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
+#include "wal/unproven.h"
 
 #define REST_FIRST_MS 1000u
 #define REST_MOST_MS 300000u
@@ -196,12 +197,23 @@ bool rebuild_donor_is_fit(const struct rebuild *b, unsigned j)
 	       wal_readable(health_instance(j), b->collection);
 }
 
+/* Then nobody learns from what was not compared yet; also not one that is proven itself,
+ * and is to be made anew because somebody wants it. */
+static bool one_is_proven(const struct collection *c)
+{
+	for (unsigned j = 0; j < health_count(); j++)
+		if (wal_readable(health_instance(j), c) && !unproven_is(c, j))
+			return true;
+	return false;
+}
+
 bool rebuild_choose_donor(const struct rebuild *b, unsigned *found)
 {
-	bool any = false;
+	bool any = false, proven = one_is_proven(b->collection);
 
 	for (unsigned j = 0; j < health_count(); j++) {
-		if (!rebuild_donor_is_fit(b, j))
+		if (!rebuild_donor_is_fit(b, j) ||
+		    (proven && unproven_is(b->collection, j)))
 			continue;
 		if (!any || rebuild_lane(b, j)->behind < rebuild_lane(b, *found)->behind)
 			*found = j;

@@ -6,7 +6,7 @@
  *   on_checked   both have as many items. Clients go on from here
  *   switch_over  that the new one is it, and where it stands in the log: one commit
  *   install      it takes the name, the old one goes
- *   end          the rows go, the lane moves
+ *   end          the rows go, the lane moves; it is read once it is compared (unproven.c)
  * When it does not go well:
  *   - the donor does not come to rest in time, or the last of it takes too long: clients
  *     go on, and it is tried again later
@@ -21,6 +21,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "wal/rebuild_private.h"
+#include "wal/unproven.h"
 
 #define QUIET_LOOK_MS 3u
 #define FREEZE_MOST_MS 2000u
@@ -52,6 +53,8 @@ static void on_ended(void *arg, enum status s, const struct pg_results *r)
 	         b->collection->public_id.text, rebuild_target_name(b),
 	         instance_name(health_instance(b->donor)),
 	         (unsigned long long)copy_progress(b->copy)->items);
+	if (!rebuild_is_gone(b))
+		unproven_begin(b->collection, b->target);
 	quarantine_healed(b->collection, b->target, !b->row_stays);
 	verify_soon(b->collection);
 	rebuild_drop(b);
@@ -67,6 +70,8 @@ static void end(struct rebuild *b)
 	b->step = STEP_ENDING;
 	b->row_stays = !scope_stop_apart(b->collection->scope, b->target);
 	rebuild_add_end(unit, b);
+	if (!rebuild_is_gone(b))
+		unproven_add(unit, b->collection, b->target);
 	if (!b->row_stays)
 		quarantine_add_end(unit, b->collection, b->target);
 	pg_submit(wal_pg(), unit, on_ended, b, &b->pending);

@@ -122,6 +122,8 @@ struct record *record_create(wal_seq seq, const struct wal_write *write)
 	r->embeddings = write->embeddings;
 	if (write->origin != NULL)
 		r->origin = *write->origin;
+	if (write->trace != NULL)
+		r->trace = *write->trace;
 	r->unsettled = n;
 	TAILQ_INIT(&r->watchers);
 	for (unsigned i = 0; i < n; i++)

@@ -21,6 +21,7 @@
 #include "core/mem.h"
 #include "wal/log_row.h"
 #include "wal/rebuild.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 struct recovery {
@@ -320,6 +321,7 @@ static void on_loaded(void *arg, enum status s, const struct pg_results *r)
 	identity_loaded(r, 11 + STORE_LOAD_STATEMENTS);
 	strangers_loaded(r, 13 + STORE_LOAD_STATEMENTS);
 	verify_loaded(&rec->load, r, 14 + STORE_LOAD_STATEMENTS);
+	unproven_loaded(&rec->load, r, 16 + STORE_LOAD_STATEMENTS);
 	FAILPOINT("recovery_loaded");
 	load_page(rec);
 }
@@ -338,6 +340,7 @@ static void load_everything(struct recovery *rec)
 	identity_add_load(unit);
 	strangers_add_load(unit);
 	verify_add_load(unit);
+	unproven_add_load(unit);
 	pg_submit(wal_pg(), unit, on_loaded, rec, &rec->pending);
 }
 

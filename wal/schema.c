@@ -285,6 +285,8 @@ static const char *const *const migrations[][2] = {
         {monitor_schema, nothing},   /* 11 */
         {apart_schema, nothing},     /* 12 */
         {follow_schema, nothing},    /* 13 */
+        {unproven_schema, nothing},  /* 14 */
+        {trace_schema, nothing},     /* 15 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 _Static_assert(VERSION == CHROMATID_SCHEMA, "core/version.h says which it is");

@@ -1,8 +1,8 @@
-/* wal/schema_monitor.c - the tables of sample.c, and how they stay small.
+/* wal/schema_monitor.c - the tables of sample.c and chronicle.c, and how they stay small.
  *
- * Samples lie in a part for each week; one that is too old goes as a whole and gives its
- * room back. What is too old in the next one is deleted, a day of it at a time: the part
- * follows within a week. */
+ * Samples lie in a part for each week, events in one for each month; one that is too old
+ * goes as a whole and gives its room back. What is too old in the next one is deleted, a
+ * day of it at a time: the part follows within a week, or a month. */
 #include "wal/wal_private.h"
 
 /* Where we may not create a view in public, or a former system left a table of that name,
@@ -55,5 +55,45 @@ const char *const monitor_schema[] = {
         " DELETE FROM chromatid.upgrade_recommendations"
         "  WHERE created_at < now() - keep;"
         " END $$",
+        NULL,
+};
+
+/* By when PostgreSQL heard of it: a proxy's clock may be anywhere, and it may have had to
+ * wait for days to tell. */
+const char *const trace_schema[] = {
+        "CREATE TABLE chromatid.event ("
+        " noted timestamptz NOT NULL DEFAULT now(), at timestamptz NOT NULL,"
+        " proxy text NOT NULL, event text NOT NULL, message text NOT NULL,"
+        " times int NOT NULL DEFAULT 1) PARTITION BY RANGE (noted)",
+        "CREATE INDEX event_at ON chromatid.event (at)",
+        "CREATE FUNCTION chromatid.keep_events(keep interval) RETURNS void"
+        " LANGUAGE plpgsql SET lock_timeout = '80ms' SET timezone = 'UTC' AS $$"
+        " DECLARE month date; name text; oldest timestamptz; BEGIN"
+        " IF NOT pg_try_advisory_xact_lock(4858, 4) THEN RETURN; END IF;"
+        " FOR k IN 0..1 LOOP"
+        "  month := date_trunc('month', now() + k * interval '1 month')::date;"
+        "  name := 'event_' || to_char(month, 'YYYYMM');"
+        "  CONTINUE WHEN to_regclass('chromatid.' || name) IS NOT NULL;"
+        "  EXECUTE format('CREATE TABLE chromatid.%I (LIKE chromatid.event"
+        "   INCLUDING ALL)', name);"
+        "  EXECUTE format('ALTER TABLE chromatid.event ATTACH PARTITION chromatid.%I"
+        "   FOR VALUES FROM (%L) TO (%L)', name, month,"
+        "   (month + interval '1 month')::date);"
+        " END LOOP;"
+        " BEGIN"
+        "  FOR name IN SELECT c.relname FROM pg_inherits i"
+        "   JOIN pg_class c ON c.oid = i.inhrelid"
+        "   WHERE i.inhparent = 'chromatid.event'::regclass"
+        "   AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month'"
+        "    < now() - keep LOOP"
+        "   EXECUTE format('DROP TABLE chromatid.%I', name);"
+        "  END LOOP;"
+        " EXCEPTION WHEN lock_not_available THEN NULL; END;"
+        " SELECT min(noted) INTO oldest FROM chromatid.event;"
+        " DELETE FROM chromatid.event WHERE noted <"
+        "  least(now() - keep, oldest + interval '1 day');"
+        " END $$",
+        /* A write's place in its client's trace (core/trace.h). */
+        "ALTER TABLE chromatid.log ADD COLUMN trace text",
         NULL,
 };

@@ -15,7 +15,8 @@
 static const struct pg_statement standing_collections = {
         "standing_collections",
         "SELECT c.id, i.id, coalesce(b.local_id::text, ''),"
-        " greatest(p.seq, i.floor), greatest(p.seq, d.seq, i.floor), i.detached, q.cause"
+        " greatest(p.seq, i.floor), greatest(p.seq, d.seq, i.floor), i.detached, q.cause,"
+        " u.instance IS NOT NULL"
         " FROM (SELECT id, database FROM chromatid.collection"
         "  WHERE life < 2 AND id" OF(
                 1) " UNION"
@@ -29,9 +30,11 @@ static const struct pg_statement standing_collections = {
                               " LEFT JOIN chromatid.position d ON d.instance = i.id AND "
                               "d.scope = c.database"
                               " LEFT JOIN chromatid.quarantine q ON q.instance = i.id "
-                              "AND q.collection = c.id"};
+                              "AND q.collection = c.id"
+                              " LEFT JOIN chromatid.unproven u ON u.instance = i.id "
+                              "AND u.collection = c.id"};
 
-enum { ID, INSTANCE, LOCAL, ITEMS, CHANGES, DETACHED, CAUSE };
+enum { ID, INSTANCE, LOCAL, ITEMS, CHANGES, DETACHED, CAUSE, UNPROVEN };
 
 /* A database itself is made under the scope of everything (0). */
 static const struct pg_statement standing_databases = {
@@ -56,7 +59,7 @@ static void begin(struct standing *s)
 	if (s->round == mirror_round())
 		return;
 	s->round = mirror_round();
-	s->current = s->readable = s->holds = 0;
+	s->current = s->readable = s->holds = s->unproven = 0;
 	memset(s->behind, 0, sizeof(s->behind));
 }
 
@@ -92,6 +95,7 @@ static void found_collection(struct collection *c, unsigned i, const struct pg_r
 	if (parked || pg_get_bool(r, at, row, DETACHED))
 		return;
 	s->readable |= 1u << i;
+	s->unproven |= (unsigned)pg_get_bool(r, at, row, UNPROVEN) << i;
 	s->behind[i] = lacks(s->items, pg_get_int8(r, at, row, ITEMS)) +
 	               lacks(s->changes, pg_get_int8(r, at, row, CHANGES));
 	if (s->behind[i] == 0 && !mirror_resets())
@@ -110,6 +114,19 @@ static void found_database(struct database *db, unsigned i, const struct pg_resu
 	     pg_get_int8(r, at, row, D_MADE) >= db->id) &&
 	    !mirror_resets())
 		s->current |= 1u << i;
+}
+
+bool standing_gives_way(const struct collection *c, unsigned i)
+{
+	const struct standing *s = &c->standing;
+	unsigned proven = s->current & ~s->unproven;
+
+	if ((s->unproven >> i & 1) == 0)
+		return false;
+	for (unsigned j = 0; j < health_count(); j++)
+		if ((proven >> j & 1) != 0 && instance_up(health_instance(j)))
+			return true;
+	return false;
 }
 
 void standing_found(const struct pg_results *r, int at)

@@ -122,10 +122,10 @@ static void on_looked(void *arg, const struct reply *reply)
 {
 	struct unmap *u = arg;
 	struct uuid id;
+	enum status s = wal_there_answer(reply, &id);
 
-	if (wal_there_answer(reply, &id) != STATUS_NOT_FOUND) {
-		u->where = health_instance(u->at);
-		end(u, STATUS_CONFLICT);
+	if (s != STATUS_NOT_FOUND) {
+		end(u, s == STATUS_OK ? STATUS_CONFLICT : STATUS_NO_INSTANCE);
 		return;
 	}
 	u->at++;

@@ -6,9 +6,13 @@
  *   - an instance has been away, or connections to it broke: ids and search indexes as
  *     soon as it has caught up (a Chroma that is killed loses vectors from its index),
  * and everything within a twelfth of the interval
- *   - it was made anew: everything, at once
+ *   - it was made anew: everything, at once, before anything else, for nobody reads it
+ *     there until then (unproven.c). Not which index is better: of what is written to all
+ *     the time the newer one is, and they would be made anew in turn for ever
  * What nobody waits for takes one part in fifty of an instance's time, what somebody
- * waits for one in four.
+ * waits for one in four; what was made anew, too, and after it could not be compared a
+ * half, and then all of it. That is several times faster than a Chroma can be written to,
+ * so clients that write all the time do not keep it from its end.
  *
  * What was found: verify_found.c. */
 #include <stdio.h>
@@ -19,6 +23,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/random.h"
+#include "wal/unproven.h"
 #include "wal/verify_private.h"
 
 #define EVERY_MS 500u
@@ -32,6 +37,7 @@
 #define SHARE_SCHEDULED 50u
 #define SHARE_SOON 10u
 #define SHARE_DEMANDED 4u
+#define SHARE_UNPROVEN 4u
 
 static TAILQ_HEAD(verified_list, verified) all = TAILQ_HEAD_INITIALIZER(all);
 static struct table by_id;
@@ -43,6 +49,8 @@ static struct {
 	struct pass pass;
 	struct verified *of; /* NULL: nothing is compared */
 	bool demanded;
+	bool proves; /* what was made anew: the content counts, an index is as new as can
+	                be */
 } now;
 
 static struct {
@@ -128,6 +136,7 @@ static void refresh(void)
 	struct collection *c;
 
 	refreshed = clock_ms();
+	unproven_sweep();
 	for (v = TAILQ_FIRST(&all); v != NULL; v = next) {
 		next = TAILQ_NEXT(v, link);
 		if (v->collection->life == LIFE_GONE && v != now.of && !v->demanded)
@@ -188,6 +197,14 @@ static void count(enum wal_verified result)
 		one_more(result != VERIFIED_EQUAL && result != VERIFIED_UNFINISHED);
 }
 
+/* Of those that differ one is right, and stays. */
+static void prove(const struct pass *p, enum wal_verified result)
+{
+	if (result != VERIFIED_UNFINISHED && (p->levels & LEVEL_CONTENT) != 0 &&
+	    __builtin_popcount(p->who) > 1)
+		unproven_found(p->collection, p->who & ~p->wrong);
+}
+
 static void on_pass_over(void *arg)
 {
 	struct verified *v = now.of;
@@ -200,14 +217,16 @@ static void on_pass_over(void *arg)
 	if (result == VERIFIED_UNFINISHED)
 		later(v);
 	else
-		planned_again(v, p->levels);
+		planned_again(v, now.proves ? p->levels & ~(unsigned)LEVEL_INDEX
+		                            : p->levels);
+	prove(p, result);
 	count(result);
 	if (!was_known || before != v->found.result || (p->levels & LEVEL_CONTENT) != 0)
 		found_keep(v, p->at);
 	now.of = NULL;
 	v->demanded = v->demanded && !now.demanded;
 	pass_clear(p);
-	job_rest(job, asked.figures.running ? 0 : EVERY_MS);
+	job_rest(job, asked.figures.running || now.proves ? 0 : EVERY_MS);
 }
 
 static unsigned due_levels(const struct verified *v)
@@ -215,7 +234,7 @@ static unsigned due_levels(const struct verified *v)
 	msec at = clock_ms();
 	unsigned levels = 0;
 
-	if (v->demanded)
+	if (v->demanded || (v->not_before <= at && unproven_at(v->collection) != 0))
 		return LEVEL_IDS | LEVEL_CONTENT | LEVEL_INDEX;
 	if (v->not_before > at)
 		return 0;
@@ -228,23 +247,37 @@ static unsigned due_levels(const struct verified *v)
 	return levels;
 }
 
-/* What somebody waits for, then what is wanted soon, then the rest. */
+static unsigned rank(const struct verified *v)
+{
+	if (v->not_before <= clock_ms() && unproven_at(v->collection) != 0)
+		return 4;
+	return v->demanded ? 3 : v->soon ? 2 : 1;
+}
+
+/* What is not read before, what somebody waits for, then what is wanted soon, then the
+ * rest. */
 static struct verified *next(unsigned *levels)
 {
 	struct verified *v, *best = NULL;
+	unsigned highest = 0;
 
 	TAILQ_FOREACH (v, &all, link) {
 		unsigned due = due_levels(v);
 
-		if (due == 0 || v->collection->life != LIFE_LIVE ||
-		    (best != NULL &&
-		     (best->demanded > v->demanded ||
-		      (best->demanded == v->demanded && best->soon >= v->soon))))
+		if (due == 0 || v->collection->life != LIFE_LIVE || rank(v) <= highest)
 			continue;
 		best = v;
+		highest = rank(v);
 		*levels = due;
 	}
 	return best;
+}
+
+static unsigned share_of(const struct verified *v)
+{
+	if (unproven_at(v->collection) != 0)
+		return SHARE_UNPROVEN >> (v->failures < 2 ? v->failures : 2);
+	return v->demanded ? SHARE_DEMANDED : v->soon ? SHARE_SOON : SHARE_SCHEDULED;
 }
 
 /* One that was away since all were equal is trusted less. */
@@ -267,13 +300,16 @@ static void begin(struct verified *v, unsigned levels)
 	now.demanded = v->demanded;
 	p->collection = collection_hold(v->collection);
 	p->levels = levels;
-	p->share = v->demanded ? SHARE_DEMANDED : v->soon ? SHARE_SOON : SHARE_SCHEDULED;
+	p->share = share_of(v);
 	p->repair = !v->demanded || asked.repair == VERIFY_BY_POLICY
 	                    ? repairs
 	                    : asked.repair == VERIFY_REPAIR;
-	p->troubled = troubled_since(v->found.equal_wall_ms);
+	p->troubled = troubled_since(v->found.equal_wall_ms) | unproven_at(v->collection);
+	now.proves = unproven_at(v->collection) != 0;
+	v->made_anew |= unproven_at(v->collection);
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		p->scores[i].was = (v->made_anew >> i & 1) != 0 ? 0.5 : v->was[i];
+		p->scores[i].was =
+		        now.proves || (v->made_anew >> i & 1) != 0 ? 0.5 : v->was[i];
 	p->done = on_pass_over;
 	pass_begin(p);
 }
@@ -328,11 +364,11 @@ static void was_away(unsigned i)
 	struct verified *v;
 
 	instances[i].away_wall_ms = clock_wall_ms();
-	if (interval == 0)
-		return;
 	TAILQ_FOREACH (v, &all, link) {
-		v->soon = true;
 		v->not_before = 0;
+		if (interval == 0)
+			continue;
+		v->soon = true;
 		hurry(v, IDS, AWAY_AFTER_MS);
 		hurry(v, INDEX, AWAY_AFTER_MS);
 		hurry(v, CONTENT, within(interval / AWAY_PER_INTERVAL));
@@ -368,11 +404,10 @@ void verify_soon(struct collection *c)
 {
 	struct verified *v = c->life == LIFE_LIVE ? get(c) : NULL;
 
-	if (v == NULL || interval == 0)
+	if (v == NULL)
 		return;
-	v->soon = true;
+	v->failures = 0;
 	v->not_before = 0;
-	hurry(v, CONTENT, 0);
 }
 
 static unsigned demand_all(void)

@@ -4,9 +4,8 @@
  *   on_items     they still do. What the log says of them ...
  *   on_records   ... a page of its records after the other, from the latest on
  *   judge        who is wrong (verify_decide.c)
- *   rescue       what only one of those has that are made anew: logged again, so that it
- *                is executed everywhere, in its order with everything else
- *   park         whoever is wrong goes into quarantine, and is made anew (rebuild.c)
+ *   pass_rescue  what only one of those has that are made anew (verify_rescue.c)
+ *   pass_park    whoever is wrong goes into quarantine, and is made anew (rebuild.c)
  * When it does not go well: they do not come to rest, or the log cannot be read: it is
  * said that they differ, and nothing is done; the next time tells more.
  *
@@ -92,7 +91,7 @@ static void begin(struct pass *p, unsigned i, enum quarantine_cause cause)
 		wal_rebuild(p->collection, health_instance(i), text);
 }
 
-static void park(struct pass *p)
+void pass_park(struct pass *p)
 {
 	unsigned index = to_index_anew(p);
 
@@ -110,131 +109,6 @@ static void park(struct pass *p)
 	pass_over(p, NULL);
 }
 
-/* --- rescue --------------------------------------------------------------------------
- */
-
-static void on_appended(void *arg, wal_seq seq)
-{
-	(void)arg;
-	(void)seq;
-}
-
-static void on_rescued(void *arg, enum status s, const struct wal_outcome *outcome)
-{
-	struct pass *p = arg;
-
-	if (s != STATUS_OK || outcome->http >= 400)
-		pass_over(p, "what only one has could not be logged");
-	else
-		park(p);
-}
-
-/* The winner lacks it, one of the others has it, and is right in that. */
-static bool is_to_rescue(const struct pass *p, const struct look_item *item,
-                         unsigned *from)
-{
-	const struct decide_facts facts = {p->who, p->troubled};
-	unsigned right;
-
-	if (item->id == NULL || item->group[p->decided.winner] != 0)
-		return false;
-	decide_item(item, &facts, &right);
-	if (has(right, p->decided.winner))
-		return false;
-	for (*from = 0; *from < CONF_MAX_INSTANCES; ++*from)
-		if (has(right, *from) && item->group[*from] != 0)
-			return true;
-	return false;
-}
-
-struct lists {
-	struct text at[COLUMNS];
-	size_t n;
-};
-
-static void add_row(struct lists *lists, const struct row *row)
-{
-	for (int k = 0; k < COLUMNS; k++) {
-		struct json_slice v = row->field[k];
-
-		text_adds(&lists->at[k], lists->n > 0 ? "," : "");
-		if (v.at != NULL)
-			text_add(&lists->at[k], v.at, v.len);
-		else
-			text_adds(&lists->at[k], "null");
-	}
-	lists->n++;
-}
-
-static struct blob *add_of(struct lists *lists)
-{
-	static const struct {
-		enum column column;
-		const char *name;
-	} parts[] = {{COLUMN_IDS, "ids"},
-	             {COLUMN_EMBEDDINGS, "embeddings"},
-	             {COLUMN_DOCUMENTS, "documents"},
-	             {COLUMN_METADATAS, "metadatas"},
-	             {COLUMN_URIS, "uris"}};
-	struct text body = {0};
-	size_t len;
-
-	for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]); k++) {
-		text_addf(&body, "%s\"%s\":[", k > 0 ? "," : "{", parts[k].name);
-		text_adds(&body, text_string(&lists->at[parts[k].column]));
-		text_addc(&body, ']');
-	}
-	text_addc(&body, '}');
-	len = body.len;
-	return blob_adopt(text_detach(&body), len);
-}
-
-static size_t gather(const struct pass *p, struct lists *lists)
-{
-	struct rows rows[CONF_MAX_INSTANCES] = {{0}};
-	unsigned from;
-
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		if (p->held[i] != NULL)
-			rows[i] = rows_of(p->held[i]);
-	for (size_t k = 0; k < p->look.n; k++) {
-		const struct look_item *item = &p->look.items[k];
-		const struct row *row;
-
-		if (!is_to_rescue(p, item, &from))
-			continue;
-		row = rows_find(&rows[from],
-		                (struct json_slice){item->id, strlen(item->id)});
-		if (row != NULL)
-			add_row(lists, row);
-	}
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		rows_clear(&rows[i]);
-	return lists->n;
-}
-
-static void rescue(struct pass *p)
-{
-	struct wal_write write = {
-	        .kind = RECORD_ADD, .collection = p->collection, .embeddings = true};
-	struct lists lists = {.n = 0};
-
-	if (!p->repair || gather(p, &lists) == 0) {
-		park(p);
-	} else {
-		p->rescued = lists.n;
-		log_warn("verify",
-		         "collection %s: %zu items that only an instance has which is "
-		         "made anew are logged again",
-		         p->collection->public_id.text, lists.n);
-		write.body = add_of(&lists);
-		wal_write(&write, on_appended, on_rescued, p, &p->pending);
-		blob_unref(&write.body);
-	}
-	for (int k = 0; k < COLUMNS; k++)
-		text_clear(&lists.at[k]);
-}
-
 /* --- who is wrong --------------------------------------------------------------------
  */
 
@@ -246,7 +120,7 @@ static void judge(struct pass *p)
 	p->decided = decide(&p->look, &facts);
 	p->wrong = p->decided.losers;
 	p->guessed = p->decided.by[RULE_PREFERRED] > 0;
-	rescue(p);
+	pass_rescue(p);
 }
 
 static const struct pg_statement find = {
@@ -337,7 +211,7 @@ static void on_items(void *arg, enum status s)
 	round_release(&p->round);
 	look_again(p);
 	if (p->look.n == 0) {
-		park(p);
+		pass_park(p);
 		return;
 	}
 	p->evidence = evidence_create(&p->look, p->held, p->who);
@@ -360,7 +234,7 @@ static void ask_items(struct pass *p)
 	if (p->look.n > 0)
 		judge(p);
 	else
-		park(p);
+		pass_park(p);
 }
 
 void pass_heal(struct pass *p)

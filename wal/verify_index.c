@@ -9,7 +9,9 @@
  *   confirm      those that were not found once more, at rest, at each instance by the
  *                vector that it has itself: they may have been deleted, or changed, or
  *                not have arrived everywhere; or the vector itself is not the same
- *                there, and that is for whoever compares content
+ *                there, and that is for whoever compares content. And so thoroughly that
+ *                what is only hard to find is found: measured, of 3,000 random vectors of
+ *                384 dimensions 42 are not found by a new index, and then only 10
  */
 #include "core/random.h"
 #include "wal/verify_private.h"
@@ -137,9 +139,10 @@ static void on_found(void *arg, enum status s)
 	next(p);
 }
 
-static void look_for(struct pass *p, unsigned who, void (*then)(void *arg, enum status s))
+static void look_for(struct pass *p, unsigned who, unsigned results,
+                     void (*then)(void *arg, enum status s))
 {
-	struct blob *question = probe_question(p->probe);
+	struct blob *question = probe_question(p->probe, results);
 
 	round_ask(&p->round, who, "/query", question, then, p);
 	blob_unref(&question);
@@ -157,7 +160,7 @@ static void on_sample(void *arg, enum status s)
 	if (p->probe == NULL)
 		next(p);
 	else
-		look_for(p, p->who, on_found);
+		look_for(p, p->who, PROBE_RESULTS, on_found);
 }
 
 static struct blob *blob_of(struct text *text)
@@ -228,7 +231,7 @@ static void on_missed(void *arg, enum status s)
 	if (p->probe == NULL)
 		next_to_confirm(p);
 	else
-		look_for(p, whom, on_confirmed);
+		look_for(p, whom, PROBE_THOROUGH, on_confirmed);
 }
 
 static struct blob *get_of(const struct text *ids)

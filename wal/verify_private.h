@@ -6,6 +6,7 @@
  *	verify_round.c     the same question to several instances; at rest if it must be
  *	verify_index.c     does an instance find what it holds?
  *	verify_heal.c      who is right, and what follows from that
+ *	verify_rescue.c    what would be lost by that is logged again
  *	verify_look.c      pure: what differs between answers
  *	verify_evidence.c  pure: what a record says of that
  *	verify_decide.c    pure: who is right
@@ -101,7 +102,9 @@ struct decided decide(const struct look *look, const struct decide_facts *facts)
 
 /* --- verify_probe.c: questions to a search index ------------------------------------
  */
+/* So many results: the more a Chroma is asked for, the more thoroughly it searches. */
 #define PROBE_RESULTS 3u
+#define PROBE_THOROUGH 500u
 enum probe_space { SPACE_L2, SPACE_COSINE, SPACE_IP };
 enum probe_space probe_space_of(const struct blob *shape);
 /* Asks for what a `get` with embeddings has shown, each by its own vector; vectors of
@@ -109,7 +112,7 @@ enum probe_space probe_space_of(const struct blob *shape);
 struct probe;
 struct probe *probe_create(const struct blob *sample, enum probe_space space);
 void probe_destroy(struct probe **p);
-struct blob *probe_question(const struct probe *p);
+struct blob *probe_question(const struct probe *p, unsigned results);
 size_t probe_asked(const struct probe *p);
 /* What an instance has answered. False: not understood. */
 bool probe_take(struct probe *p, unsigned i, const struct blob *answer);
@@ -237,8 +240,10 @@ msec pass_rest(const struct pass *p); /* after a round, to take no more than the
 void pass_over(struct pass *p, const char *unfinished);
 unsigned pass_failed(const struct pass *p, int http); /* who has answered so */
 
-void pass_index(struct pass *p); /* verify_index.c; then pass_heal() */
-void pass_heal(struct pass *p);  /* verify_heal.c; then pass_over() */
+void pass_index(struct pass *p);  /* verify_index.c; then pass_heal() */
+void pass_heal(struct pass *p);   /* verify_heal.c; then pass_over() */
+void pass_rescue(struct pass *p); /* verify_rescue.c; then ... */
+void pass_park(struct pass *p);
 
 /* --- verify_found.c: what was found -------------------------------------------------
  */

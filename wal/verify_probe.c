@@ -103,15 +103,14 @@ size_t probe_asked(const struct probe *p)
 	return p->n;
 }
 
-struct blob *probe_question(const struct probe *p)
+struct blob *probe_question(const struct probe *p, unsigned results)
 {
 	struct text body = {0};
 	size_t len;
 
 	text_adds(&body, "{\"query_embeddings\":[");
 	text_add(&body, p->body.s, p->body.len);
-	text_addf(&body, "],\"n_results\":%u,\"include\":[\"distances\"]}",
-	          PROBE_RESULTS);
+	text_addf(&body, "],\"n_results\":%u,\"include\":[\"distances\"]}", results);
 	len = body.len;
 	return blob_adopt(text_detach(&body), len);
 }

@@ -18,6 +18,7 @@
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
 #include "wal/retain.h"
+#include "wal/unproven.h"
 #include "wal/wal_private.h"
 
 #define MOMENT_MS 2000u
@@ -123,6 +124,7 @@ static void on_change_beside(void *arg, enum pg_state now, const char *why)
 	log_info("postgres", "%s session up", name);
 	if (pg == wal.upkeep) {
 		limit_patience();
+		chronicle_now();
 		worker_kick();
 	} else if (pg_is_pooled(wal.log)) {
 		begin();
@@ -285,7 +287,7 @@ bool wal_takes_writes(void)
 
 bool wal_serves(void)
 {
-	return wal.leads || wal_follows();
+	return wal_follows() || (wal.leads && lease_shows());
 }
 
 /* --- going down -------------------------------------------------------------------- */
@@ -309,7 +311,7 @@ static void on_no_goodbye(void *arg)
 
 static void on_drain_look(void *arg)
 {
-	bool quiet = persist_waiting() == 0 && !worker_is_busy();
+	bool quiet = persist_waiting() == 0 && !worker_is_busy() && !chronicle_is_busy();
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)
@@ -331,6 +333,7 @@ static void begin_drain(void (*done)(void *arg), void *arg)
 {
 	engine_hold(true);
 	worker_leave();
+	chronicle_now();
 	wal.drain_until = clock_ms() + DRAIN_MOST_MS;
 	wal.drained = done;
 	wal.drained_arg = arg;
@@ -338,11 +341,6 @@ static void begin_drain(void (*done)(void *arg), void *arg)
 }
 
 /* --- handing over ------------------------------------------------------------------ */
-
-static const struct pg_statement count_others = {
-        "count_others", "SELECT count(*) FROM pg_stat_activity"
-                        " WHERE application_name = 'chromatid-log'"
-                        " AND datname = current_database() AND pid <> pg_backend_pid()"};
 
 /* What we have appended and not begun is executed by the next one (await.c). */
 static void on_handed_over(void *arg)
@@ -381,7 +379,7 @@ void wal_leave(wal_leaves_fn *told, void *arg)
 
 	wal.told = told;
 	wal.told_arg = arg;
-	pg_add(unit, &count_others, 0, NULL);
+	lease_add_count(unit);
 	pg_submit(wal.log, unit, on_others, NULL, &wal.leaving);
 	timer_start(&wal.drain, TELL_MOST_MS, on_not_told, NULL);
 }
@@ -572,8 +570,9 @@ bool wal_current(const struct instance *in, const struct collection *c)
 	unsigned i = instance_index(in);
 
 	if (wal_follows())
-		return stands(c->standing.current, i);
-	return wal_readable(in, c) && scope_current(c->scope, i);
+		return stands(c->standing.current, i) && !standing_gives_way(c, i);
+	return wal_readable(in, c) && scope_current(c->scope, i) &&
+	       !unproven_gives_way(c, i);
 }
 
 bool wal_holds(const struct instance *in, const struct collection *c)

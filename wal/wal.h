@@ -16,6 +16,7 @@
 #include "core/metrics.h"
 #include "core/op.h"
 #include "core/status.h"
+#include "core/trace.h"
 #include "health/health.h"
 #include "mapping/mapping.h"
 
@@ -66,6 +67,10 @@ struct wal_write {
 	struct blob *body;               /* as it is to be sent */
 	bool embeddings;                 /* an item write that carries some */
 	const struct wal_key *key;       /* NULL: none */
+	/* Logged only if nothing of the collection is in the log behind that place, else
+	 * STATUS_CONFLICT; 0: whatever is. */
+	wal_seq unless_after;
+	const struct trace *trace;       /* whose trace it belongs to; NULL: nobody's */
 };
 
 struct wal_outcome {
@@ -115,7 +120,7 @@ bool wal_pooler_refused(void); /* one in transaction mode is between: pooler.c *
  * catalogue of its last look at PostgreSQL: what a request needs of it is to be refreshed
  * first. */
 bool wal_follows(void);
-bool wal_serves(void); /* leads or follows */
+bool wal_serves(void); /* leads or follows: what it knows may be shown */
 /* Told when all that was in PostgreSQL when this was called is known here, and with it
  * how `c`, or all of `db` (either may be NULL), stands at the instances. STATUS_OK;
  * STATUS_LOG_UNAVAILABLE; STATUS_DEPOSED: this proxy does not follow any more, and what
@@ -146,6 +151,9 @@ bool wal_executing(wal_seq seq);
 bool wal_current(const struct instance *in, const struct collection *c);
 /* May it at all, if it is behind: does it have the collection, out of quarantine? */
 bool wal_readable(const struct instance *in, const struct collection *c);
+/* Collections that were made anew there and are not compared yet: read only if no other
+ * instance can answer. */
+unsigned wal_unproven(const struct instance *in);
 /* Is it there, in whatever state? Not one that the instance has lost. */
 bool wal_holds(const struct instance *in, const struct collection *c);
 bool wal_database_current(const struct instance *in, const struct database *db);
@@ -399,6 +407,11 @@ struct wal_log_figures {
 void wal_log_figures(struct wal_log_figures *out);
 
 /* How this process is doing, kept in PostgreSQL, and messages for people. */
+struct wal_event_figures {
+	uint64_t noted, lost; /* lost: too many waited, or PostgreSQL refused them */
+	unsigned waiting;
+};
+struct wal_event_figures wal_event_figures(void);
 void wal_monitor_start(const struct conf *conf);
 void wal_monitor_stop(void);
 struct wal_told {

@@ -29,6 +29,7 @@
 struct execution;
 struct cold;
 struct quarantine;
+struct unproven;
 
 enum turn_state {
 	TURN_QUEUED,  /* not executed, as far as we know */
@@ -102,6 +103,7 @@ struct record {
 	bool digested;
 	struct blob *resolved; /* DELETE_WHERE: {"ids":[...]} */
 	struct blob *answer;
+	struct trace trace;
 	int64_t appended_wall_ms;
 	msec entered;    /* its lanes */
 	msec pace_until; /* it waits for an instance that catches up; 0: it does not ...
@@ -128,6 +130,7 @@ struct lane {
 	wal_seq first_cold;  /* ... and the first of them; 0: none */
 	struct quarantine *quarantine; /* NULL: it is in none */
 	struct rebuild *rebuild;       /* NULL: it is not being made anew */
+	struct unproven *unproven;     /* NULL: it is read like any other */
 	bool parked;                   /* in quarantine: nothing is executed ... */
 	bool apart;           /* ... and what changes the collection stands apart */
 	unsigned n_apart;     /* records that do, and are not durably done */
@@ -420,7 +423,7 @@ void verify_stop(void);
 void verify_clear(void);
 void verify_add_load(struct pg_unit *unit);
 void verify_loaded(const struct store_load *load, const struct pg_results *r, int at);
-/* It has been made anew there: as soon as it has caught up. */
+/* It has been made anew: if it could not be compared before, that is tried again now. */
 void verify_soon(struct collection *c);
 
 /* --- identity.c: whose server is it, on which disk? -----------------------------------
@@ -596,6 +599,7 @@ void override_connected(void); /* the control session is up, the tables are ther
  */
 extern const char *const operator_schema[];
 extern const char *const apart_schema[];
+extern const char *const unproven_schema[];
 
 /* --- lease.c, recover.c, schema.c ----------------------------------------------------
  */
@@ -608,6 +612,8 @@ void wal_about_to_lead(void);      /* ... and so is this */
 void lease_release(void (*done)(void *arg), void *arg);
 void lease_lost(void); /* deposed: try to lead again */
 bool lease_may_send(void);
+bool lease_shows(void);    /* nobody else can have acknowledged anything: lease.c */
+void lease_add_count(struct pg_unit *unit); /* of the other proxies there are */
 bool lease_is_taken(void); /* another proxy has it */
 int64_t lease_epoch(void);
 void wal_deposed(const char *why);
@@ -637,6 +643,7 @@ bool pooler_keeps_sessions(int opened, int first, int beside, int again);
 /* --- schema_monitor.c, failover.c, sample.c ------------------------------------------
  */
 extern const char *const monitor_schema[];
+extern const char *const trace_schema[];
 int failover_target(void); /* where writes go first; -1: nowhere */
 /* Has it said what it is? Not while it is unknown, or came up and has not proven yet that
  * it takes writes. */
@@ -645,5 +652,14 @@ void failover_start(void);
 void failover_stop(void);
 void sample_start(const struct conf *conf);
 void sample_stop(void);
+
+/* --- traced.c ---------------------------------------------------------------------- */
+void traced_call(struct record *const *records, size_t n, unsigned i, struct headers *to);
+
+/* --- chronicle.c ------------------------------------------------------------------- */
+void chronicle_start(const struct conf *conf);
+void chronicle_now(void);     /* PostgreSQL is there: what waits is noted */
+bool chronicle_is_busy(void); /* something waits, and it could be noted */
+void chronicle_stop(void);
 
 #endif

@@ -253,8 +253,12 @@ int command_import(struct cli *c)
 	int code;
 
 	if (x.resume && cli_flag(c, "until"))
-		return print_wrong(c, CLI_USAGE,
-		                   "--resume and --until do not go together");
+		return print_wrong(
+		        c, CLI_USAGE,
+		        "--resume and --until do not go together: it is not noted how "
+		        "much "
+		        "of the log was applied. Import anew, with --rename beside what "
+		        "is there");
 	code = with_contents(&x);
 
 	for (size_t k = 0; x.there != NULL && k < x.contents.n; k++)
@@ -263,6 +267,7 @@ int command_import(struct cli *c)
 	free(x.id_taken);
 	until_clear(&x);
 	text_clear(&x.path);
+	json_decref(x.like);
 	contents_clear(&x.contents);
 	return code;
 }

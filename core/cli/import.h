@@ -1,5 +1,6 @@
 /* core/cli/import.h - what the files of an import share: import.c reads the file and
- * decides, import_write.c does it; until.c and until_record.c go on with the log. */
+ * decides, import_write.c does it, import_make.c its collections; until.c and
+ * until_record.c go on with the log. */
 #ifndef CLI_IMPORT_H
 #define CLI_IMPORT_H
 
@@ -26,13 +27,17 @@ struct importing {
 	struct text path;      /* ".../collections/<id>" */
 	uint64_t skip, passed; /* items that are there already; items passed so far */
 	int64_t dimension;
+	json_t *like;  /* the collection before, or NULL ... */
+	unsigned form; /* ... and in which form it was created */
 };
 
 /* Each ends with the exit status, CLI_OK to go on. */
 int import_place(struct importing *x, const char *target, const char *name);
+int import_make(struct importing *x, const json_t *was); /* import_make.c */
 int import_begin(struct importing *x, struct json_slice description);
 int import_items(struct importing *x, struct json_slice page);
 int import_end(struct importing *x);
+void import_set_path(struct importing *x, const char *id);
 /* Sent until it is taken, for a minute. *again: more than once, so what is said of a name
  * that is taken may be about ourselves. */
 bool import_send(const char *method, const char *target, struct blob *body,

@@ -84,116 +84,14 @@ void import_add_place(struct text *to, const char *tenant, const char *database)
 	text_adds(to, "/collections");
 }
 
-static void add_collections(struct text *to, const struct content *c)
+void import_set_path(struct importing *x, const char *id)
 {
-	import_add_place(to, c->tenant, c->database);
-}
+	const struct content *c = content_of(x);
 
-static void set_path(struct importing *x, const char *id)
-{
 	text_reset(&x->path);
 	text_adds(&x->path, "/api/v2");
-	add_collections(&x->path, content_of(x));
+	import_add_place(&x->path, c->tenant, c->database);
 	text_addf(&x->path, "/%s", id);
-}
-
-static void add_target(struct text *to, const struct importing *x)
-{
-	bool keeps_id = !x->id_taken[x->done];
-
-	text_adds(to, keeps_id ? "/admin/import" : "/api/v2");
-	add_collections(to, content_of(x));
-	if (keeps_id)
-		text_addf(to, "/%s", content_of(x)->id);
-}
-
-/* What is null in a description would be a setting in a create. */
-static json_t *settings_of(const json_t *description)
-{
-	json_t *out = json_object(), *value;
-	const char *key;
-
-	json_object_foreach(json_object_get(description, "configuration_json"), key,
-	                    value)
-	{
-		if (!json_is_null(value))
-			json_object_set(out, key, value);
-	}
-	return out;
-}
-
-static json_t *create_body(const struct importing *x, const json_t *description)
-{
-	char *name = mem_format("%s%s", x->prefix, content_of(x)->name);
-	json_t *body = json_pack("{s:s, s:o}", "name", name, "configuration",
-	                         settings_of(description));
-
-	free(name);
-	return body;
-}
-
-/* Its first create may have been taken, its answer lost. */
-static bool is_made(struct importing *x)
-{
-	struct answer a;
-	struct text target = {0};
-	bool made;
-
-	text_adds(&target, "/api/v2");
-	add_collections(&target, content_of(x));
-	text_addf(&target, "/by-id/%s", content_of(x)->id);
-	made = !x->id_taken[x->done] && ask("GET", text_string(&target), NULL, &a);
-	if (!x->id_taken[x->done])
-		answer_clear(&a);
-	text_clear(&target);
-	if (made)
-		set_path(x, content_of(x)->id);
-	return made;
-}
-
-/* How many processors a machine has is not a setting of the collection. */
-static void without_threads(json_t *settings)
-{
-	json_object_del(json_object_get(settings, "hnsw"), "num_threads");
-}
-
-static void check_settings(struct importing *x, const json_t *was, const json_t *is)
-{
-	json_t *a = json_deep_copy(json_object_get(was, "configuration_json"));
-	json_t *b = json_deep_copy(json_object_get(is, "configuration_json"));
-
-	without_threads(a);
-	without_threads(b);
-	if (a != NULL && !json_equal(a, b)) {
-		x->different++;
-		print_wrong(x->c, CLI_NOT, "%s: its settings came out otherwise",
-		            content_of(x)->name);
-	}
-	json_decref(a);
-	json_decref(b);
-}
-
-static int create(struct importing *x, const json_t *description)
-{
-	struct text target = {0};
-	json_t *made = NULL;
-	struct answer a;
-	bool again;
-	int code = CLI_OK;
-
-	add_target(&target, x);
-	if (send_json("POST", text_string(&target), create_body(x, description), &a,
-	              &again) &&
-	    (made = answer_json(&a)) != NULL) {
-		set_path(x, json_text_of(made, "id"));
-		check_settings(x, description, made);
-	} else if (!again || a.http != 409 || !is_made(x)) {
-		code = print_failure(x->c, &a);
-	}
-	json_decref(made);
-	answer_clear(&a);
-	text_clear(&target);
-	return code;
 }
 
 /* Set afterwards: some of its keys would be settings in a create. */
@@ -234,7 +132,7 @@ static int go_on(struct importing *x)
 	int code = CLI_OK;
 	int64_t n;
 
-	set_path(x, x->there[x->done]);
+	import_set_path(x, x->there[x->done]);
 	n = count(x, &code);
 	x->skip = n > 0 ? (uint64_t)n : 0;
 	return code;
@@ -247,7 +145,7 @@ int import_begin(struct importing *x, struct json_slice value)
 
 	x->skip = x->passed = 0;
 	x->dimension = json_number_of(description, "dimension");
-	code = x->there[x->done] != NULL ? go_on(x) : create(x, description);
+	code = x->there[x->done] != NULL ? go_on(x) : import_make(x, description);
 	if (code == CLI_OK)
 		code = set_metadata(x, description);
 	if (code == CLI_OK)

@@ -12,6 +12,7 @@ catch-up      --catch-up N records were missed: how fast they are done
 resync        a lost disk with --records N records is filled again while clients write
 memory        idle, at work, with --owed N records owed
 scaling       many collections; a log of --log N records
+watched       /status under full load; a line in the log for each request, or none
 
 Everything runs on this machine and shares its cores: only ratios within one run mean
 something (measure.py says how they are made). The binary is CHROMATID_BINARY, by default
@@ -39,6 +40,7 @@ import reads  # noqa: E402
 import resync  # noqa: E402
 import scaling  # noqa: E402
 import strict  # noqa: E402
+import watched  # noqa: E402
 import writes  # noqa: E402
 from measure import TITLES, say, table  # noqa: E402
 from world import Postgres, World  # noqa: E402
@@ -52,6 +54,7 @@ SCENARIOS = {
     "resync": resync.run,
     "memory": memory.run,
     "scaling": scaling.run,
+    "watched": watched.run,
 }
 
 NOTES = """\

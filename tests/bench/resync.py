@@ -2,7 +2,8 @@
 
 So many records in 20 collections (fewer, if they are few), written through the proxy. The replica is killed, its data
 directory deleted, and it is started again, empty. The clock starts when it answers, and stops
-when nothing is in quarantine or being made anew and nothing is owed. The clients have written
+when nothing is in quarantine or being made anew and nothing is owed; that it is compared, and read,
+comes later, and is told. The clients have written
 since before the outage; each keeps to records of its own, and knows what a read must show. In
 the end both servers hold the same, record by record, in the same order, and all that was
 acknowledged. Then the same once more with nobody writing. With --proxies N so many proxies
@@ -16,12 +17,12 @@ import contextlib
 import http.client
 import json
 import random
-import threading
 import time
 
 import httpx
 
 import wrk
+from beside import Beside
 from compare import differences, read_records, settled
 from contestants import Bare, Chromatid, cpu_seconds, forget_peak, memory_mb
 from measure import Row, say
@@ -86,72 +87,61 @@ class Client:
         assert json.loads(content)["documents"] == expected, f"{key}: {content[:200]}"
 
 
+class Fillers(Beside):
+    def __init__(self, port, paths, each):
+        super().__init__(2)
+        self.clients = [Client(port, seed) for seed in range(2)]
+        self.paths, self.each = paths, each
+
+    def work(self, number):
+        for path in self.paths[number::2]:
+            ids = [(f"r{n}", 0) for n in range(self.each)]
+            for first in range(0, len(ids), BATCH):
+                self.clients[number].write("add", path, ids[first : first + BATCH])
+
+    def wait(self):
+        for thread in self.threads:
+            thread.join()
+
+
 def fill(port, paths, records):
     """By two clients, each into every second collection. Returns what there is."""
-    clients = [Client(port, seed) for seed in range(2)]
     each = records // len(paths)
-
-    def run(client, paths):
-        for path in paths:
-            ids = [(f"r{n}", 0) for n in range(each)]
-            for first in range(0, len(ids), BATCH):
-                client.write("add", path, ids[first : first + BATCH])
-
-    threads = [threading.Thread(target=run, args=(c, paths[k::2])) for k, c in enumerate(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    known = {key: version for c in clients for key, version in c.known.items()}
+    with Fillers(port, paths, each) as fillers:
+        fillers.wait()
+    known = {key: version for c in fillers.clients for key, version in c.known.items()}
     assert len(known) == len(paths) * each, "not everything could be written"
     return known
 
 
-class Writers:
+class Writers(Beside):
     """Single adds and upserts without a pause, half of the upserts of what was there before the
     outage; after each write a read, of that record or of another."""
 
     def __init__(self, port, paths, known, number):
-        self.over = threading.Event()
-        self.failures = []
+        super().__init__(number)
+        self.paths = paths
         self.clients = [Client(port, 100 + k) for k in range(number)]
         for k, key in enumerate(known):
             if number:
                 self.clients[k % number].known[key] = known[key]
-        self.threads = [
-            threading.Thread(target=self.run, args=(c, k, paths)) for k, c in enumerate(self.clients)
-        ]
 
-    def run(self, client, number, paths):
+    def work(self, number):
+        client = self.clients[number]
         rng, old, new, made = client.rng, list(client.known), [], 0
-        try:
-            while not self.over.is_set():
-                kind = rng.random()
-                if kind < 0.5 or not new:
-                    made += 1
-                    key = (rng.choice(paths), f"w{number}-{made}")
-                    client.write("add", key[0], [(key[1], 0)])
-                    new.append(key)
-                else:
-                    key = rng.choice(old if kind < 0.75 else new)
-                    client.write("upsert", key[0], [(key[1], client.known[key] + 1)])
-                client.check(rng.choice((key, rng.choice(old), rng.choice(new))))
-        except Exception as e:  # raised again by stop()
-            self.failures.append(repr(e))
+        while not self.over.is_set():
+            kind = rng.random()
+            if kind < 0.5 or not new:
+                made += 1
+                key = (rng.choice(self.paths), f"w{number}-{made}")
+                client.write("add", key[0], [(key[1], 0)])
+                new.append(key)
+            else:
+                key = rng.choice(old if kind < 0.75 else new)
+                client.write("upsert", key[0], [(key[1], client.known[key] + 1)])
+            client.check(rng.choice((key, rng.choice(old), rng.choice(new))))
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-
-    def stop(self):
-        self.__exit__()
-        assert not self.failures, f"{len(self.failures)} clients failed: {self.failures}"
+    stop = Beside.__exit__  # before the block ends; once more does no harm
 
     def known(self):
         return {key: version for c in self.clients for key, version in c.known.items()}
@@ -176,7 +166,8 @@ def is_whole(world, goal):
     status = world.proxy.status()
     return (
         made_anew(world) >= goal
-        and status["quarantine"] == status["resync"] == []
+        and status["quarantine"] == []
+        and all(r["step"] == "comparing" for r in status["resync"])
         and all(i["healthy"] for i in status["instances"])
     )
 
@@ -214,6 +205,8 @@ def refilled(chromatid, paths, known, number, before):
     wait_until(lambda: settled(world), 60, "nothing is owed")
     cpu = {name: cpu_seconds(pid) - used[name] for name, pid in servers.items()}
     seconds = time.monotonic() - start
+    wait_until(lambda: world.proxy.status()["resync"] == [], LONGEST, "it is compared, and read")
+    say(f"    compared, and read, {time.monotonic() - start - seconds:.1f} s later")
     say(f"    {seconds:.1f} s; processor: {', '.join(f'{n} {s:.1f} s' for n, s in cpu.items())}")
     return seconds, writers, begin, end
 

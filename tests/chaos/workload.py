@@ -25,6 +25,7 @@ import threading
 
 import httpx
 
+from beside import Beside
 from plan import DEFAULT, SHARED, operations
 from wire import BY_ID, WRITES, answer_of, request_of
 
@@ -107,28 +108,18 @@ class Client:
             http.close()
 
 
-class Workload:
+class Workload(Beside):
     def __init__(self, history, urls, seed, clients, rate):
+        super().__init__(clients)
         self.history = history
         self.urls = urls
         self.seed = seed
         self.pause = clients / rate  # from one request of a client to its next
         self.directory = Directory()
-        self.over = threading.Event()
-        self.crashes = []
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(clients)]
 
     def __enter__(self):
         self.prepare()
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-        assert not self.crashes, self.crashes
+        return super().__enter__()
 
     def prepare(self):
         """The shared collections, with their dimension: without faults yet."""
@@ -142,18 +133,15 @@ class Workload:
             assert added["status"] == 201, added
         client.close()
 
-    def run(self, number):
-        try:
-            client = Client(self.history, self.urls, number, self.directory)
-            for op in operations(self.seed, number):
-                if self.over.is_set():
-                    break
-                done = client.do(op)
-                spent = done["t1"] - done["t0"]
-                self.over.wait(max(self.pause - spent, 0.05 if done["status"] is None else 0.001))
-            client.close()
-        except Exception as e:  # raised again at the end
-            self.crashes.append(repr(e))
+    def work(self, number):
+        client = Client(self.history, self.urls, number, self.directory)
+        for op in operations(self.seed, number):
+            if self.over.is_set():
+                break
+            done = client.do(op)
+            spent = done["t1"] - done["t0"]
+            self.over.wait(max(self.pause - spent, 0.05 if done["status"] is None else 0.001))
+        client.close()
 
 
 class Sampler:

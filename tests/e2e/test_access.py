@@ -365,6 +365,9 @@ def test_tokens_in_the_settings(tmp_path):
         assert run("--check-config", **GOOD, CORS_ALLOW_ORIGINS=good).returncode == 0
     for bad in ("app.example", ORIGIN + "/", ORIGIN + "/path"):
         assert run("--check-config", **GOOD, CORS_ALLOW_ORIGINS=bad).returncode == BAD_SETTING
+    assert run("--check-config", **GOOD, TRUSTED_PROXIES="10.0.0.0/8, ::1").returncode == 0
+    for bad in ("10.0.0.0/33", "proxy.example", "10.0.0.0/0"):
+        assert run("--check-config", **GOOD, TRUSTED_PROXIES=bad).returncode == BAD_SETTING
 
 
 def test_other_settings(tmp_path):

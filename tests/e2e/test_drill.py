@@ -40,20 +40,28 @@ def test_a_system_that_is_well(world, tmp_path, down):
     assert report["refused"] == (3 if down == "both" else 0)
 
 
-def test_by_hand(world, tmp_path):
+@pytest.mark.parametrize("down", ["primary", "replica", "both"])
+def test_by_hand(world, tmp_path, down):
     before = converged(world)
+    names = ["primary", "replica"] if down == "both" else [down]
     with subprocess.Popen(
-        [BINARY, "drill", "--url", world.proxy.url, "--down", "primary", "--by-hand", "--log-dir", str(tmp_path)],
+        [BINARY, "drill", "--url", world.proxy.url, "--down", down, "--by-hand", "--log-dir", str(tmp_path)],
         env={"PATH": os.environ["PATH"]}, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
-        assert process.stderr.readline().startswith("Now suspend the server of instance primary")
-        world.primary.pause()
         try:
-            assert process.stderr.readline() == "Now let the server of instance primary go on.\n"
+            for name in names:
+                said = process.stderr.readline()
+                assert said.startswith(f"Now suspend the server of instance {name},"), said
+                getattr(world, name).pause()
+            for name in names:
+                assert process.stderr.readline() == f"Now let the server of instance {name} go on.\n"
+                getattr(world, name).resume()
         finally:
-            world.primary.resume()
+            for name in names:
+                getattr(world, name).resume()
         out, _ = process.communicate(timeout=120)
     assert process.returncode == OK and "\npassed; log: " in out, out
+    assert ("writes are kept" in out) == (down == "both")
     assert converged(world) == before
 
 

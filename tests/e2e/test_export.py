@@ -169,6 +169,29 @@ def test_a_copy_restored_into_an_empty_pair_is_equal(make_world, tmp_path):
     converged(other)
 
 
+def test_settings_that_only_a_schema_tells_come_back(make_world, tmp_path):
+    """An index switched off for one key of metadata: a create by configuration loses it."""
+    world, file = make_world(), tmp_path / "copy"
+    world.client().create_collection("usual", embedding_function=None)
+    schema = world.http.get(f"{COLLECTIONS}/usual").json()["schema"]
+    off = {"string": {"string_inverted_index": {"enabled": False, "config": {}}}}
+    schema["keys"]["title"] = off
+    for name in ("by-schema", "by-schema-too"):
+        world.http.post(COLLECTIONS, json={"name": name, "schema": schema}).raise_for_status()
+    before = {name: world.http.get(f"{COLLECTIONS}/{name}").json() for name in ("usual", "by-schema", "by-schema-too")}
+    assert before["by-schema"]["schema"]["keys"]["title"]["string"]["string_inverted_index"]["enabled"] is False
+    converged(world)
+    good(world, "export", file)
+    other = make_world()
+    good(other, "import", file)
+    converged(other)
+    assert {name for _, _, name in public_ids(other)} == set(before), "nothing of ours is left"
+    for name, was in before.items():
+        now = other.http.get(f"{COLLECTIONS}/{name}").json()
+        assert now["schema"]["keys"] == was["schema"]["keys"], name
+        assert now["configuration_json"] == was["configuration_json"], name
+
+
 class Writers(Beside):
     """Each writes an item into "first", and when that is answered the same into "second"."""
 

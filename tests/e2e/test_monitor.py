@@ -103,6 +103,8 @@ def test_samples_advice_and_messages(watched, slack):
 
     # --- the primary fails: who was woken up knows where writes go
     converged(world)
+    # one that has not taken writes yet is not where they went first
+    wait_until(lambda: world.proxy.instance("primary")["state"] == "up", 20, "the primary takes writes")
     world.primary.kill()
     write_some(world, 5)
     slack.wait("instance primary is down", "writes go to replica")

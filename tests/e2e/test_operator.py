@@ -1,7 +1,11 @@
 """What monitors and scripts read has the promised shape, and is true."""
 
+import os
 import re
+import signal
+import time
 from datetime import datetime
+from statistics import median
 
 import pytest
 
@@ -303,8 +307,32 @@ def test_a_write_can_be_followed_by_its_headers(shared_world):
     answer = shared_world.http.post(path + "/upsert", json={"ids": ["1"], "embeddings": [[2, 2]]})
     assert int(answer.headers["x-chromatid-seq"]) > first
     assert answer.headers["x-chromatid-instance"] in ("primary", "replica")
+    timing = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    assert set(timing) == {"queue", "log", "upstream"} and all(float(ms) >= 0 for ms in timing.values())
+    assert float(timing["log"]) > 0 and float(timing["upstream"]) > 0
     in_the_log = f'"request_id":{answer.headers["x-request-id"]}'
     wait_until(lambda: shared_world.proxy.log_contains(in_the_log), 5, "the log has the request")
+
+
+def test_errors_of_ours_say_that_nothing_has_happened(shared_world):
+    for method, path in (("POST", "/admin/verify"), ("GET", "/nowhere"), ("POST", "/status"), ("DELETE", f"{COLLECTIONS}/no")):
+        answer = shared_world.http.request(method, path, content=b"{", headers={"content-type": "application/json"})
+        assert 400 <= answer.status_code < 500 and answer.headers["x-chromatid-outcome"] == "none", path
+        assert answer.headers["chroma-trace-id"] and answer.headers["x-request-id"]
+
+
+def test_reads_of_a_collection_can_be_kept_together(make_world):
+    world = make_world(READ_AFFINITY="on", READ_REPLICA_RATIO="0.5")
+    by_whom = {}
+    for n in range(12):
+        c = world.client().create_collection(f"kept{n}", embedding_function=None)
+        c.add(ids=["1"], embeddings=[[n, 1]])
+    converged(world)
+    for n in range(12):
+        answers = [world.http.get(f"{COLLECTIONS}/kept{n}/count") for _ in range(8)]
+        by_whom[n] = {a.headers["x-chromatid-instance"] for a in answers}
+    assert all(len(names) == 1 for names in by_whom.values()), by_whom
+    assert set.union(*by_whom.values()) == {"primary", "replica"}
 
 
 def test_the_log_keeps_bodies_to_itself(shared_world):
@@ -317,3 +345,35 @@ def test_the_log_keeps_bodies_to_itself(shared_world):
 
 def test_heartbeat_of_the_old_version_is_kept_for_old_monitors(shared_world):
     assert shared_world.http.get("/api/v1/heartbeat").status_code == 200
+
+
+@pytest.fixture
+def everything_hangs(world):
+    """PostgreSQL's sessions with the proxy and both servers are stopped: they neither answer nor go away."""
+    sessions = world.sql(
+        f"SELECT pid FROM pg_stat_activity WHERE datname = '{world.database}' AND application_name LIKE 'chromatid-%'"
+    )
+    assert len(sessions) >= 4
+    for row in sessions:
+        os.kill(row["pid"], signal.SIGSTOP)
+    for chroma in world.instances:
+        chroma.pause()
+    yield world
+    for row in sessions:
+        os.kill(row["pid"], signal.SIGCONT)
+    for chroma in world.instances:
+        chroma.resume()
+
+
+def test_status_waits_for_nobody(everything_hangs):
+    world = everything_hangs
+    pages = ("/status", "/wal/status", "/health", "/metrics", "/status/timeline", "/status/collections", "/ui", "/admin/config")
+    took = []
+    until = time.monotonic() + 6  # long enough for the lease to run out, and the servers to be seen down
+    while time.monotonic() < until:
+        for path in pages:
+            began = time.perf_counter()
+            assert world.http.get(path).status_code == 200, path
+            took.append(time.perf_counter() - began)
+    assert median(took) < 0.05 and max(took) < 2, (median(took), max(took))
+    assert world.proxy.status()["healthy_instances"] == 0 and world.proxy.ready() == 503

@@ -43,11 +43,11 @@ def noticed(world, c):
 
 def healed(world, timeout=60, drift=0):
     wait_until(lambda: world.proxy.status()["quarantine"] == [], timeout, "nothing is in quarantine")
+    wait_until(lambda: world.proxy.status()["resync"] == [], timeout, "it was compared")
     content = converged(world, drift=drift)
     for pair, collections in content.items():
         if pair != "tenants":
             assert not [name for name in collections if name.startswith("ctd-")], "nothing is left over"
-    assert world.proxy.status()["resync"] == []
     return content
 
 
@@ -106,6 +106,34 @@ def test_a_lost_collection_is_made_anew(world, victim):
     assert c.count() == 702
     assert len(healed(world, drift=1e-6)[DEFAULT_DATABASE]["docs"]["records"]) == 702
     assert world.metric("chromatid_resync_collections_total") == 1
+
+
+@BOTH
+def test_it_is_not_read_before_it_is_compared(world, victim):
+    c = world.client().create_collection("docs", embedding_function=None)
+    for first in range(0, 2000, 500):
+        fill(c, first, 500)
+    converged(world)
+    path = f"{COLLECTIONS}/{c.id}/get"
+    readers = []
+
+    def read():
+        answer = world.http.post(path, json={"ids": ["item1"]})
+        assert answer.status_code == 200 and answer.json()["ids"] == ["item1"]
+        readers.append(answer.headers["X-Chromatid-Instance"])
+        return readers[-1]
+
+    with Writers(world, "docs"):
+        wait_until(lambda: read() == victim, 20, "it is read there")
+        lose(getattr(world, victim), "docs")
+        wait_until(lambda: world.proxy.status()["quarantine"], 20, "the hole is found")
+        del readers[:]
+        while not world.proxy.log_contains("compared, and read from now on"):
+            if read() == victim:
+                assert world.proxy.log_contains("compared, and read from now on")
+        assert len(readers) > 20 and world.metric("chromatid_resync_collections_total") == 1
+        wait_until(lambda: read() == victim, 20, "it is read there again")
+    healed(world)
 
 
 @BOTH

@@ -3,6 +3,7 @@
 import signal
 import threading
 
+import httpx
 import pytest
 
 from compare import DEFAULT_DATABASE, check_mappings, converged
@@ -97,6 +98,58 @@ def test_sigterm_waits_for_a_write_in_flight(world):
     world.proxy.check_sanitizers()
     world.proxy.start()
     assert converged(world)[DEFAULT_DATABASE]["flight"]["order"] == ["1"]
+
+
+def test_who_watches_it_is_told_that_it_goes(world):
+    """Not that it is gone, as long as a request is under way: platforms would restart it."""
+    c = world.client().create_collection("going", embedding_function=None)
+    converged(world)
+    early = httpx.Client(base_url=world.proxy.url, timeout=60)
+    answers = []
+    path = f"{COLLECTIONS}/{c.id}/add"
+    for chroma in world.instances:
+        chroma.pause()
+    body = {"ids": ["1"], "embeddings": [[1, 2]]}
+    writer = threading.Thread(target=lambda: answers.append(early.post(path, json=body)))
+    writer.start()
+    wait_until(lambda: world.proxy.status()["wal"]["pending_writes"] == 1, 10, "the write is in the log")
+    world.proxy.signal(signal.SIGTERM)
+    wait_until(lambda: world.proxy.log_contains("finishing what is in flight"), 10, "it drains")
+    ask = lambda path, **more: httpx.request("GET", world.proxy.url + path, **more)
+    assert ask("/api/v2/heartbeat").status_code == 200
+    health = ask("/health")
+    assert (health.status_code, health.json()["status"]) == (200, "draining")
+    assert health.headers["connection"] == "close"
+    assert ask("/ready").status_code == 503 and ask("/status").json()["status"] == "draining"
+    late = httpx.post(world.proxy.url + path, json={"ids": ["2"], "embeddings": [[1, 2]]})
+    assert (late.status_code, late.json()["error"]) == (503, "InternalError")
+    assert late.headers["retry-after"] and late.headers["x-chromatid-outcome"] == "none"
+    for chroma in world.instances:
+        chroma.resume()
+    writer.join()
+    assert answers[0].status_code == 201, answers[0].text
+    assert world.proxy.process.wait(60) == 0
+    world.proxy.check_sanitizers()
+    world.proxy.start()
+    assert converged(world)[DEFAULT_DATABASE]["going"]["order"] == ["1"]
+
+
+def test_before_the_first_verdict_it_is_starting(make_world):
+    world = make_world(start=False, CHECK_TIMEOUT="2s")
+    for chroma in world.instances:
+        chroma.start()
+        chroma.pause()
+    try:
+        world.proxy.start(wait="listening")
+        health = world.http.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "starting")
+        assert world.proxy.ready() == 503 and world.http.get("/api/v2/heartbeat").status_code == 503
+        wait_until(lambda: world.http.get("/health").json()["status"] == "unavailable", 20, "there is a verdict")
+        assert world.http.get("/health").status_code == 200
+    finally:
+        for chroma in world.instances:
+            chroma.resume()
+    wait_until(lambda: world.http.get("/health").json()["status"] == "healthy", 30, "all is well")
 
 
 def test_ids_and_content_survive_a_restart(world):

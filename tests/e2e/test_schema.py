@@ -8,7 +8,12 @@ from compare import converged
 from world import ROOT, Proxy, wait_until
 
 SCHEMA = json.loads((ROOT / "docs/status.schema.json").read_text())
-PAGES = {"status": "/status", "wal_status": "/wal/status"}
+PAGES = {
+    "status": "/status",
+    "wal_status": "/wal/status",
+    "timeline": "/status/timeline",
+    "collections": "/status/collections",
+}
 
 
 def resolve(schema):
@@ -41,6 +46,15 @@ def test_it_is_a_schema():
     Draft202012Validator.check_schema(SCHEMA)
 
 
+def is_one_table(timeline):
+    """All columns are of one length, and numbered."""
+    n = timeline["last"] - timeline["first"] + 1
+    columns = [timeline[k] for k in ("at_ms", "requests_per_second", "errors_per_second")]
+    for instance in timeline["instances"]:
+        columns += [instance[k] for k in ("state", "pending_writes", "requests_per_second")]
+    assert n > 0 and {len(c) for c in columns} == {n}
+
+
 def test_it_holds_while_all_is_well_and_while_nothing_is(shared_world):
     world = shared_world
     converged(world)
@@ -49,7 +63,13 @@ def test_it_holds_while_all_is_well_and_while_nothing_is(shared_world):
     c = world.client().get_or_create_collection("schema", embedding_function=None)
     c.upsert(ids=["1"], embeddings=[[1, 2]])
     world.wait_down(world.replica)
+    timeline = lambda: world.http.get("/status/timeline").json()
+    wait_until(lambda: "down" in timeline()["instances"][1]["state"], 20, "a sample of the outage")
+    wait_until(lambda: (timeline()["instances"][1]["pending_writes"] or [0])[-1], 20, "of what it lacks")
     holds(world)
+    is_one_table(timeline())
+    collections = world.http.get("/status/collections?limit=1").json()
+    assert collections["listed"] == 1 and collections["collections"][0]["instances"][1]["pending_writes"] > 0
     world.replica.start()
     converged(world)
 
@@ -63,6 +83,7 @@ def test_a_proxy_that_does_not_lead_does_not_pretend_to_know(postgres, make_worl
         holds(world)
         status = world.proxy.status()
         assert not status["leader"]
+        assert world.http.get("/status/collections").json()["collections"] is None
         assert status["wal"]["pending_writes"] is None and status["collections"]["live"] is None
         assert [i["caught_up"] for i in status["instances"]] == [None, None]
     finally:

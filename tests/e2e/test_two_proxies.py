@@ -3,6 +3,8 @@
 import random
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -227,3 +229,38 @@ def test_without_postgresql_a_follower_holds_and_then_says_so(world, tmp_path):
     wait_until(lambda: second.http.get(path).status_code == 200, 30, "it reads again")
     second.terminate()
     second.check_sanitizers()
+
+
+def test_a_leader_that_wakes_up_shows_what_others_have_acknowledged(world, pair):
+    """The requests wait in their sockets while it sleeps, and are the first thing it sees; the server
+    that it would ask does not have yet what was acknowledged meanwhile."""
+    first, second = pair
+    docs = make(first.client())
+    there = second.client().get_collection("docs", embedding_function=None)
+    docs.add(ids=["before"], embeddings=[[1, 2, 3]])
+    converged(world)
+    assert first.status()["leader"]
+    first.signal(signal.SIGSTOP)
+    world.replica.pause()
+    there.add(ids=["meanwhile"], embeddings=[[3, 2, 1]])
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(docs.get) for _ in range(8)]
+        wait_until(lambda: waiting_in_sockets(first) == 8, 10, "the requests have arrived there")
+        world.replica.resume()
+        first.signal(signal.SIGCONT)
+        for answer in asked:
+            assert set(answer.result(60)["ids"]) == {"before", "meanwhile"}
+    converged_at(world, second)
+
+
+def waiting_in_sockets(proxy):
+    """Those with bytes that it has not read: column rx_queue."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    mine = f":{proxy.port:04X}"
+    return sum(row[1].endswith(mine) and int(row[4].split(":")[1], 16) > 0 for row in rows if row[3] == "01")
+
+
+def converged_at(world, leader):
+    world.proxies = [leader]
+    world.proxy = leader
+    converged(world)

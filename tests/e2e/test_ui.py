@@ -540,45 +540,43 @@ def test_collections_are_compared_and_made_anew_on_the_page(page, world):
     converged(world)
 
 
-def test_servers_are_taken_out_only_where_that_can_be_done(watched, world):
-    page, sent = watched.page, []
-    there = world.http.get("/admin/instances/primary/health").status_code
-    page.route("**/admin/instances/*/health", lambda route: sent.append(route.request.post_data_json) if route.request.method == "POST"
-               else None or route.fulfill(status=405))  # fmt: skip
-    watched.open()
-    button = page.get_by_role("button", name="Take out replica")
-    expect(button).to_be_visible()
-    page.unroute("**/admin/instances/*/health")
-    page.route("**/admin/instances/*/health", lambda route: (sent.append((route.request.url, route.request.post_data_json)),
-               route.fulfill(json={"success": True, "message": "It is out"})))  # fmt: skip
-    button.click()
+def test_a_server_is_taken_out_and_put_back_on_the_page(page, world):
+    c = collection(world, "outside", 2)
+    page.get_by_role("button", name="Take out replica").click()
     page.locator("#dialog-input").select_option(label="an hour")
     confirm(page)
-    expect(page.locator("#said")).to_contain_text("It is out")
-    assert sent == [(world.proxy.url + "/admin/instances/replica/health", {"healthy": False, "duration_seconds": 3600})]
-    if there == 404:
-        page.unroute("**/admin/instances/*/health")
-        page.reload()
-        expect(page.locator("#instances tr")).to_have_count(2)
-        wait_for(page, "page.drains !== null")
-        expect(page.get_by_role("button", name="Take out")).to_have_count(0)
+    expect(page.locator("#said")).to_contain_text("done")
+    expect(headline(page)).to_contain_text("replica was taken out")
+    row = world.proxy.instance("replica")
+    assert row["state"] == "taken_out" and row["taken_out"] and row["taken_out_until"]
+    c.upsert(ids=["9"], embeddings=[[9, 9]])
+    expect(cell(page, "replica", 1)).to_contain_text("1")
+    page.get_by_role("button", name="Put back replica").click()
+    confirm(page)
+    expect(headline(page)).to_contain_text("All is well")
+    expect(cell(page, "replica", 1)).to_contain_text("0up to date")
+    converged(world)
 
 
 # --- tokens ---------------------------------------------------------------------------
 
+READ, ADMIN = "read-" + "r" * 20, "admin-" + "a" * 20
 
-def test_without_its_token_there_is_no_data(watched, world):
-    """As a proxy with tokens answers (STATUS_AUTH)."""
+
+@pytest.fixture(scope="module")
+def locked(postgres, tmp_path_factory):
+    """Nobody sees anything without a token."""
+    world = World(postgres, tmp_path_factory.mktemp("locked"), STATUS_AUTH="on", API_TOKEN="api-" + "w" * 20,
+                  READ_TOKEN=READ, ADMIN_TOKEN=ADMIN)  # fmt: skip
+    world.http.headers["Authorization"] = f"Bearer {ADMIN}"
+    with world:
+        yield world
+
+
+def test_without_its_token_there_is_no_data(browser, locked):
+    watched = Watched(browser, locked.proxy.url)
     page, seen = watched.page, []
-
-    def guard(route):
-        seen.append(route.request.headers.get("authorization"))
-        if seen[-1] == "Bearer s3cret":
-            route.continue_()
-        else:
-            route.fulfill(status=401, json={"error": "AuthError", "message": "A token is needed"})
-
-    page.route(re.compile(r"/(status|ready|admin)"), guard)
+    page.on("request", lambda r: seen.append(r.headers.get("authorization")) if "/ui" not in r.url else None)
     page.goto(watched.url + "/ui")
     expect(headline(page)).to_have_text("A token is needed")
     expect(page.locator("#instances-title")).to_be_hidden()
@@ -590,17 +588,40 @@ def test_without_its_token_there_is_no_data(watched, world):
     expect(page.locator("#token")).to_be_visible()
     page.evaluate("tick().then(tickSlowly)")
     assert seen[asked:] == ["Bearer wrong"], "who is refused does not go on asking"
-    page.locator("#token-value").fill("s3cret")
+
+    # --- who may look may not press
+    page.locator("#token-value").fill(READ)
     page.keyboard.press("Enter")
     expect(page.locator("#instances tr")).to_have_count(2)
     expect(page.locator("#token")).to_be_hidden()
     assert None in seen and "Bearer wrong" in seen
     assert page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])") == (
-        '[{},{"chromatid-token":"s3cret"},""]'
+        '[{},{"chromatid-token":"%s"},""]' % READ
     )
+    page.get_by_role("button", name="Compare all").click()
+    expect(page.locator("#said")).to_contain_text("not done. This token may not do that")
+    assert locked.proxy.status()["verification"]["job"] in (0, None)
     page.reload()
     expect(page.locator("#instances tr")).to_have_count(2)
+
+    # --- an administrator may
+    page.get_by_role("button", name="Token").click()
+    page.locator("#token-value").fill(ADMIN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#token")).to_be_hidden()
+    page.get_by_role("button", name="Compare all").click()
+    expect(page.locator("#said")).to_have_text("Comparison of all collections: done.")
+    page.get_by_role("button", name="Take out replica").click()
+    page.locator("#dialog-input").select_option(label="an hour")
+    confirm(page)
+    expect(headline(page)).to_contain_text("replica was taken out")
+    page.get_by_role("button", name="Put back replica").click()
+    confirm(page)
+    expect(headline(page)).to_contain_text("All is well")
+
     page.get_by_role("button", name="Token").click()
     page.get_by_role("button", name="Forget it").click()
     expect(headline(page)).to_have_text("A token is needed")
     expect(page.locator("#instances-title")).to_be_hidden()
+    watched.context.close()
+    watched.check()

@@ -275,7 +275,7 @@ static const char *execute(const struct work *w, struct pg_results *r)
 		else
 			state = fake_tables_execute(part, &r->sets[i]);
 		/* only what comes first may refuse: nothing is to be rolled back */
-		assert(state[0] == '\0' || i == 0);
+		assert(state[0] == '\0' || i < 2);
 	}
 	return state;
 }

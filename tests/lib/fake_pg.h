@@ -34,7 +34,7 @@ bool fake_pg_has_epoch(int64_t epoch);
 struct fake_log {
 	int64_t seq, collection, database, epoch, at_ms;
 	int kind;
-	char op[40];
+	char op[40], trace[56];
 	char *name, *old_name, *body;
 	int body_len;
 	bool no_body, embeddings, no_digest;
@@ -69,10 +69,23 @@ struct fake_task {
 };
 struct fake_task *fake_pg_task(unsigned k); /* NULL: no more */
 bool fake_pg_take_task(const char *worker);
+/* One that nobody has, as a proxy does. NULL: there is none. */
+struct fake_task *fake_pg_take_free_task(const char *worker);
 void fake_pg_worker(const char *name, bool has_session);
-unsigned fake_pg_keys(void); /* of idempotency */
+/* Another proxy notes that it is taken out (0: for good), or back. */
+void fake_pg_take_out(const char *instance, msec for_ms, const char *by);
+void fake_pg_put_back(const char *instance);
+bool fake_pg_is_out(const char *instance);
+/* Somebody deletes its mapping by SQL; how many such wishes there are. */
+void fake_pg_wish(int64_t collection, const char *by);
+unsigned fake_pg_wishes(void);
+/* Events noted that say this, and how often the last of them happened in a row. */
+unsigned fake_pg_events(const char *about, unsigned *times);
+unsigned fake_pg_tidied(void); /* how often old ones were looked for */
+unsigned fake_pg_keys(void);   /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
 const char *fake_pg_verified(int64_t collection); /* its last result; "" */
+unsigned fake_pg_unproven(void); /* rows of copies that were not compared yet */
 bool fake_pg_database_gone(int64_t id);
 void fake_pg_database(int64_t id, const char **tenant, const char **name);
 /* The live collections, as "tenant/database/name" lines, sorted; freed by the caller. */

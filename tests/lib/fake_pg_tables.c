@@ -82,6 +82,10 @@ struct rebuild_row {
 	char *made, *old, *name;
 };
 
+struct unproven_row {
+	int64_t instance, collection, since_ms;
+};
+
 struct leftover_row {
 	int64_t instance, collection, attempt;
 	char *tenant, *database;
@@ -119,6 +123,7 @@ static struct {
 	rows_of(rebuild_row) rebuilds;
 	rows_of(verification_row) verifications;
 	rows_of(leftover_row) leftovers;
+	rows_of(unproven_row) unproven;
 } db;
 
 /* --- results --------------------------------------------------------------------------
@@ -349,6 +354,7 @@ static void append(struct fake_set *set, int64_t collection, int64_t database)
 	l.no_digest = now.params[10].kind == PG_NULL;
 	if (!l.no_digest)
 		memcpy(l.digest, now.params[10].bytes, sizeof(l.digest));
+	snprintf(l.trace, sizeof(l.trace), "%s", text(12) != NULL ? text(12) : "");
 	add_row(&db.log, l);
 	fake_set_number(set, db.clock);
 }
@@ -385,7 +391,7 @@ static void create_collection(struct fake_set *set, const char *public_id)
 
 static void append_create_collection(struct fake_set *set)
 {
-	create_collection(set, text(12));
+	create_collection(set, text(13));
 }
 
 /* The id in "1/id". */
@@ -440,12 +446,12 @@ static void append_create_database(struct fake_set *set)
 {
 	const struct database_row *d;
 
-	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(13)) == 0 &&
+	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(14)) == 0 &&
 	                               strcmp(d->name, text(5)) == 0) return;
 	db.clock++;
 	add_row(&db.databases, (struct database_row){.id = db.clock,
-	                                             .public_id = mem_string(text(12)),
-	                                             .tenant = mem_string(text(13)),
+	                                             .public_id = mem_string(text(13)),
+	                                             .tenant = mem_string(text(14)),
 	                                             .name = mem_string(text(5))});
 	append(set, number(3), db.clock);
 }
@@ -573,6 +579,7 @@ static void fetch(struct fake_set *set)
 	if (l == NULL)
 		return;
 	put_len(set, l->body, (size_t)l->body_len);
+	put_len(set, l->trace[0] != '\0' ? l->trace : NULL, strlen(l->trace));
 	end_row(set);
 }
 
@@ -1026,6 +1033,7 @@ static void put_log_row(struct fake_set *set, const struct fake_log *l)
 	put(set, l->embeddings ? "t" : "f");
 	put_number(set, l->at_ms);
 	put_len(set, l->no_digest ? NULL : (const char *)l->digest, sizeof(l->digest));
+	put(set, l->trace[0] != '\0' ? l->trace : NULL);
 }
 
 static void load_log(struct fake_set *set)
@@ -1099,6 +1107,11 @@ static void find_outcomes(struct fake_set *set)
 		put(set, NULL);
 		end_row(set);
 	}
+}
+
+static void count_others(struct fake_set *set)
+{
+	fake_set_number(set, 0);
 }
 
 /* There is nobody to follow here: it waits until it leads. */
@@ -1282,6 +1295,54 @@ static void doubt_find(struct fake_set *set)
 	put_len(set, l->ids != NULL ? l->ids : l->body,
 	        l->ids != NULL ? strlen(l->ids) : (size_t)l->body_len);
 	end_row(set);
+}
+
+/* --- compared
+ * ------------------------------------------------------------------------- */
+
+static struct unproven_row *unproven_of(int64_t instance, int64_t collection)
+{
+	struct unproven_row *u;
+
+	each_row(u, &db.unproven) if (u->instance == instance &&
+	                              u->collection == collection) return u;
+	return NULL;
+}
+
+static void unproven(struct fake_set *set)
+{
+	(void)set;
+	if (unproven_of(number(1), number(2)) == NULL)
+		add_row(&db.unproven, (struct unproven_row){.instance = number(1),
+		                                            .collection = number(2),
+		                                            .since_ms = clock_wall_ms()});
+}
+
+static void unproven_end(struct fake_set *set)
+{
+	struct unproven_row *u = unproven_of(number(1), number(2));
+
+	(void)set;
+	if (u != NULL)
+		*u = db.unproven.at[--db.unproven.n];
+}
+
+static void load_unproven(struct fake_set *set)
+{
+	const struct unproven_row *u;
+
+	each_row(u, &db.unproven)
+	{
+		put_number(set, u->instance);
+		put_number(set, u->collection);
+		put_number(set, u->since_ms);
+		end_row(set);
+	}
+}
+
+unsigned fake_pg_unproven(void)
+{
+	return (unsigned)db.unproven.n;
 }
 
 /* --- verification
@@ -1794,6 +1855,7 @@ static const struct fake_statement statements[] = {
         {"find_key", find_key},
         {"trim_keys", trim_keys},
         {"tails", nothing},
+        {"count_others", count_others},
         {"tell_appended", nothing},
         {"tell_decided", nothing},
         {"tell_free", nothing},
@@ -1867,6 +1929,10 @@ static const struct fake_statement statements[] = {
         {"verify_records", verify_records},
         {"sweep_verification", nothing},
         {"load_verification", load_verification},
+        {"unproven", unproven},
+        {"unproven_end", unproven_end},
+        {"sweep_unproven", nothing},
+        {"load_unproven", load_unproven},
         {"sweep_doubt", nothing},
         {"load_doubt", load_doubt},
         {"set_floor", set_floor},
@@ -1909,6 +1975,15 @@ const char *fake_tables_violates(const struct fake_part *part)
 	return "";
 }
 
+static bool is_written_to(int64_t collection, int64_t after)
+{
+	const struct fake_log *l;
+
+	each_row(l,
+	         &db.log) if (l->collection == collection && l->seq > after) return true;
+	return false;
+}
+
 const char *fake_tables_execute(const struct fake_part *part, struct fake_set *set)
 {
 	now = *part;
@@ -1918,6 +1993,8 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 	}
 	if (strcmp(part->name, "fence") == 0)
 		return number(1) == db.epoch ? "" : "CT001";
+	if (strcmp(part->name, "unless") == 0)
+		return is_written_to(number(1), number(2)) ? "CT003" : "";
 	for (size_t k = 0; k < sizeof(statements) / sizeof(statements[0]); k++)
 		if (strcmp(statements[k].name, part->name) == 0) {
 			statements[k].run(set);
@@ -1926,6 +2003,11 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 	for (size_t k = 0; fake_task_statements[k].name != NULL; k++)
 		if (strcmp(fake_task_statements[k].name, part->name) == 0) {
 			fake_task_statements[k].run(set);
+			return "";
+		}
+	for (size_t k = 0; fake_operator_statements[k].name != NULL; k++)
+		if (strcmp(fake_operator_statements[k].name, part->name) == 0) {
+			fake_operator_statements[k].run(set);
 			return "";
 		}
 	fprintf(stderr, "fake_pg does not know the statement %s\n", part->name);
@@ -1950,6 +2032,7 @@ void fake_tables_start(void)
 void fake_tables_stop(void)
 {
 	fake_tasks_stop();
+	fake_operator_stop();
 	struct fake_log *l;
 	struct tenant_row *t;
 	struct database_row *d;
@@ -1971,6 +2054,7 @@ void fake_tables_stop(void)
 	for (size_t k = 0; k < db.leftovers.n; k++)
 		leftover_row_clear(&db.leftovers.at[k]);
 	free(db.leftovers.at);
+	free(db.unproven.at);
 	each_row(l, &db.log) log_row_clear(l);
 	each_row(t, &db.tenants) free(t->name);
 	each_row(d, &db.databases)

@@ -341,6 +341,16 @@ bool fake_pg_take_task(const char *worker)
 	return false;
 }
 
+struct fake_task *fake_pg_take_free_task(const char *worker)
+{
+	for (size_t k = 0; k < db.n_tasks; k++)
+		if (strcmp(db.tasks[k].state, "free") == 0) {
+			set_state(&db.tasks[k], "taken", worker);
+			return &db.tasks[k];
+		}
+	return NULL;
+}
+
 struct fake_task *fake_pg_task(unsigned k)
 {
 	return k < db.n_tasks ? &db.tasks[k] : NULL;

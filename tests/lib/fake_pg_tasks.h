@@ -1,5 +1,5 @@
-/* tests/lib/fake_pg_tasks.h - between fake_pg_tables.c and fake_pg_tasks.c: the tables of
- * shared work. */
+/* tests/lib/fake_pg_tasks.h - between fake_pg_tables.c and fake_pg_tasks.c, the tables of
+ * shared work, and fake_pg_operator.c, what operators have noted. */
 #ifndef TESTS_LIB_FAKE_PG_TASKS_H
 #define TESTS_LIB_FAKE_PG_TASKS_H
 
@@ -23,5 +23,7 @@ struct fake_statement {
 };
 extern const struct fake_statement fake_task_statements[]; /* the last has no name */
 void fake_tasks_stop(void);
+extern const struct fake_statement fake_operator_statements[]; /* as well */
+void fake_operator_stop(void);
 
 #endif

@@ -25,6 +25,11 @@ uint64_t random_u64(void)
 	return next(&program);
 }
 
+uint64_t random_id(void)
+{
+	return random_u64();
+}
+
 double random_unit(void)
 {
 	return (double)(random_u64() >> 11) * 0x1.0p-53;

@@ -552,6 +552,11 @@ void model_lose_vector(struct model *m, const char *name, const char *id)
 	content_lose_vector(m->content, name, id);
 }
 
+void model_hide_vector(struct model *m, const char *name, const char *id)
+{
+	content_hide_vector(m->content, name, id);
+}
+
 void model_wedged(struct model *m, bool yes)
 {
 	m->wedged = yes;

@@ -54,6 +54,8 @@ void model_refuse_collection(struct model *m, const char *name, int http, bool y
 void model_drop_behind_our_back(struct model *m, const char *name);
 /* That item of the collection of that name is not found by its vector any more. */
 void model_lose_vector(struct model *m, const char *name, const char *id);
+/* It is found only by a thorough search. */
+void model_hide_vector(struct model *m, const char *name, const char *id);
 /* Its disk is lost: it is empty, and was never marked. */
 void model_wipe(struct model *m);
 /* A copy of its disk is made; and is put in the place of its disk. */

@@ -22,7 +22,8 @@ struct item {
 	char *id, *document, *uri, *keys[KEYS];
 	char *embedding; /* as it was sent; NULL: none */
 	size_t dimension;
-	bool not_found; /* by its vector: a kill has cost it its place in the index */
+	bool not_found; /* by its vector: a kill has cost it its place in the index ... */
+	bool hard_to_find; /* ... or only by a thorough search */
 	TAILQ_ENTRY(item) link;
 };
 
@@ -790,8 +791,8 @@ static void say_found(struct request *r, const struct bucket *b, struct json_sli
 
 	text_addc(r->answer, '[');
 	TAILQ_FOREACH (item, &b->items, link) {
-		if (item->not_found || item->embedding == NULL ||
-		    strlen(item->embedding) != vector.len ||
+		if (item->not_found || (item->hard_to_find && most < 100) ||
+		    item->embedding == NULL || strlen(item->embedding) != vector.len ||
 		    memcmp(item->embedding, vector.at, vector.len) != 0 || most-- <= 0)
 			continue;
 		text_adds(r->answer, between);
@@ -980,6 +981,12 @@ void content_lose_vector(struct content *c, const char *name, const char *id)
 {
 	item_of(bucket_named(c, "default_tenant", "default_database", name), id)
 	        ->not_found = true;
+}
+
+void content_hide_vector(struct content *c, const char *name, const char *id)
+{
+	item_of(bucket_named(c, "default_tenant", "default_database", name), id)
+	        ->hard_to_find = true;
 }
 
 const char *content_trace(const struct content *c)

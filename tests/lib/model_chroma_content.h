@@ -16,6 +16,8 @@ void content_refuse_items(struct content *c, bool yes);
 void content_refuse_collection(struct content *c, const char *name, int http);
 void content_drop(struct content *c, const char *name);
 void content_lose_vector(struct content *c, const char *name, const char *id);
+/* It is found only by a thorough search. */
+void content_hide_vector(struct content *c, const char *name, const char *id);
 char *content_dump_collection(const struct content *c, const char *local);
 char *content_dump(const struct content *c);
 const char *content_trace(const struct content *c);

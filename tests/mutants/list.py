@@ -89,12 +89,6 @@ mutant(
      "\tif (p->with_decision)"),
 )
 mutant(
-    "no_fence_for_appends",
-    "an append of a former leader is refused by its epoch",
-    (WAL, "\tpersist_add_fence(unit);\n\tappend_sql_add(",
-     "\tpg_add_once(unit, \"SELECT 1\");\n\tappend_sql_add("),
-)
-mutant(
     "the_lease_never_runs_out",
     "without a lease that could be renewed nothing is sent",
     (WAL, "return lease.epoch > 0 && clock_ms() < lease.granted + SEND_FOR_MS;",
@@ -463,6 +457,41 @@ mutant(
     (WAL, "if (t->state == TURN_DURABLE || t->doubt)\n\t\tscope_sent(r, i);", "scope_sent(r, i);"),
 )
 mutant(
+    "indexes_in_turn",
+    "after one was made anew it is not asked whose index is better",
+    (WAL, "now.proves || (v->made_anew >> i & 1) != 0 ? 0.5", "(v->made_anew >> i & 1) != 0 ? 0.5"),
+)
+mutant(
+    "rescued_as_it_was",
+    "what a client has deleted meanwhile is not logged again",
+    (WAL, "else if (!are_as_they_were(p) || is_touched(p, &ids))", "else if ((!are_as_they_were(p) && s != STATUS_OK) || is_touched(p, &ids))"),
+)
+mutant(
+    "rescued_behind_a_delete",
+    "what a client is about to delete is not logged again",
+    (WAL, "else if (!are_as_they_were(p) || is_touched(p, &ids))", "else if (!are_as_they_were(p) || (is_touched(p, &ids) && s != STATUS_OK))"),
+)
+mutant(
+    "read_before_it_is_compared",
+    "what was made anew is not read before it was compared, if another can answer",
+    (WAL, "\n\t       !unproven_gives_way(c, i);", "\n\t       (i < 100 || !unproven_gives_way(c, i));"),
+)
+mutant(
+    "not_compared_and_forgotten",
+    "that it was not compared survives a restart",
+    (WAL, "\t\tunproven_add(unit, b->collection, b->target);", "\t\t;"),
+)
+mutant(
+    "decided_by_the_unproven",
+    "reads do not wait for what was not compared yet",
+    (WAL, "suspect_holds(r, i) || unproven_holds(r, i) || pace_holds(r, i)", "suspect_holds(r, i) || pace_holds(r, i)"),
+)
+mutant(
+    "learns_from_the_unproven",
+    "nothing is made anew from what was not compared, if there is another",
+    (WAL, "(proven && unproven_is(b->collection, j))", "(proven && !proven && unproven_is(b->collection, j))"),
+)
+mutant(
     "returned_and_trusted",
     "what returns after it was given up is not trusted",
     (WAL, "if (detach_is_returning(i) && is_trusted(v))", "if (detach_is_returning(i) && v > 100)"),
@@ -476,4 +505,160 @@ mutant(
     "closed_in_doubt",
     "no place is left out while it is not known whether an append is in the log",
     (WAL, "upkeep.step.step == RETAIN_CLOSE && !append_all_known();", "false;"),
+)
+
+# --- several proxies ---------------------------------------------------------------------
+
+mutant(
+    "ours_come_first",
+    "what others have appended before ours comes before it",
+    (WAL, "	if (seq == appends.last + 1)\n\t\tlet_in(&appends.placed, seq);\n\telse\n\t\ttail_kick();",
+     "	let_in(&appends.placed, seq);"),
+)
+mutant(
+    "closed_over_others",
+    "closing a partition does not pass what others have appended",
+    (WAL, "if (partition_was_closed(r, 1) == append_last_seq())", "if (partition_was_closed(r, 1) > 0)"),
+)
+mutant(
+    "refused_unseen",
+    "why an append was refused is known before its client looks again",
+    (WAL, "	TAILQ_INSERT_TAIL(&appends.refused, a, link);\n\ttail_kick();", "	fail(a, nothing_logged(&a->write));"),
+)
+mutant(
+    "nobody_looks",
+    "what others append is found without being told of",
+    (WAL, "	timer_start(&tail.look, LOOK_MS, on_look, NULL);\n", ""),
+)
+mutant(
+    "deaf",
+    "who is told looks at once",
+    (WAL, "if (strcmp(what, WAL_APPENDED) == 0) {\n\t\ttail_kick();", "if (strcmp(what, WAL_APPENDED) == 0) {"),
+)
+
+# --- who may do what -------------------------------------------------------------------------
+
+mutant(
+    "token_of_any_length",
+    "a token is compared whole",
+    (HTTP, "different |= d.bytes[i] ^ access_rules.digests[k].bytes[i];", ";"),
+)
+mutant(
+    "reader_writes",
+    "a token may do what its right says, and no more",
+    (HTTP, "return rights[best] >= need ?", "return rights[best] + 1 >= need ?"),
+)
+mutant(
+    "passed_on_is_here",
+    "what a proxy passes on does not come from this machine",
+    (HTTP, "client_is_loopback(client) && !was_passed_on(&head->headers) &&", "client_is_loopback(client) &&"),
+)
+mutant(
+    "any_host_is_here",
+    "a page whose name was made to mean 127.0.0.1 is no administrator",
+    (HTTP, "(host == NULL || is_host_of_ours(host));", "true;"),
+)
+mutant(
+    "listed_proxy_is_here",
+    "a proxy that is listed is never taken for this machine",
+    (HTTP, "!networks_have(&access_rules.proxies, client_address(client)) &&", ""),
+)
+mutant(
+    "any_type_administers",
+    "what a page can send unasked administers nothing",
+    (HTTP, "return is_typed(head) ? ACCESS_GRANTED : ACCESS_NOT_TYPED;", "return ACCESS_GRANTED;"),
+)
+mutant(
+    "status_without_token",
+    "with STATUS_AUTH who looks needs a token",
+    (HTTP, "(need == ACCESS_LOOK && !access_rules.guarded))", "need == ACCESS_LOOK)"),
+)
+mutant(
+    "new_paths_are_open",
+    "a path of ours is for administrators until it is said otherwise",
+    (HTTP, "return route_is_ours(r->kind) ? ACCESS_ADMIN : ACCESS_WRITE;", "return ACCESS_WRITE;"),
+)
+mutant(
+    "anybody_is_believed",
+    "X-Forwarded-For is believed of those who are listed",
+    (HTTP, "trusted->n == 0 || !networks_have(trusted, peer)", "trusted->n == 0"),
+    (HTTP, "n < HOPS_MOST && networks_have(trusted, out)", "n < HOPS_MOST && (n == 0 || networks_have(trusted, out))"),
+)
+mutant(
+    "forwarded_from_the_front",
+    "of X-Forwarded-For only what proxies of ours have added counts",
+    (HTTP, "n < HOPS_MOST && networks_have(trusted, out)", "n < HOPS_MOST"),
+)
+mutant(
+    "networks_by_whole_bytes",
+    "each bit of a network counts",
+    ("core/*.c", "return rest == 0 || ((net->bytes[whole] ^ bytes[whole]) & mask) == 0;", "return true;"),
+)
+mutant(
+    "any_origin",
+    "only pages of origins that are listed may use the API",
+    (HTTP, "return headers_list_has(cors.origins, origin) ? origin : NULL;", "return origin;"),
+)
+mutant(
+    "pages_administer",
+    "no page of another origin administers",
+    (HTTP, "return need != ACCESS_ADMIN;", "return true;"),
+)
+mutant(
+    "only_the_first_database",
+    "a protected collection is found in whatever database",
+    (HTTP, "for (; c == NULL && db != NULL; db = catalogue_next_database(db))", "if (db != NULL)"),
+)
+
+# --- what operators say ------------------------------------------------------------------------
+
+mutant(
+    "out_before_it_is_noted",
+    "an instance is taken out once that is durable",
+    (WAL, "\tw->out = true;\n", "\tw->out = true;\n\tinstance_take_out(in, for_ms, by);\n"),
+)
+mutant(
+    "no_answer_puts_back",
+    "what could not be asked changes nothing",
+    (WAL, "for (unsigned i = 0; s == STATUS_OK && i < health_count(); i++)\n\t\tfollow(r, health_instance(i));",
+     "for (unsigned i = 0; i < health_count(); i++)\n\t\tfollow(r, health_instance(i));"),
+)
+mutant(
+    "mapping_of_what_is_there",
+    "a mapping is not forgotten while an instance has the collection",
+    (WAL, "\tif (s != STATUS_NOT_FOUND) {\n\t\tend(u, s == STATUS_OK ?", "\tif (false) {\n\t\tend(u, s == STATUS_OK ?"),
+)
+mutant(
+    "asked_of_who_is_up",
+    "an instance that is down may have the collection",
+    (WAL, "\tif (!instance_up(u->where)) {\n\t\tend(u, STATUS_NO_INSTANCE);\n\t\treturn;\n\t}\n\twal_there",
+     "\tif (!instance_up(u->where)) {\n\t\tu->at++;\n\t\tlook(u);\n\t\treturn;\n\t}\n\twal_there"),
+)
+mutant(
+    "wishes_for_protected_ones",
+    "a wish does not take a protected collection",
+    (WAL, "else if (conf_lists(wish.conf->protected_collections, c->name))", "else if (false)"),
+)
+
+# --- what is noted -------------------------------------------------------------------------------
+
+mutant(
+    "events_without_end",
+    "events that wait are bounded",
+    (WAL, "else if (chronicle.waiting >= WAITING_MOST || (many && !may_be_noted()))", "else if (many && !may_be_noted())"),
+)
+mutant(
+    "flood_of_events",
+    "a flood of one kind is noted in part",
+    (WAL, "if (chronicle.spent >= MANY_MOST)\n\t\treturn false;", ""),
+)
+mutant(
+    "lost_events_forgotten",
+    "an event whose connection was lost is noted again",
+    (WAL, "\tjob_failed(chronicle.job);\n}\n\nstatic void add_note", "\tforget(sent);\n\tjob_failed(chronicle.job);\n}\n\nstatic void add_note"),
+)
+mutant(
+    "nobody_counts_what_is_lost",
+    "events that are lost are counted",
+    (WAL, "\t\tchronicle.lost += sent;\n", ""),
 )

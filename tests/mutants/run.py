@@ -26,12 +26,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = ROOT / "build" / "mutants"
 TREE, OUT = WORK / "tree", WORK / "out"
 FOLDERS = ["core", "health", "mapping", "wal", "http", "core/cli", "tests/lib", "tests/unit/wal",
-           "tests/unit/http"]
+           "tests/unit/http", "tests/unit/core"]
 SEEDS = "400"
 LONGEST = 120  # seconds; a test that takes longer has noticed, too
 
 # From the quick ones to the thorough ones; of wal, where nothing else is said.
 TESTS = [
+    "core/networks",
+    "http/access",
+    "http/forwarded",
     "http/alike",
     "http/together",
     "scope",
@@ -39,6 +42,7 @@ TESTS = [
     "verdict",
     "retain",
     "engine",
+    "tail",
     "merge",
     "batch",
     "pace",
@@ -47,9 +51,13 @@ TESTS = [
     "identity",
     "adopt",
     "verifying",
+    "unproven",
     "fences",
     "quarantine",
     "detach",
+    "override",
+    "unmap",
+    "chronicle",
     "join",
     "poison",
     "late",

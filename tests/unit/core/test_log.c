@@ -102,15 +102,20 @@ static void a_line_says_when_who_and_what(void **state)
 
 static void logfmt_quotes_only_what_needs_it(void **state)
 {
-	struct log_field fields[] = {
-	        {"op", "add", 0}, {"none", "", 0}, {"n", NULL, -1}, {0}};
+	struct log_field fields[] = {{"op", "add", 0},
+	                             {"none", "", 0},
+	                             {"not", LOG_ABSENT, 1},
+	                             {"n", NULL, -1},
+	                             {"dur_ms", LOG_THOUSANDTHS, 12034},
+	                             {0}};
 
 	(void)state;
 	log_start(LOG_INFO, LOG_FORMAT_LOGFMT, "p1");
 	log_line(LOG_WARN, "wal", fields, "two words, a \"quote\" and =");
 	assert_non_null(strstr(read_said(),
 	                       " level=warn event=wal msg=\"two words, a \\\"quote\\\" "
-	                       "and =\" proxy=p1 op=add none=\"\" n=-1\n"));
+	                       "and =\" proxy=p1 op=add none=\"\" n=-1 "
+	                       "dur_ms=12.034\n"));
 	assert_memory_equal(said, "ts=2026-", 8);
 }
 

@@ -662,6 +662,26 @@ static void the_end_of_a_call_is_read_as_a_signal(void **state)
 	}
 }
 
+static void reads_of_one_key_go_to_one_instance(void **state)
+{
+	unsigned to_b = 0;
+
+	(void)state;
+	start_up();
+	w.conf.read_affinity = true;
+	for (uint64_t key = 1; key <= 1000; key++) {
+		struct instance *in = health_choose_read_of(key, may, NULL);
+
+		to_b += in == w.b;
+		for (unsigned k = 0; k < 5; k++)
+			assert_ptr_equal(health_choose_read_of(key, may, NULL), in);
+		assert_ptr_equal(health_choose_read_of(key, may, w.a), w.a);
+		assert_ptr_equal(health_choose_read_of(key, may, w.b), w.b);
+	}
+	assert_in_range(to_b, 750, 850);
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -699,6 +719,7 @@ int main(void)
 	                the_token_is_sent_as_bearer_or_bare_under_its_own_header),
 	        cmocka_unit_test(reads_are_shared_as_the_ratio_says),
 	        cmocka_unit_test(reads_go_only_where_they_may),
+	        cmocka_unit_test(reads_of_one_key_go_to_one_instance),
 	        cmocka_unit_test(
 	                among_replicas_the_one_with_fewer_calls_under_way_is_read),
 	        cmocka_unit_test(requests_are_counted_by_kind_and_outcome),

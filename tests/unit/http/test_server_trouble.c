@@ -908,7 +908,7 @@ static void an_answer_that_breaks_its_promise_does_not_look_whole(void **state)
 
 /* ---- the end ---- */
 
-static void draining_closes_idle_connections_and_the_port(void **state)
+static void draining_closes_idle_connections_but_not_the_port(void **state)
 {
 	int fd = dial(), port = server_port();
 
@@ -920,8 +920,46 @@ static void draining_closes_idle_connections_and_the_port(void **state)
 	assert_false(was_reset);
 	close(fd);
 	turn_until(server_connections() == 0);
+	assert_int_equal(server_port(), port);
+}
+
+static void with_another_proxy_there_the_port_is_closed(void **state)
+{
+	int fd = dial(), port = server_port();
+
+	(void)state;
+	turn_until(server_connections() == 1);
+	server_drain(5000);
+	assert_true(server_awaits_last());
 	assert_int_equal(dial_port(port), -1);
 	assert_int_equal(server_port(), port);
+	say(fd, GET);
+	assert_non_null(strstr(hear_all(fd, &heard), "connection: close\r\n"));
+	close(fd);
+	turn_until(server_connections() == 0);
+	assert_false(server_awaits_last());
+}
+
+static void who_comes_while_it_drains_is_late_and_has_one_answer(void **state)
+{
+	int early = dial(), late;
+
+	(void)state;
+	say(early, GET_LATER);
+	turn_until(waiting != NULL);
+	assert_false(client_is_late(waiting));
+	client_reply(waiting, 200, NULL, NULL);
+	waiting = NULL;
+	server_drain(0);
+	late = dial();
+	say(late, GET_LATER);
+	turn_until(waiting != NULL);
+	assert_true(client_is_late(waiting));
+	client_reply(waiting, 503, NULL, NULL);
+	assert_non_null(strstr(hear_all(late, &heard), "connection: close\r\n"));
+	close(early);
+	close(late);
+	turn_until(server_connections() == 0);
 }
 
 static void draining_lets_requests_finish_and_then_closes(void **state)
@@ -1059,7 +1097,9 @@ int main(void)
 	        TEST(two_thousand_quick_connections_opened_and_reset_leave_nothing),
 	        TEST(an_aborted_answer_does_not_look_whole),
 	        TEST(an_answer_that_breaks_its_promise_does_not_look_whole),
-	        TEST(draining_closes_idle_connections_and_the_port),
+	        TEST(draining_closes_idle_connections_but_not_the_port),
+	        TEST(with_another_proxy_there_the_port_is_closed),
+	        TEST(who_comes_while_it_drains_is_late_and_has_one_answer),
 	        TEST(draining_lets_requests_finish_and_then_closes),
 	        TEST(an_answer_begun_before_draining_is_the_last),
 	        TEST(stopping_tells_those_who_wait_and_frees_everything),

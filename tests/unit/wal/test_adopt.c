@@ -40,6 +40,9 @@ static void heal(void)
 	for (unsigned n = 0; n < 3000 && wal_quarantined() > 0; n++)
 		pass_ms(20);
 	assert_int_equal(wal_quarantined(), 0);
+	for (unsigned n = 0; n < 3000 && fake_pg_unproven() > 0; n++)
+		pass_ms(20);
+	assert_int_equal(fake_pg_unproven(), 0);
 }
 
 struct told {

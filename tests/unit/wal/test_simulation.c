@@ -46,6 +46,10 @@ static struct {
 	bool wipes, saved;  /* ... or its disk; an older copy of that was made ... */
 	bool hard;          /* all that, and more of it */
 	int64_t saved_beat; /* ... with that beat */
+	bool shares;        /* another proxy copies, too, in this run ... */
+	char other[16];     /* ... by this name; "": there is none now */
+	unsigned others;    /* so many there were */
+	msec other_beat;
 } sim;
 
 /* --- what clients do
@@ -326,6 +330,65 @@ static void something_heals(void)
 	}
 }
 
+/* --- another proxy that takes work
+ * ------------------------------------------------------------------------- */
+
+/* Its task, if it is still its own. */
+static struct fake_task *task_of_other(void)
+{
+	struct fake_task *t;
+
+	for (unsigned k = 0; (t = fake_pg_task(k)) != NULL; k++)
+		if (strcmp(t->worker, sim.other) == 0 && strcmp(t->state, "taken") == 0)
+			return t;
+	return NULL;
+}
+
+/* Its process ends; or it sleeps, and may wake up, for all that anybody knows. */
+static void other_dies(void)
+{
+	if (sim.other[0] != '\0')
+		fake_pg_worker(sim.other, chance_of(30));
+	sim.other[0] = '\0';
+}
+
+static void other_gives_up(struct fake_task *t)
+{
+	uint64_t die = chance_below(3);
+
+	strcpy(t->state, die == 0 ? "free" : "failed");
+	if (die == 0)
+		t->worker[0] = '\0';
+	t->sound = die < 2;
+}
+
+/* It has never come far with anything. */
+static void other_works(void)
+{
+	struct fake_task *t = task_of_other();
+
+	if (clock_ms() >= sim.other_beat + 1000) {
+		fake_pg_worker(sim.other, true);
+		sim.other_beat = clock_ms();
+	}
+	if (t == NULL && chance_of(50))
+		fake_pg_take_free_task(sim.other);
+	else if (t != NULL && chance_of(3))
+		other_gives_up(t);
+	if (chance_of(3))
+		other_dies();
+}
+
+static void another_proxy(void)
+{
+	if (!sim.shares)
+		return;
+	if (sim.other[0] != '\0')
+		other_works();
+	else if (chance_of(10))
+		sprintf(sim.other, "other-%u", ++sim.others % 1000);
+}
+
 /* --- what must hold at every moment
  * ------------------------------------------------------- */
 
@@ -402,12 +465,22 @@ static void touch_all(void)
 				items(RECORD_DELETE, c, "none", 0, false);
 }
 
+static unsigned unproven(void)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < sim.n; i++)
+		n += wal_unproven(health_instance(i));
+	return n;
+}
+
 static void peace(void)
 {
 	for (unsigned i = 0; i < sim.n; i++) {
 		model_faults(world_model(i), NULL, NULL);
 		sim.up_at[i] = 0;
 	}
+	other_dies();
 	fake_pg_refuse("nothing", 0);
 	sim.reachable_at = sim.flows_at = 0;
 	if (sim.boot_at != 0)
@@ -420,8 +493,9 @@ static void peace(void)
 	else
 		try_all_again();
 	world_settle();
-	for (unsigned k = 0; wal_quarantined() > 0 && k < HEALS_MOST_S; k++)
+	for (unsigned k = 0; wal_quarantined() + unproven() > 0 && k < HEALS_MOST_S; k++)
 		pass_ms(1000);
+	assert_int_equal(unproven(), 0); /* each was compared in the end */
 	if (sim.loses)
 		pass_ms(LEFTOVERS_GO_MS);
 	world_settle();
@@ -536,6 +610,7 @@ static void run(uint64_t seed)
 	sim.wipes = sim.loses && chance_of(50);
 	if (getenv("CHROMATID_HARD") != NULL)
 		make_it_hard();
+	sim.shares = sim.loses && chance_of(50);
 	world_start_with(sim.n);
 	world_merges(chance_of(50));
 	world_crash();
@@ -558,6 +633,7 @@ static void run(uint64_t seed)
 			something_breaks();
 		else
 			client();
+		another_proxy();
 		pass_ms(chance_of(10) ? chance_below(1000) : chance_below(20));
 		reads_see_what_was_answered();
 	}

@@ -8,6 +8,17 @@
 
 #include "tests/lib/world.h"
 
+static int decision_of(int64_t seq)
+{
+	return fake_pg_log_seq(seq)->decision;
+}
+
+static void assert_all_decided(void)
+{
+	for (unsigned k = 0; k < fake_pg_log_count(); k++)
+		assert_int_not_equal(fake_pg_log(k)->decision, DECISION_OPEN);
+}
+
 static int64_t elsewhere_adds(const struct collection *c, const char *body)
 {
 	int64_t seq = fake_pg_append_elsewhere(RECORD_ADD, c->id, c->db->id, NULL, body);
@@ -17,11 +28,6 @@ static int64_t elsewhere_adds(const struct collection *c, const char *body)
 }
 
 #define ITEM(id) "{\"ids\":[\"" id "\"],\"embeddings\":[[1,2]]}"
-
-static int decision_of(int64_t seq)
-{
-	return fake_pg_log_seq(seq)->decision;
-}
 
 static void what_another_appends_is_executed(void **state)
 {
@@ -84,6 +90,7 @@ static void many_of_both_keep_their_order(void **state)
 		pass_ms(k % 3);
 	}
 	world_settle();
+	assert_all_decided();
 	assert_decided(last, 200);
 	assert_string_equal(model_items(world_model(A), "docs"), "");
 	assert_string_equal(model_items(world_model(B), "docs"), "");
@@ -180,6 +187,29 @@ static void a_lost_connection_confuses_nobody(void **state)
 	world_stop();
 }
 
+/* Closed, a partition's last places are left out: but not those that others have taken. */
+static void nothing_is_passed_when_a_partition_is_closed(void **state)
+{
+	struct collection *docs;
+	int64_t seq[60];
+
+	(void)state;
+	world_log_limit(40 * FAKE_RECORD_BYTES);
+	world_repairs();
+	world_start();
+	docs = made("docs");
+	for (unsigned k = 0; k < 60; k++) {
+		seq[k] = elsewhere_adds(docs, ITEM("a"));
+		pass_ms(977);
+	}
+	pass_ms(2000);
+	for (unsigned k = 0; k < 60; k++)
+		if (fake_pg_log_seq(seq[k]) != NULL)
+			assert_int_equal(decision_of(seq[k]), DECISION_ACCEPTED);
+	assert_true(seq[59] > 100000); /* one was */
+	world_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +221,7 @@ int main(void)
 	        world_story(a_collection_deleted_elsewhere_is_gone),
 	        world_story(it_outlives_the_leader),
 	        world_story(a_lost_connection_confuses_nobody),
+	        world_story(nothing_is_passed_when_a_partition_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

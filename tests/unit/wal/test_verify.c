@@ -449,7 +449,7 @@ static void expect_missed(enum probe_space space, const char *of_a, const char *
 	struct probe *p = probe_create(s, space);
 	struct text missed = {0};
 	answer_with(of_a, of_b, NULL);
-	question = probe_question(p);
+	question = probe_question(p, 3);
 	assert_string_equal(blob_bytes(question),
 	                    "{\"query_embeddings\":[[1,0],[0,1]],\"n_results\":3,"
 	                    "\"include\":[\"distances\"]}");

@@ -167,6 +167,34 @@ static void what_only_the_loser_has_is_logged_again(void **state)
 	world_stop(); /* not what the log says: its order is another one */
 }
 
+/* Between the look at what only the loser has and the write that brings it back. */
+static void what_a_client_deletes_is_not_logged_again(void **state)
+{
+	unsigned rescued = 0;
+
+	(void)state;
+	for (msec after = 1; after < 400; after += 3) {
+		world_start();
+		filled();
+		behind_our_back(A, "delete", "{\"ids\":[\"a\"]}");
+		behind_our_back(B, "delete", "{\"ids\":[\"c\",\"d\"]}");
+		model_latency(world_model(A), 10); /* also while they are at rest */
+		begin_to_verify("docs", VERIFY_REPAIR);
+		pass_ms(after);
+		take_out("docs", "a");
+		until_verified();
+		wal_each_verification(keep, named("docs"));
+		rescued += found.rescued > 0;
+		pass_ms(10000);
+		world_settle();
+		assert_int_equal(wal_quarantined(), 0);
+		assert_string_equal(model_items(world_model(A), "docs"), "c,d");
+		assert_string_equal(model_items(world_model(B), "docs"), "c,d");
+		world_stop();
+	}
+	assert_true(rescued > 0);
+}
+
 static void an_index_that_has_lost_a_vector_is_made_anew(void **state)
 {
 	(void)state;
@@ -185,6 +213,20 @@ static void an_index_that_has_lost_a_vector_is_made_anew(void **state)
 		assert_int_equal(verify("docs", VERIFY_REPORT), VERIFIED_EQUAL);
 		world_finish();
 	}
+}
+
+/* A new index would be no better for long. */
+static void what_is_only_hard_to_find_is_well(void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	add_embedded("docs", "a", 2, false);
+	world_settle();
+	model_hide_vector(world_model(B), "docs", "a");
+	assert_int_equal(verify("docs", VERIFY_REPAIR), VERIFIED_EQUAL);
+	assert_true(found.recall[B] >= 1);
+	world_finish();
 }
 
 /* One is left to learn from; when the other has been made anew, its turn comes. */
@@ -437,7 +479,9 @@ int main(void)
 	        world_story(the_log_knows_who_is_wrong_and_it_heals),
 	        world_story(a_lost_collection_is_found_and_comes_back),
 	        world_story(what_only_the_loser_has_is_logged_again),
+	        world_story(what_a_client_deletes_is_not_logged_again),
 	        world_story(an_index_that_has_lost_a_vector_is_made_anew),
+	        world_story(what_is_only_hard_to_find_is_well),
 	        world_story(two_damaged_indexes_heal_one_after_the_other),
 	        world_story(alone_nothing_can_be_compared),
 	        world_story(an_instance_dies_on_the_way),

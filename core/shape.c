@@ -1,4 +1,4 @@
-/* wal/copy_shape.c - pure: what a collection is like, without its items.
+/* core/shape.c - pure: what a collection is like, without its items.
  *
  * A Chroma keeps its settings twice, as "configuration_json" and as "schema", and takes
  * either in a create. Which of them says all depends on how it was created (measured on
@@ -10,10 +10,11 @@
  *
  * Not compared: the number of threads (by default that of the machine's processors), and
  * keys in the schema that came with items and say nothing but the default. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "wal/copy_private.h"
+#include "core/shape.h"
 
 #define DEPTH_MOST 16
 
