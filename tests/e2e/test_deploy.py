@@ -34,6 +34,7 @@ RENDER = {
     "fromDatabase": "name! property!",
     "fromService": "type! name! property!",
 }
+RENDER_PLANS = {"starter", "standard", "pro", "pro plus", "basic-256mb", "basic-1gb", "basic-4gb"}
 RENDER_DATABASE = {"host", "port", "user", "password", "database", "connectionString"}
 RENDER_SERVICE = {"host", "port", "hostport"}
 
@@ -150,7 +151,10 @@ def test_render():
         assert ports["PORT"] == ports["CHROMA_PORT"], name
     (database,) = blueprint["databases"]
     fits(RENDER, "database", database)
-    assert database["ipAllowList"] == []
+    assert database["ipAllowList"] == [] and database["diskSizeGB"] % 5 == 0
+    assert isinstance(database["postgresMajorVersion"], str), "quoted"
+    assert web["autoDeployTrigger"] in ("commit", "checksPass", "off")
+    assert {thing["plan"] for thing in (*blueprint["services"], database)} <= RENDER_PLANS
 
 
 # --- Docker Compose ------------------------------------------------------------------------------------------------
