@@ -49,10 +49,9 @@ def test_transaction_mode_is_refused(world, options):
         assert MEND in lines[-1] and '"level":"error"' in lines[-1]
         tables = "SELECT 1 FROM pg_namespace WHERE nspname = 'chromatid'"
         assert world.sql(tables) == [], "nothing was begun"
-        if not options:
-            code, found = doctor(world)
-            said = "; ".join(found[("wrong", "PostgreSQL")])
-            assert code == 1 and "a pooler in transaction mode is between" in said
+        code, found = doctor(world)
+        said = "; ".join(found[("wrong", "PostgreSQL")])
+        assert code == 1 and "a pooler in transaction mode is between" in said
         proxy.terminate()
 
 
