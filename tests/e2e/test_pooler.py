@@ -1,12 +1,16 @@
 """A pooler between the proxy and PostgreSQL, a real one: in session mode it does no harm, in transaction mode it
 is refused, in words that say what to do."""
 
+import threading
+
+import httpx
+import psycopg
 import pytest
 
 from compare import converged
 from pooler import Pooler
 from test_doctor import doctor
-from world import Proxy, World, wait_until
+from world import COLLECTIONS, Proxy, World, wait_until
 
 WORDS = "a pooler in transaction mode is between us and PostgreSQL"
 MEND = "let DATABASE_URL name the server itself, or a pooler in session mode"
@@ -76,6 +80,41 @@ def test_session_mode_works(world):
         converged(world)
         proxy.terminate()
         assert "gone (a pooler between?)" not in proxy.log()
+
+
+def test_an_append_that_was_lost_with_the_pooler_is_ended_at_the_server(world):
+    """Its process goes on waiting for a lock. If nobody ended it, by its right number, it would commit after its
+    client has heard that nothing will happen."""
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'chromatid-log'"
+        " AND wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    answers = []
+    with Pooler(world.postgres, "session") as pooler:
+        proxy = through(world, pooler)
+        proxy.start()
+        docs = proxy.client().get_or_create_collection("lost", embedding_function=None)
+        path = f"{COLLECTIONS}/{docs.id}"
+
+        def write():
+            answers.append(httpx.post(f"{proxy.url}{path}/add", json={"ids": ["x"], "embeddings": [[1, 2]]}, timeout=60))
+
+        client = threading.Thread(target=write)
+        with psycopg.connect(world.postgres.url_of(world.database)) as lock:
+            lock.execute("UPDATE chromatid.clock SET seq = seq")
+            client.start()
+            before = wait_until(lambda: world.sql(waiting), 10, "the append waits for the lock")
+            pooler.kill()
+            pooler.start()
+            client.join()
+            assert before[0] not in world.sql(waiting), "it waits on"
+            lock.rollback()
+        assert answers[0].status_code == 503 and answers[0].headers["x-chromatid-outcome"] == "none"
+        wait_until(lambda: proxy.ready() == 200, 30, "it is ready again")
+        docs.add(ids=["y"], embeddings=[[1, 2]])
+        assert docs.get(include=[])["ids"] == ["y"]
+        converged(world)
+        proxy.terminate()
 
 
 def test_a_second_proxy_behind_a_pooler_follows_and_leads(world, tmp_path):
