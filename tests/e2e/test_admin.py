@@ -316,7 +316,7 @@ def test_it_stays_out_whatever_happens(world, tmp_path):
     try:
         wait_until(lambda: second.instance("replica")["taken_out"], 10, "the second proxy knows")
         world.proxy.terminate()
-        wait_until(lambda: second.ready() == 200, 20, "the second leads")
+        wait_until(second.leads, 20, "the second leads")
         c = second.client().create_collection("led-by-second", embedding_function=None)
         assert second.instance("replica")["pending_writes"] > 0 and second.instance("replica")["taken_out"]
         world.proxy.start(wait="listening")
@@ -327,7 +327,7 @@ def test_it_stays_out_whatever_happens(world, tmp_path):
         second.terminate()
     finally:
         second.kill()
-    wait_until(lambda: world.proxy.ready() == 200, 20, "the first leads again")
+    wait_until(world.proxy.leads, 20, "the first leads again")
     converged(world)
 
 
@@ -498,7 +498,7 @@ def test_without_postgresql(world):
         assert not world.proxy.instance("replica")["taken_out"]
     finally:
         world.postgres.start()
-    wait_until(lambda: world.proxy.ready() == 200, 20, "PostgreSQL is back")
+    wait_until(world.proxy.leads, 20, "PostgreSQL is back")
     wait_until(lambda: world.http.get("/admin/wal_errors").status_code == 200, 20, "so are the pages")
 
 

@@ -349,7 +349,7 @@ def test_a_proxy_that_waits_writes_no_marker(filled, tmp_path):
         assert {i["identity"] for i in second.status()["instances"]} == {"unknown"}
         before = marks(world)
         world.proxy.terminate()
-        wait_until(lambda: second.ready() == 200, 20, "it leads")
+        wait_until(second.leads, 20, "it leads")
         wait_until(lambda: {i["identity"] for i in second.status()["instances"]} == {"ours"}, 20, "it has asked")
         wait_until(lambda: all(beat > before[name] for name, beat in marks(world).items()), 20, "and marks them")
         second.terminate()

@@ -123,7 +123,7 @@ def test_a_second_proxy_behind_a_pooler_follows_and_leads(world, tmp_path):
         first.start()
         second = Proxy(tmp_path, {**first.settings, "PORT": "0"}, name="second")
         second.settings["PORT"] = str(second.port)
-        second.start()
+        second.start(wait="ready")
         assert second.status()["leader"] is False
         docs = second.client().get_or_create_collection("two", embedding_function=None)
         docs.add(ids=["a"], embeddings=[[1, 2]])

@@ -92,7 +92,7 @@ def test_a_proxy_that_starts_first_waits_for_it(log, make_world):
     answer = world.http.get("/ready")
     assert answer.status_code == 503 and answer.json()["reason"] == "PostgreSQL is not connected"
     log.start()
-    wait_until(lambda: world.proxy.ready() == 200, 30, "it is ready")
+    wait_until(world.proxy.leads, 30, "it is ready")
     world.client().create_collection("x-y-z", embedding_function=None)
     converged(world)
 
@@ -102,7 +102,7 @@ def test_a_proxy_that_starts_before_the_instances_waits_for_them(make_world):
     world.proxy.start(wait="listening")
     assert world.http.get("/ready").status_code == 503
     world.replica.start()
-    wait_until(lambda: world.proxy.ready() == 200, 30, "one instance is enough")
+    wait_until(world.proxy.leads, 30, "one instance is enough")
     world.client().create_collection("early", embedding_function=None).add(ids=["1"], embeddings=[[1, 2]])
     world.primary.start()
     assert converged(world)[DEFAULT_DATABASE]["early"]["order"] == ["1"]

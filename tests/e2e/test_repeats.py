@@ -346,7 +346,7 @@ def test_without_postgresql_a_key_is_not_known(make_world):
         assert answer.headers["x-chromatid-outcome"] == "unknown"
     finally:
         world.postgres.start()
-    wait_until(lambda: world.proxy.ready() == 200, 30, "it takes writes")
+    wait_until(world.proxy.leads, 30, "it takes writes")
     same(first, world.http.post(path, json=ONE, **key("u-1")))
 
 

@@ -210,7 +210,7 @@ def test_at_the_limit_one_that_is_dead_is_given_up(make_world):
     filler.write(2)
     world.proxy.kill()
     world.proxy.start(wait="listening")
-    wait_until(lambda: world.proxy.ready() == 200, 30, "it is ready again")
+    wait_until(world.proxy.leads, 30, "it is ready again")
     assert world.proxy.instance("replica")["detached"], "it was durable"
     filler.write(1)
     assert filler.collection.count() == 20

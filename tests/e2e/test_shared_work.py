@@ -72,7 +72,7 @@ def in_the_middle_of(world, proxy):
 
 def now_leads(world, proxy):
     world.proxy, world.http = proxy, proxy.http
-    wait_until(lambda: proxy.ready() == 200, 30, f"{proxy.name} leads")
+    wait_until(proxy.leads, 30, f"{proxy.name} leads")
 
 
 def complete(world):
@@ -180,10 +180,10 @@ def test_an_instance_that_is_another_server_for_one(world, proxies, tmp_path):
     stranger.start()
     try:
         other.settings["REPLICA_URL"] = stranger.url
-        other.start(wait="listening")
+        other.start(wait="ready")
+        wait_until(lambda: not other.instance("replica")["healthy"], 20, "it has asked who that is")
         make(world)
         lose_disk(world)
-        wait_until(lambda: other.log_contains("is not for this proxy"), 60, "it has asked who that is")
         complete(world)
         assert set(copied_by(world)) == {name_of(world.proxy)}
         assert stranger.http.get("/api/v2/tenants/default_tenant/databases/default_database/collections").json() == []

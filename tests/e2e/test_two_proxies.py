@@ -19,7 +19,7 @@ def pair(world, tmp_path):
     """The one that leads, and one that follows."""
     second = Proxy(tmp_path / "second", {**world.proxy.settings, "PORT": "0"}, name="second")
     second.settings["PORT"] = str(second.port)
-    second.start()
+    second.start(wait="ready")
     first = world.proxy
     yield first, second
     for proxy in (first, second):
@@ -114,7 +114,7 @@ def test_a_rolling_restart_fails_no_request(world, pair):
     with Alternating(pair, docs) as work:
         for proxy in (*pair, *pair):
             before = len(work.written)
-            proxy.restart()
+            proxy.restart(wait="ready")
             wait_until(lambda: len(work.written) > before + 100, 60, "clients go on")
     print(f"the longest write took {max(work.gaps):.3f} s")
     all_there(world, pair, docs, work)
@@ -129,7 +129,7 @@ def test_a_leader_that_is_killed_loses_nothing(world, pair):
         before = len(work.written)
         first.kill()
         wait_until(lambda: len(work.written) > before + 50, 60, "the other leads")
-        first.start()
+        first.start(wait="ready")
     print(f"the longest write took {max(work.gaps):.3f} s")
     all_there(world, (second, first), second.client().get_collection("docs", embedding_function=None), work)
 
@@ -158,7 +158,7 @@ def test_writes_in_flight_at_a_leader_that_ends_are_answered(world, pair):
         first.terminate()
         before = len(work.written)
         wait_until(lambda: len(work.written) > before + 100, 60, "the other leads")
-    first.start()
+    first.start(wait="ready")
     all_there(world, (second, first), second.client().get_collection("docs", embedding_function=None), work)
 
 
@@ -216,7 +216,7 @@ def test_without_postgresql_a_follower_holds_and_then_says_so(world, tmp_path):
     settings = {**world.proxy.settings, "PORT": "0", "WRITE_WAIT": "1s"}
     second = Proxy(tmp_path / "second", settings, name="second")
     second.settings["PORT"] = str(second.port)
-    second.start()
+    second.start(wait="ready")
     docs = make(world.proxy.client())
     try:
         world.postgres.stop()

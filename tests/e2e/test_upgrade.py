@@ -159,7 +159,7 @@ def test_there_and_back(world, old):
 def test_one_that_follows_stops_when_an_older_one_leads(world, old, tmp_path):
     new, follower = world.proxy, beside(world, tmp_path, "follower", world.proxy.binary)
     id = begin(world, new)
-    follower.start()
+    follower.start(wait="ready")
     with Steady([new, follower, old], id) as work:
         assert follower.status()["leader"] is False
         old.start(wait="listening")
@@ -172,7 +172,7 @@ def test_one_that_follows_stops_when_an_older_one_leads(world, old, tmp_path):
         waits(follower, work)
         old.terminate()
         leads(follower, work)
-        new.start()
+        new.start(wait="ready")
         goes_on(work)
     follower.terminate()
     wait_until(lambda: new.status()["leader"], 30, "the last one leads")

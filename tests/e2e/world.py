@@ -200,8 +200,9 @@ class Proxy(Process):
         self.settings = {"PORT": str(self.port), "LOG_FORMAT": "json", **settings}
         self.http = httpx.Client(base_url=self.url, timeout=60)
 
-    def start(self, wait="ready"):
-        """wait: "ready", "listening" (whatever the state of the others), or None."""
+    def start(self, wait="leads"):
+        """wait: "leads", "ready" (or follows another), "listening" (whatever the state of the others),
+        or None."""
         env = {
             "PATH": os.environ["PATH"],
             "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:handle_abort=1",
@@ -209,10 +210,15 @@ class Proxy(Process):
             **self.settings,
         }
         self.spawn([self.binary], env)
-        if wait == "ready":
+        if wait == "leads":
+            wait_until(self.leads, 30, f"{self.name} leads")
+        elif wait == "ready":
             wait_until(lambda: self.ready() == 200, 30, f"{self.name} is ready")
         elif wait == "listening":
             wait_until(lambda: self.ready() is not None, 30, f"{self.name} listens")
+
+    def leads(self):
+        return self.ready() == 200 and self.status()["leader"]
 
     def ready(self):
         assert self.running(), f"{self.name} ended:\n{self.log()[-3000:]}"
@@ -289,8 +295,8 @@ class World:
             chroma.start(wait=False)
         for chroma in self.instances:
             chroma.wait()
-        for proxy in self.proxies:
-            proxy.start()
+        for k, proxy in enumerate(self.proxies):
+            proxy.start(wait="ready" if k > 0 else "leads")
         wait_until(self.all_healthy, 30, "both instances are healthy")
 
     def __exit__(self, kind, *_):
