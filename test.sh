@@ -8,6 +8,8 @@
 #   ./test.sh mutants [name]     each rule switched off once: does a test notice? (all of
 #                                them; "everything" takes a quarter, others each commit)
 #   ./test.sh chaos [args]       a long run of faults: chaos --seed 7 --seconds 300
+#   ./test.sh upgrade [commits]  an earlier version beside this one (before followers, unless
+#                                others are named)
 #   ./test.sh bench              a short run of the benchmark
 #
 # Every step runs even if one before it failed; ends with 1 if one did. A build that
@@ -87,6 +89,20 @@ run_chaos() {
 	CHROMATID_BINARY=$binary .venv/bin/python tests/chaos/chaos.py "$@"
 }
 
+# The last version without followers: what it did not know yet is most of what can go wrong.
+before_followers=186a437
+
+run_upgrade() {
+	local commit binary_old status=0
+	for commit in "$@"; do
+		printf 'beside %s\n' "$commit"
+		binary_old=$(tests/tools/build-old.sh "$commit") || return 1
+		CHROMATID_OLD_BINARY=$binary_old CHROMATID_BINARY=$binary .venv/bin/python -m pytest \
+			tests/e2e/test_upgrade.py -o cache_dir=build/pytest --timeout 300 -q || status=1
+	done
+	return "$status"
+}
+
 bench() {
 	[ -x tests/bench/smoke.sh ] || return 0
 	step bench tests/bench/smoke.sh
@@ -130,6 +146,11 @@ mutants)
 chaos)
 	build
 	step chaos run_chaos "$@"
+	;;
+upgrade)
+	build
+	[ $# -gt 0 ] || set -- "$before_followers"
+	step upgrade run_upgrade "$@"
 	;;
 bench)
 	build

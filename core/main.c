@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/mem.h"
+#include "core/notify.h"
 #include "core/version.h"
 #include "health/health.h"
 #include "http/http.h"
@@ -127,6 +128,7 @@ static void on_stop(int signal)
 		return;
 	stopping = true;
 	log_info("stop", "signal %d: finishing what is in flight", signal);
+	notify_stopping();
 	wal_leave(on_left, NULL);
 }
 
@@ -173,7 +175,9 @@ static int run(const struct conf *conf)
 		log_error("listen", "%s", error);
 	} else {
 		say_started(conf);
+		notify_start(http_ready);
 		loop_run(on_stop);
+		notify_stop();
 	}
 	http_stop();
 	wal_monitor_stop();

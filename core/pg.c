@@ -1,6 +1,7 @@
 /* core/pg.c - units in groups over one session, one commit a group.
  *
  * The happy path:
+ *   on_up          a session: who serves it? Then it is told of
  *   pg_submit      a unit waits
  *   send_group     nothing is at the server: all that waits is handed to libpq, with the
  *                  prepares it needs, and one Sync; what comes meanwhile waits
@@ -48,6 +49,8 @@ struct pg {
 	struct op *listening;
 	struct pg_conn *conn;
 	enum pg_state state;
+	struct op *greeting; /* the session is ours once this is answered */
+	bool pooled;
 	struct pg_queue waiting;
 	struct pg_queue sent; /* the group at the server */
 	struct answer *answers;
@@ -367,18 +370,55 @@ static void begin_listening(struct pg *pg)
 	pg_submit(pg, unit, on_listening, pg, &pg->listening);
 }
 
-static void on_up(void *arg)
+static void session_is_up(struct pg *pg)
 {
-	struct pg *pg = arg;
-
-	pg->state = PG_UP;
-	pg->backend_pid = PQbackendPID(pg_conn_pq(pg->conn));
 	pg->figures.connects++;
 	free(pg->last_error);
 	pg->last_error = NULL;
 	if (pg->channel != NULL)
 		begin_listening(pg);
 	pg->on_change(pg->arg, PG_UP, "connected");
+}
+
+static void submit(struct pg *pg, struct pg_unit *unit, pg_fn *done, void *arg,
+                   struct op **slot)
+{
+	pg_unit_begin(unit, done, arg, slot);
+	TAILQ_INSERT_TAIL(&pg->waiting, unit, link);
+	wait_again(pg, unit);
+	if (pg->n_answers == 0)
+		send_soon(pg);
+}
+
+/* A session without our settings is of no use. If it was lost on_down has seen to it. */
+static void on_greeted(void *arg, enum status s, const struct pg_results *r)
+{
+	struct pg *pg = arg;
+	char *why;
+
+	if (s == STATUS_OK) {
+		pg->backend_pid = (int)pg_get_int8(r, 0, 0, 0);
+		pg->pooled = pg->backend_pid != PQbackendPID(pg_conn_pq(pg->conn));
+		session_is_up(pg);
+	} else if (s == STATUS_DB_REFUSED) {
+		why = mem_string(pg_message(r));
+		pg_conn_fail(pg->conn, why);
+		free(why);
+	}
+}
+
+/* Who serves us? The process the server named when we connected, unless that was a
+ * pooler. For one, our settings come as statements: with the connection it refuses them,
+ * or throws them away. */
+static void on_up(void *arg)
+{
+	struct pg *pg = arg;
+	struct pg_unit *unit = pg_unit_create();
+
+	pg->state = PG_UP;
+	pg_add_once(unit, "SELECT pg_backend_pid()");
+	pg_conn_add_settings(pg->conn, unit);
+	submit(pg, unit, on_greeted, pg, &pg->greeting);
 }
 
 static void end_all(struct pg *pg, enum status sent, enum status waiting)
@@ -410,17 +450,24 @@ static void log_down(struct pg *pg, const char *why, bool was_up)
 		log_debug("postgres", "%s: still not connected (%s)", pg->name, why);
 }
 
-static void on_down(void *arg, const char *why, bool was_up)
+/* One that was lost before it was told of is a try that failed. */
+static void on_down(void *arg, const char *why, bool opened)
 {
 	struct pg *pg = arg;
+	bool was_up = opened && pg_state(pg) == PG_UP;
 
 	timer_stop(&pg->drop);
 	log_down(pg, why, was_up);
 	free(pg->last_error);
 	pg->last_error = mem_string(why);
-	if (!was_up)
+	if (!opened)
 		return;
+	op_cancel(&pg->greeting);
 	pg->state = PG_DOWN;
+	if (!was_up) {
+		end_all(pg, STATUS_DB_LOST, STATUS_DB_DOWN);
+		return;
+	}
 	pg->figures.lost++;
 	end_all(pg, STATUS_DB_LOST, STATUS_DB_DOWN); /* told on the next turn */
 	pg->on_change(pg->arg, PG_DOWN, why);
@@ -436,7 +483,7 @@ static void on_drop(void *arg)
 {
 	struct pg *pg = arg;
 
-	if (pg->state == PG_UP)
+	if (pg->state == PG_UP) /* told of or not */
 		pg_conn_fail(pg->conn, pg->drop_why);
 }
 
@@ -487,6 +534,7 @@ void pg_destroy(struct pg **pg)
 	timer_stop(&old->send);
 	timer_stop(&old->drop);
 	op_cancel(&old->listening);
+	op_cancel(&old->greeting);
 	end_all(old, STATUS_STOPPED, STATUS_STOPPED);
 	free(old->answers);
 	free(old->drop_why);
@@ -495,28 +543,34 @@ void pg_destroy(struct pg **pg)
 	free(old);
 }
 
+/* It ends from the loop, like all. */
+static void end_unsent(struct pg_unit *unit, enum status s, pg_fn *done, void *arg,
+                       struct op **slot)
+{
+	pg_unit_begin(unit, done, arg, slot);
+	pg_unit_end(unit, s);
+}
+
 void pg_submit(struct pg *pg, struct pg_unit *unit, pg_fn *done, void *arg,
                struct op **slot)
 {
-	pg_unit_begin(unit, done, arg, slot);
-	if (pg->state == PG_DOWN) {
-		pg_unit_end(unit, STATUS_DB_DOWN);
-		return;
-	}
-	if (pg->figures.waiting_units >= PG_MAX_QUEUED_UNITS ||
-	    pg->figures.waiting_bytes + unit->bytes > PG_MAX_QUEUED_BYTES) {
-		pg_unit_end(unit, STATUS_BUSY);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&pg->waiting, unit, link);
-	wait_again(pg, unit);
-	if (pg->n_answers == 0)
-		send_soon(pg);
+	if (pg_state(pg) == PG_DOWN)
+		end_unsent(unit, STATUS_DB_DOWN, done, arg, slot);
+	else if (pg->figures.waiting_units >= PG_MAX_QUEUED_UNITS ||
+	         pg->figures.waiting_bytes + unit->bytes > PG_MAX_QUEUED_BYTES)
+		end_unsent(unit, STATUS_BUSY, done, arg, slot);
+	else
+		submit(pg, unit, done, arg, slot);
 }
 
 enum pg_state pg_state(const struct pg *pg)
 {
-	return pg->state;
+	return pg->greeting != NULL ? PG_DOWN : pg->state;
+}
+
+bool pg_is_pooled(const struct pg *pg)
+{
+	return pg->pooled;
 }
 
 int pg_backend_pid(const struct pg *pg)

@@ -55,7 +55,10 @@ struct pg *pg_create(const char *url, const char *name, pg_change_fn *on_change,
 void pg_start(struct pg *pg);    /* begins to connect; on_change is told from the loop */
 void pg_destroy(struct pg **pg); /* open units end with STATUS_STOPPED, from the loop */
 enum pg_state pg_state(const struct pg *pg);
-int pg_backend_pid(const struct pg *pg); /* of the last session that was up; 0: none */
+/* Of the process that served the last session that was up; 0: none. */
+int pg_backend_pid(const struct pg *pg);
+/* The server named another one when that session was opened: it is none, but a pooler. */
+bool pg_is_pooled(const struct pg *pg);
 const char *pg_last_error(const struct pg *pg); /* "" if none */
 /* Each session listens to that channel from its begin: told from the loop, once for each
  * notification; what is notified while there is no session is not heard. To be called

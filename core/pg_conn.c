@@ -94,6 +94,11 @@ char *pg_conn_redact(const struct pg_conn *conn, const char *text)
 	return pg_url_redact(conn->options, text);
 }
 
+void pg_conn_add_settings(const struct pg_conn *conn, struct pg_unit *unit)
+{
+	pg_url_add_settings(conn->options, unit);
+}
+
 /* --- the one way down -------------------------------------------------------------- */
 
 static void unwatch(struct event *event)

@@ -39,6 +39,7 @@ int pg_url_targets(const PQconninfoOption *options, struct pg_target out[PG_MAX_
 /* Begins at places[first]; the others follow in turn. */
 PGconn *pg_url_connect(const PQconninfoOption *options, const char *name,
                        const struct pg_place *places, int n, int first);
+void pg_url_add_settings(const PQconninfoOption *options, struct pg_unit *unit);
 /* True when the operator has set a statement_timeout of their own. */
 bool pg_url_sets_timeout(const PQconninfoOption *options);
 /* One line, without the passwords of `options`, of a sensible length. */
@@ -68,6 +69,8 @@ void pg_conn_idle(struct pg_conn *conn); /* it was answered */
 /* Gives the session up: closes it, tells `down`, rests, connects again. */
 void pg_conn_fail(struct pg_conn *conn, const char *why);
 char *pg_conn_redact(const struct pg_conn *conn, const char *text);
+/* What a session of ours needs, as statements. */
+void pg_conn_add_settings(const struct pg_conn *conn, struct pg_unit *unit);
 
 /* --- pg_unit.c --------------------------------------------------------------------- */
 

@@ -21,9 +21,6 @@
 #define MAX_PARAMS 96
 #define MAX_MESSAGE 400u
 
-#define OPTIONS_FIRST "-c statement_timeout=30000 -c TimeZone=UTC -c DateStyle=ISO"
-#define OPTIONS_LAST "-c bytea_output=hex"
-
 static const char *get(const PQconninfoOption *options, const char *keyword)
 {
 	for (; options->keyword != NULL; options++)
@@ -193,6 +190,16 @@ bool pg_url_sets_timeout(const PQconninfoOption *options)
 	return own != NULL && strstr(own, "statement_timeout") != NULL;
 }
 
+/* The operator's own timeout wins. */
+void pg_url_add_settings(const PQconninfoOption *options, struct pg_unit *unit)
+{
+	if (!pg_url_sets_timeout(options))
+		pg_add_once(unit, "SET statement_timeout = 30000");
+	pg_add_once(unit, "SET TimeZone = 'UTC'");
+	pg_add_once(unit, "SET DateStyle = 'ISO'");
+	pg_add_once(unit, "SET bytea_output = 'hex'");
+}
+
 /* --- connecting -------------------------------------------------------------------- */
 
 struct params {
@@ -223,10 +230,7 @@ PGconn *pg_url_connect(const PQconninfoOption *options, const char *name,
                        const struct pg_place *places, int n, int first)
 {
 	struct text hosts = {0}, addresses = {0}, ports = {0};
-	const char *own = get(options, "options");
 	char *application = mem_format("chromatid-%s", name);
-	char *settings = mem_format("%s %s %s", OPTIONS_FIRST, own != NULL ? own : "",
-	                            OPTIONS_LAST);
 	struct params p = {.n = 0};
 	PGconn *pq;
 
@@ -243,7 +247,6 @@ PGconn *pg_url_connect(const PQconninfoOption *options, const char *name,
 		if (o->val != NULL)
 			put(&p, o->keyword, o->val);
 	put(&p, "application_name", application);
-	put(&p, "options", settings);
 	if (get(options, "hostaddr") == NULL) {
 		put(&p, "host", text_string(&hosts));
 		put(&p, "port", text_string(&ports));
@@ -254,7 +257,6 @@ PGconn *pg_url_connect(const PQconninfoOption *options, const char *name,
 	text_clear(&addresses);
 	text_clear(&ports);
 	free(application);
-	free(settings);
 	return pq;
 }
 

@@ -13,6 +13,7 @@
 #include "core/clock.h"
 #include "http/access.h"
 #include "http/exchange.h"
+#include "http/operator.h"
 #include "http/timeline.h"
 
 #define LOOK_MS 10u
@@ -295,6 +296,11 @@ void http_drain(bool others, void (*done)(void *arg), void *arg)
 	draining.arg = arg;
 	server_drain(others ? LAST_REQUEST_MS : 0);
 	timer_start(&draining.look, 0, on_drain_look, NULL);
+}
+
+bool http_ready(void)
+{
+	return operator_ready();
 }
 
 void http_stop(void)

@@ -55,6 +55,9 @@ static const char *why_not_ready(void)
 		return "shutting down";
 	if (!wal_connected())
 		return "PostgreSQL is not connected";
+	if (wal_pooler_refused())
+		return "a pooler in transaction mode is between us and PostgreSQL: let "
+		       "DATABASE_URL name the server itself, or a pooler in session mode";
 	if (!wal_takes_writes())
 		return wal_another_leads() ? "another proxy leads"
 		                           : "the log is being loaded";

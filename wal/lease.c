@@ -149,7 +149,8 @@ static void run(struct job *job, void *arg)
 	struct pg_unit *unit;
 
 	(void)arg;
-	if (pg_state(wal_control()) != PG_UP || pg_state(wal_pg()) != PG_UP) {
+	if (pg_state(wal_control()) != PG_UP || pg_state(wal_pg()) != PG_UP ||
+	    wal_pooler_refused()) {
 		job_rest(job, TRY_MS);
 		return;
 	}

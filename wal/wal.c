@@ -81,7 +81,8 @@ static void on_migrated(void *arg, bool ok)
 
 static void begin(void)
 {
-	if (pg_state(wal.log) != PG_UP || pg_state(wal.control) != PG_UP)
+	if (pg_state(wal.log) != PG_UP || pg_state(wal.control) != PG_UP ||
+	    !pooler_allows(begin))
 		return;
 	if (!wal.migrated) {
 		if (wal.migrating == NULL)
@@ -125,6 +126,8 @@ static void on_change_beside(void *arg, enum pg_state now, const char *why)
 		limit_patience();
 		chronicle_now();
 		worker_kick();
+	} else if (pg_is_pooled(wal.log)) {
+		begin();
 	}
 }
 
@@ -146,6 +149,7 @@ static void on_change(void *arg, enum pg_state now, const char *why)
 	}
 	log_warn("postgres", "%s session down: %s", name, why);
 	if (pg == wal.log) {
+		pooler_forget();
 		wal.lost_at = clock_ms();
 		append_lost_session(pg_backend_pid(pg));
 	}
@@ -394,6 +398,7 @@ void wal_stop(void)
 {
 	timer_stop(&wal.depose);
 	timer_stop(&wal.drain);
+	pooler_stop();
 	op_cancel(&wal.migrating);
 	op_cancel(&wal.patience);
 	op_cancel(&wal.leaving);

@@ -113,8 +113,9 @@ bool wal_leads(void);        /* this proxy executes writes, and everything is lo
 bool wal_ready(void);        /* leads, and PostgreSQL is connected */
 bool wal_takes_writes(void); /* leads or follows: a write can be appended */
 bool wal_connected(void);
-bool wal_away(void);          /* not connected, and not for a moment only */
-bool wal_another_leads(void); /* as far as we were told last */
+bool wal_away(void);           /* not connected, and not for a moment only */
+bool wal_another_leads(void);  /* as far as we were told last */
+bool wal_pooler_refused(void); /* one in transaction mode is between: pooler.c */
 /* Another executes; this proxy appends, waits for outcomes, and reads. It has the
  * catalogue of its last look at PostgreSQL: what a request needs of it is to be refreshed
  * first. */

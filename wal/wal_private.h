@@ -628,6 +628,18 @@ struct pg *wal_reader(void);  /* bodies, and what else is read from the log agai
 struct pg *wal_upkeep(void);  /* what may wait, though for no lock for long */
 bool wal_migrated(void);      /* the tables are there */
 
+/* --- pooler.c ------------------------------------------------------------------------
+ */
+
+/* May we begin, with the session of the log as it is? If that is not known `again` is
+ * called when it is. */
+bool pooler_allows(void (*again)(void));
+void pooler_forget(void); /* that session is lost */
+void pooler_stop(void);
+/* Pure. Processes of the server: which one has opened the session of the log; who served
+ * it then; who served another session at the same time; and the log's during that. */
+bool pooler_keeps_sessions(int opened, int first, int beside, int again);
+
 /* --- schema_monitor.c, failover.c, sample.c ------------------------------------------
  */
 extern const char *const monitor_schema[];

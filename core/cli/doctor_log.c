@@ -137,15 +137,21 @@ enum pooler doctor_pooler(int64_t told, int64_t first, int64_t second, int64_t a
 	return told != first ? POOLER_OF_SESSIONS : POOLER_NONE;
 }
 
+#define TIMES 4
 #define WHO "SELECT pg_backend_pid()"
 
+/* Several times one after the other: of processes that are free a pooler may take each in
+ * turn. If the first one's serves the second, the first may have to wait for it. */
 static void look_at_pooler(struct sessions *s)
 {
-	int64_t first = ask_number(s, s->one, WHO), second, again;
+	int64_t first = ask_number(s, s->one, WHO), second = 0, again = first;
 
+	for (int k = 0; k < TIMES && again == first; k++)
+		again = ask_number(s, s->one, WHO);
 	execute(s->two, "BEGIN READ ONLY");
 	second = ask_number(s, s->two, WHO);
-	again = ask_number(s, s->one, WHO);
+	if (again == first && second != first)
+		again = ask_number(s, s->one, WHO);
 	execute(s->two, "ROLLBACK");
 	if (first == 0 || second == 0 || again == 0)
 		return;

@@ -192,8 +192,9 @@ class Chroma(Process):
 class Proxy(Process):
     """build/.../chromatid. Its settings are its environment and nothing else."""
 
-    def __init__(self, directory, settings, name="proxy"):
+    def __init__(self, directory, settings, name="proxy", binary=BINARY):
         super().__init__(directory, name)
+        self.binary = binary
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {"PORT": str(self.port), "LOG_FORMAT": "json", **settings}
@@ -208,7 +209,7 @@ class Proxy(Process):
             "UBSAN_OPTIONS": "print_stacktrace=1",
             **self.settings,
         }
-        self.spawn([BINARY], env)
+        self.spawn([self.binary], env)
         if wait == "leads":
             wait_until(self.leads, 30, f"{self.name} leads")
         elif wait == "ready":

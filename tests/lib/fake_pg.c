@@ -497,6 +497,12 @@ enum pg_state pg_state(const struct pg *pg)
 	return pg->state;
 }
 
+bool pg_is_pooled(const struct pg *pg)
+{
+	(void)pg;
+	return false;
+}
+
 int pg_backend_pid(const struct pg *pg)
 {
 	return pg->pid;

@@ -662,3 +662,16 @@ mutant(
     "events that are lost are counted",
     (WAL, "\t\tchronicle.lost += sent;\n", ""),
 )
+
+# --- sessions ----------------------------------------------------------------------------
+
+mutant(
+    "sessions_of_others",
+    "a pooler that gives a free process to the next session is refused",
+    (WAL, " && beside != opened;", ";"),
+)
+mutant(
+    "a_session_that_changes",
+    "a pooler that gives a session another process is refused",
+    (WAL, "return first == opened && again == opened", "return first == opened"),
+)

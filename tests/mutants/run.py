@@ -39,6 +39,7 @@ TESTS = [
     "http/together",
     "scope",
     "calls",
+    "pooler",
     "verdict",
     "retain",
     "engine",

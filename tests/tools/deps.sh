@@ -12,7 +12,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config libevent-dev libevhtp
 	libpq-dev libjansson-dev libssl-dev"
 run_packages="ca-certificates postgresql python3 python3-venv"
 test_packages="clang libclang-rt-14-dev clang-format clang-tidy llvm cppcheck libcmocka-dev shellcheck
-	chromium prometheus"
+	chromium prometheus pgbouncer lintian mmdebstrap dpkg-dev systemd man-db"
 
 # A package that another one provides (pkg-config by pkgconf) counts as there.
 missing_packages() {
