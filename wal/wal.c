@@ -22,28 +22,15 @@
 #include "wal/wal_private.h"
 
 #define MOMENT_MS 2000u
-#define DRAIN_MOST_MS 2000u
-#define DRAIN_LOOK_MS 10u
-#define GOODBYE_MOST_MS 1000u
-#define TELL_MOST_MS 300u
 
 static struct {
 	struct pg *log, *control, *reader, *upkeep;
 	struct op *migrating, *patience;
 	bool migrated, leads;
 	uint64_t changes; /* of `leads` */
-	struct timer depose, drain;
+	struct timer depose;
 	const char *deposed_why;
 	msec lost_at; /* the session of the log; or when we began */
-	msec drain_until;
-	void (*drained)(void *arg);
-	void *drained_arg;
-	enum { STAYING, HANDING, HANDED } handing;
-	struct op *leaving;
-	wal_leaves_fn *told;
-	void *told_arg;
-	void (*ended)(void *arg);
-	void *ended_arg;
 } wal;
 
 struct pg *wal_pg(void)
@@ -219,7 +206,7 @@ void wal_about_to_lead(void)
 }
 
 /* Of a leader. What clients wait for is in the log, or on its way there. */
-static void forget_everything(void)
+void wal_forget(void)
 {
 	wal.changes += wal.leads ? 1 : 0;
 	wal.leads = false;
@@ -239,7 +226,7 @@ static void on_depose(void *arg)
 	/* What the session has not sent yet must not be sent with our memory gone. */
 	pg_drop_session(wal.log, wal.deposed_why);
 	lease_lost();
-	forget_everything();
+	wal_forget();
 }
 
 /* Told from deep inside the engine: done on the next turn of the loop. */
@@ -292,116 +279,13 @@ bool wal_serves(void)
 
 /* --- going down -------------------------------------------------------------------- */
 
-static void give_lease_back(void *arg)
-{
-	(void)arg;
-	timer_stop(&wal.drain);
-	if (lease_epoch() > 0 && pg_state(wal.control) == PG_UP)
-		lease_release(wal.drained, wal.drained_arg);
-	else
-		wal.drained(wal.drained_arg);
-}
-
-/* The others find out by themselves. */
-static void on_no_goodbye(void *arg)
-{
-	worker_leave();
-	give_lease_back(arg);
-}
-
-static void on_drain_look(void *arg)
-{
-	bool quiet = persist_waiting() == 0 && !worker_is_busy() && !chronicle_is_busy();
-
-	(void)arg;
-	for (unsigned i = 0; i < health_count(); i++)
-		quiet = quiet && slots_in_flight(i) == 0;
-	if (!quiet && clock_ms() < wal.drain_until) {
-		timer_start(&wal.drain, DRAIN_LOOK_MS, on_drain_look, NULL);
-		return;
-	}
-	FAILPOINT("shutdown_drained");
-	if (!wal.migrated || pg_state(wal.upkeep) != PG_UP) {
-		give_lease_back(NULL);
-		return;
-	}
-	timer_start(&wal.drain, GOODBYE_MOST_MS, on_no_goodbye, NULL);
-	worker_say_goodbye(give_lease_back, NULL);
-}
-
-static void begin_drain(void (*done)(void *arg), void *arg)
-{
-	engine_hold(true);
-	worker_leave();
-	chronicle_now();
-	wal.drain_until = clock_ms() + DRAIN_MOST_MS;
-	wal.drained = done;
-	wal.drained_arg = arg;
-	timer_start(&wal.drain, 0, on_drain_look, NULL);
-}
-
-/* --- handing over ------------------------------------------------------------------ */
-
-/* What we have appended and not begun is executed by the next one (await.c). */
-static void on_handed_over(void *arg)
-{
-	(void)arg;
-	wal.handing = HANDED;
-	forget_everything();
-	mirror_start();
-	if (wal.ended != NULL)
-		wal.ended(wal.ended_arg);
-}
-
-static void on_not_told(void *arg)
-{
-	(void)arg;
-	op_cancel(&wal.leaving);
-	wal.told(wal.told_arg, false);
-}
-
-static void on_others(void *arg, enum status s, const struct pg_results *r)
-{
-	bool others = s == STATUS_OK && pg_get_int8(r, 0, 0, 0) > 0;
-
-	(void)arg;
-	timer_stop(&wal.drain);
-	if (others && wal.leads) {
-		wal.handing = HANDING;
-		begin_drain(on_handed_over, NULL);
-	}
-	wal.told(wal.told_arg, others);
-}
-
-void wal_leave(wal_leaves_fn *told, void *arg)
-{
-	struct pg_unit *unit = pg_unit_create();
-
-	wal.told = told;
-	wal.told_arg = arg;
-	lease_add_count(unit);
-	pg_submit(wal.log, unit, on_others, NULL, &wal.leaving);
-	timer_start(&wal.drain, TELL_MOST_MS, on_not_told, NULL);
-}
-
-void wal_drain(void (*done)(void *arg), void *arg)
-{
-	wal.ended = done;
-	wal.ended_arg = arg;
-	if (wal.handing == HANDED)
-		done(arg);
-	else if (wal.handing == STAYING)
-		begin_drain(done, arg);
-}
-
 void wal_stop(void)
 {
 	timer_stop(&wal.depose);
-	timer_stop(&wal.drain);
+	leave_stop();
 	pooler_stop();
 	op_cancel(&wal.migrating);
 	op_cancel(&wal.patience);
-	op_cancel(&wal.leaving);
 	upkeep_stop();
 	doubt_stop();
 	verify_stop();
@@ -414,7 +298,7 @@ void wal_stop(void)
 	pg_destroy(&wal.upkeep);
 	mirror_stop();
 	lease_lost();
-	forget_everything();
+	wal_forget();
 	append_clear();
 	key_clear(STATUS_STOPPED);
 	await_clear(STATUS_STOPPED);

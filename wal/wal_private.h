@@ -617,6 +617,8 @@ void lease_add_count(struct pg_unit *unit); /* of the other proxies there are */
 bool lease_is_taken(void);                  /* another proxy has it */
 int64_t lease_epoch(void);
 void wal_deposed(const char *why);
+void wal_forget(void); /* all that a leader knows; its clients wait on (await.c) */
+void leave_stop(void);
 void wal_recovered(void); /* everything is loaded: lead */
 void recover_start(void (*done)(bool ok), struct op **slot);
 void schema_migrate(struct pg *pg, void (*done)(void *arg, bool ok), void *arg,
