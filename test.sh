@@ -125,7 +125,7 @@ all)
 	lint
 	step ctest run_ctest
 	step e2e run_e2e
-	step mutants python3 tests/mutants/run.py --share 4
+	step mutants python3 tests/mutants/run.py --share 6
 	bench
 	;;
 lint)

@@ -10,6 +10,7 @@ reads         query, get by id, count
 pass-through  small and large answers of a stub that costs nothing
 catch-up      --catch-up N records were missed: how fast they are done
 resync        a lost disk with --records N records is filled again while clients write
+proxies       through the one that leads, one that follows, several
 memory        idle, at work, with --owed N records owed
 scaling       many collections; a log of --log N records
 watched       /status under full load; a line in the log for each request, or none
@@ -36,6 +37,7 @@ os.environ.setdefault("CHROMATID_BINARY", str(ROOT / "build/release/chromatid"))
 import catch_up  # noqa: E402
 import memory  # noqa: E402
 import pass_through  # noqa: E402
+import proxies  # noqa: E402
 import reads  # noqa: E402
 import resync  # noqa: E402
 import scaling  # noqa: E402
@@ -52,6 +54,7 @@ SCENARIOS = {
     "pass-through": pass_through.run,
     "catch-up": catch_up.run,
     "resync": resync.run,
+    "proxies": proxies.run,
     "memory": memory.run,
     "scaling": scaling.run,
     "watched": watched.run,

@@ -1,4 +1,4 @@
-"""The chaos test (tests/chaos/), briefly: its checker finds what is planted, and two seeds.
+"""The chaos test (tests/chaos/), briefly: its checker finds what is planted, and three seeds.
 Long runs, and seeds of every kind, are a command: docs/TESTING.md."""
 
 import subprocess
@@ -22,7 +22,7 @@ def test_the_checker_finds_what_is_planted():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("seed, seconds", [(1, 45), (274837, 15)])
-def test_nothing_is_lost_whatever_dies(seed, seconds):
-    done = run("chaos.py", "--seed", seed, "--seconds", seconds)
+@pytest.mark.parametrize("seed, seconds, proxies", [(1, 40, 1), (274837, 15, 1), (5, 25, 2)])
+def test_nothing_is_lost_whatever_dies(seed, seconds, proxies):
+    done = run("chaos.py", "--seed", seed, "--seconds", seconds, "--proxies", proxies)
     assert done.returncode == 0, f"seed {seed}:\n{done.stdout}{done.stderr}"

@@ -11,6 +11,7 @@ import pytest
 
 from beside import Beside
 from compare import converged
+from crash import Lock
 from world import Proxy, wait_until
 
 
@@ -263,4 +264,29 @@ def waiting_in_sockets(proxy):
 def converged_at(world, leader):
     world.proxies = [leader]
     world.proxy = leader
+    converged(world)
+
+
+def test_the_order_of_places_is_the_order_of_commits(world, pair):
+    """Another proxy has its place and its commit is delayed: nobody's record comes before it, whoever appends."""
+    first, second = (p.client() for p in pair)
+    docs = make(first)
+    body = '{"ids":["slow"],"embeddings":[[1,2,3]]}'
+    append = f"""UPDATE chromatid.clock SET seq = seq + 1;
+        INSERT INTO chromatid.log (seq, op, kind, collection, database, body, body_len, embeddings, epoch)
+        SELECT c.seq, gen_random_uuid(), 1, k.id, k.database, convert_to('{body}', 'UTF8'), {len(body)}, true, 0
+          FROM chromatid.clock c, chromatid.collection k WHERE k.public_id = '{docs.id}'"""
+    there = second.get_collection("docs", embedding_function=None)
+    with Lock(world, append) as lock, ThreadPoolExecutor(2) as threads:
+        deleted = threads.submit(docs.delete, ids=["slow"])
+        added = threads.submit(there.add, ids=["other"], embeddings=[[3, 2, 1]])
+        waiting = "SELECT pid FROM pg_stat_activity WHERE application_name = 'chromatid-log' AND wait_event_type = 'Lock'"
+        wait_until(lambda: len(world.sql(waiting)) == 2, 10, "both wait for it")
+        assert not deleted.done() and not added.done()
+        lock.psql.stdin.write("COMMIT;\n")
+        lock.psql.stdin.flush()
+        deleted.result(30), added.result(30)
+    assert docs.get(include=[])["ids"] == ["other"]
+    log = world.sql("SELECT kind, o.decision FROM chromatid.log l LEFT JOIN chromatid.outcome o USING (seq) ORDER BY seq")
+    assert [row["kind"] for row in log][:2] == [10, 1] and all(row["decision"] == 1 for row in log)
     converged(world)
