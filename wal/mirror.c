@@ -54,9 +54,11 @@ static struct {
 	uint64_t round;
 	struct ask_list waiting, riding;
 	struct op *pending;
-	struct timer timer;     /* the next look, or load */
-	msec looked;            /* when the last look that was answered had begun */
-	msec began;             /* that one */
+	struct timer timer; /* the next look, or load */
+	msec looked;        /* when the last look that was answered had begun */
+	msec began;         /* that one */
+	msec cared;       /* ... and the last that asked who leads, and for the markers */
+	bool cares, asks; /* what the one under way asks, beside the log */
 	struct table undecided; /* seq as text -> the mirror itself */
 	bool resetting;
 } mirror;
@@ -284,7 +286,7 @@ static void on_looked(void *arg, enum status s, const struct pg_results *r)
 		rest(AGAIN_MS);
 	} else if (was_reset(r)) {
 		load_again("everything was reset");
-	} else if (!pg_get_bool(r, 1, 0, 0)) {
+	} else if (mirror.cares && !pg_get_bool(r, 1, 0, 0)) {
 		load_again("the leader is of an older version");
 	} else {
 		mirror.looked = mirror.began;
@@ -293,13 +295,26 @@ static void on_looked(void *arg, enum status s, const struct pg_results *r)
 			look(NULL);
 			return;
 		}
-		identity_followed(r, 2);
-		standing_found(r, 3);
+		if (mirror.cares)
+			identity_followed(r, 2);
+		if (mirror.asks)
+			standing_found(r, mirror.cares ? 3 : 1);
 		/* some instance may show it already */
 		end_all(&mirror.riding,
 		        mirror.resetting ? STATUS_LOG_UNAVAILABLE : STATUS_OK);
 		look_again_later();
 	}
+}
+
+/* What may be a second old. */
+static void add_care(struct pg_unit *unit)
+{
+	mirror.cares = mirror.began - mirror.cared >= LOOK_MS;
+	if (!mirror.cares)
+		return;
+	mirror.cared = mirror.began;
+	pg_add(unit, &mirror_leader, 0, NULL);
+	identity_add_follow(unit);
 }
 
 static void add_asked(struct pg_unit *unit)
@@ -315,7 +330,9 @@ static void add_asked(struct pg_unit *unit)
 			text_addf(&databases, "%s%lld", databases.len > 0 ? "," : "",
 			          (long long)a->database->id);
 	}
-	standing_add(unit, text_string(&collections), text_string(&databases));
+	mirror.asks = collections.len > 0 || databases.len > 0;
+	if (mirror.asks)
+		standing_add(unit, text_string(&collections), text_string(&databases));
 	text_clear(&collections);
 	text_clear(&databases);
 }
@@ -336,8 +353,7 @@ static void look(void *arg)
 		pg_add(unit, &mirror_tail, 3,
 		       (struct pg_param[]){pg_int8(mirror.last), pg_int4(PAGE),
 		                           pg_text(undecided)});
-		pg_add(unit, &mirror_leader, 0, NULL);
-		identity_add_follow(unit);
+		add_care(unit);
 		add_asked(unit);
 		pg_submit(wal_reader(), unit, on_looked, NULL, &mirror.pending);
 	}

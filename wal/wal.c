@@ -25,7 +25,7 @@
 
 static struct {
 	struct pg *log, *control, *reader, *upkeep;
-	struct op *migrating, *patience;
+	struct op *migrating, *patience, *planning;
 	bool migrated, leads;
 	uint64_t changes; /* of `leads` */
 	struct timer depose;
@@ -81,23 +81,27 @@ static void begin(void)
 	worker_kick();
 }
 
-/* Somebody's lock must not hold up what else goes this way. Refused, or not: the session
- * goes on. */
-static void on_patient(void *arg, enum status s, const struct pg_results *r)
+/* Refused, or not: the session goes on. */
+static void on_set(void *arg, enum status s, const struct pg_results *r)
 {
-	(void)arg;
 	if (s == STATUS_DB_REFUSED)
-		log_warn("postgres", "no limit for locks: %s", pg_message(r));
+		log_warn("postgres", "%s: %s", (const char *)arg, pg_message(r));
 }
 
-static void limit_patience(void)
+static void set(struct pg *pg, char *what, struct op **slot)
 {
 	struct pg_unit *unit = pg_unit_create();
 
-	op_cancel(&wal.patience);
-	pg_add_once(unit, "SET lock_timeout = '1s'");
-	pg_submit(wal.upkeep, unit, on_patient, NULL, &wal.patience);
+	op_cancel(slot);
+	pg_add_once(unit, what);
+	pg_submit(pg, unit, on_set, what, slot);
 }
+
+/* Somebody's lock must not hold up what else goes this way. */
+static char limit_patience[] = "SET lock_timeout = '1s'";
+/* A look at the log is planned once, not each time: that would take longer than the look.
+ */
+static char plan_once[] = "SET plan_cache_mode = force_generic_plan";
 
 static void on_change_beside(void *arg, enum pg_state now, const char *why)
 {
@@ -109,8 +113,10 @@ static void on_change_beside(void *arg, enum pg_state now, const char *why)
 		return;
 	}
 	log_info("postgres", "%s session up", name);
+	if (pg == wal.reader)
+		set(wal.reader, plan_once, &wal.planning);
 	if (pg == wal.upkeep) {
-		limit_patience();
+		set(wal.upkeep, limit_patience, &wal.patience);
 		chronicle_now();
 		worker_kick();
 	} else if (pg_is_pooled(wal.log)) {
@@ -286,6 +292,7 @@ void wal_stop(void)
 	pooler_stop();
 	op_cancel(&wal.migrating);
 	op_cancel(&wal.patience);
+	op_cancel(&wal.planning);
 	upkeep_stop();
 	doubt_stop();
 	verify_stop();
