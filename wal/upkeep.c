@@ -175,7 +175,8 @@ static void dropped(const struct pg_results *r)
 }
 
 /* The places between are not given any more. If that begins where our knowledge ends, it
- * is known up to there; else the tail is read. */
+ * is known up to there (who appends holds the clock until that is in the log or not, also
+ * where we have lost its answer); else the tail is read. */
 static void closed(const struct pg_results *r)
 {
 	if (partition_was_closed(r, 1) == append_last_seq())
@@ -305,13 +306,6 @@ static void take_facts(void)
 		upkeep.facts[k] = fact_of(&upkeep.view.instances[k]);
 }
 
-/* Of an append it is not known whether it is in the log: it must not lie below a place
- * that was left out. */
-static bool is_to_wait(void)
-{
-	return upkeep.step.step == RETAIN_CLOSE && !append_all_known();
-}
-
 static void on_looked(void *arg, enum status s, const struct pg_results *r)
 {
 	struct retain_facts facts;
@@ -329,7 +323,7 @@ static void on_looked(void *arg, enum status s, const struct pg_results *r)
 	tell_level(&facts);
 	upkeep.step = retain_decide(&facts);
 	tell_stuck(upkeep.step.stuck);
-	if (upkeep.step.step == RETAIN_REST || is_to_wait())
+	if (upkeep.step.step == RETAIN_REST)
 		rest();
 	else
 		do_step();

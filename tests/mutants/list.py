@@ -501,11 +501,6 @@ mutant(
     "what is being made while an instance returns is there in the end",
     (WAL, "!of[i].returning || is_settled_up_to(of[i].since);", "!of[i].returning || is_settled_up_to(0);"),
 )
-mutant(
-    "closed_in_doubt",
-    "no place is left out while it is not known whether an append is in the log",
-    (WAL, "upkeep.step.step == RETAIN_CLOSE && !append_all_known();", "false;"),
-)
 
 # --- several proxies ---------------------------------------------------------------------
 
