@@ -28,6 +28,7 @@
 #define TRY_MS 250u
 #define OTHERS_FOR_MS 60000u
 #define SILENT_MS 500u
+#define BELIEVED 3u
 
 static struct {
 	struct job *job;
@@ -36,7 +37,8 @@ static struct {
 	char host[64];
 	int64_t epoch; /* 0: not held */
 	msec asked, granted;
-	msec others_seen;     /* another proxy, last; 0: none */
+	unsigned in_a_row;    /* renewals that found another proxy ... */
+	msec others_seen;     /* ... and when that was believed last; 0: never */
 	struct timer abandon; /* what is under way when the lease has run out */
 	bool told_waiting;
 	void (*released)(void *arg);
@@ -124,6 +126,15 @@ static void on_acquired(void *arg, enum status s, const struct pg_results *r)
 	recover_start(on_recovered, &recovery);
 }
 
+/* For a moment after a loss the server may count a session of our own: the former one, or
+ * the next, of which we do not know yet. */
+static void see_others(bool yes)
+{
+	lease.in_a_row = yes ? lease.in_a_row + 1 : 0;
+	if (lease.in_a_row >= BELIEVED)
+		lease.others_seen = clock_ms();
+}
+
 static void on_renewed(void *arg, enum status s, const struct pg_results *r)
 {
 	bool could_send = lease_may_send();
@@ -136,8 +147,7 @@ static void on_renewed(void *arg, enum status s, const struct pg_results *r)
 		wal_deposed("another proxy has taken the lease");
 	} else {
 		granted();
-		if (pg_get_int8(r, 1, 0, 0) > 0)
-			lease.others_seen = clock_ms();
+		see_others(pg_get_int8(r, 1, 0, 0) > 0);
 		job_rest(lease.job, RENEW_MS);
 		if (!could_send)
 			engine_kick_all();
@@ -215,7 +225,7 @@ bool lease_shows(void)
 		return true;
 	if (lease.epoch == 0 || !is_alone())
 		return false;
-	return pg_state(wal_control()) != PG_UP ||
+	return pg_state(wal_control()) != PG_UP || pg_state(wal_pg()) != PG_UP ||
 	       (lease.asked > lease.granted && clock_ms() >= lease.asked + SILENT_MS);
 }
 
