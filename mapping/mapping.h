@@ -144,6 +144,9 @@ void database_wait(struct database *db, catalogue_wait_fn *fn, void *arg,
 
 /* --- mapping/store.c: the catalogue in PostgreSQL ---------------------------------- */
 
+/* An id in a column; none, if that holds no id. */
+struct uuid store_uuid(const struct pg_results *r, int statement, int row, int column);
+
 /* The number an instance has in PostgreSQL, for good, whatever its place in the settings.
  */
 void store_set_instance_id(unsigned index, int id);

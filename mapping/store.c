@@ -90,7 +90,7 @@ void store_add_load(struct pg_unit *unit, int64_t floor)
 	pg_add(unit, &load_bindings, 1, from);
 }
 
-static struct uuid uuid_at(const struct pg_results *r, int statement, int row, int column)
+struct uuid store_uuid(const struct pg_results *r, int statement, int row, int column)
 {
 	const char *s = pg_get_text(r, statement, row, column);
 	struct uuid id;
@@ -106,7 +106,7 @@ static void loaded_database(struct store_load *load, const struct pg_results *r,
 	int64_t id = pg_get_int8(r, at, row, 0), life = pg_get_int8(r, at, row, 4);
 	const char *tenant = pg_get_text(r, at, row, 2),
 	           *name = pg_get_text(r, at, row, 3);
-	struct uuid public_id = uuid_at(r, at, row, 1);
+	struct uuid public_id = store_uuid(r, at, row, 1);
 	struct database *db;
 
 	if (life == LIFE_GONE) {
@@ -127,7 +127,7 @@ static void loaded_collection(struct store_load *load, const struct pg_results *
 	struct database *db = table_get(&load->databases, pg_get_text(r, at, row, 2));
 	int64_t id = pg_get_int8(r, at, row, 0), life = pg_get_int8(r, at, row, 5);
 	const char *name = pg_get_text(r, at, row, 3);
-	struct uuid public_id = uuid_at(r, at, row, 1);
+	struct uuid public_id = store_uuid(r, at, row, 1);
 	struct collection *c;
 
 	if (db == NULL)
@@ -155,7 +155,7 @@ static void loaded_binding(struct store_load *load, const struct pg_results *r, 
 {
 	struct collection *c = table_get(&load->collections, pg_get_text(r, at, row, 0));
 	int instance = store_instance_index(pg_get_int8(r, at, row, 1));
-	struct uuid local = uuid_at(r, at, row, 2);
+	struct uuid local = store_uuid(r, at, row, 2);
 	int64_t updated_ms;
 
 	if (c == NULL || instance < 0)
@@ -215,7 +215,7 @@ void store_follow_database(const struct pg_results *r, int at, int row, int firs
 		return;
 	db = catalogue_database_numbered(pg_get_int8(r, at, row, first + ID));
 	life = pg_get_int8(r, at, row, first + LIFE);
-	public_id = uuid_at(r, at, row, first + PUBLIC_ID);
+	public_id = store_uuid(r, at, row, first + PUBLIC_ID);
 	if (db == NULL && life != LIFE_GONE)
 		db = catalogue_add_database(
 		        pg_get_int8(r, at, row, first + ID),
@@ -266,7 +266,7 @@ void store_follow_collection(const struct pg_results *r, int at, int row, int fi
 	if (pg_is_null(r, at, row, first + ID))
 		return;
 	life = pg_get_int8(r, at, row, first + C_LIFE);
-	public_id = uuid_at(r, at, row, first + PUBLIC_ID);
+	public_id = store_uuid(r, at, row, first + PUBLIC_ID);
 	if (c == NULL && life != LIFE_GONE)
 		c = new_collection(r, at, row, first);
 	if (c == NULL || c->life == LIFE_GONE)

@@ -5,8 +5,10 @@
  *                   catalogue with it (a create reserves its name, a delete gives it up)
  *   on_appended     committed: it has its place
  *   append_let_in   everything before it is known, too (tail.c): the catalogue in memory
- *                   follows, the engine has it. At a proxy that does not lead: its
- * outcome is waited for (await.c) When it does not go well:
+ *                   follows, the engine has it. At a proxy that does not lead its
+ *                   outcome is waited for (await.c).
+ *
+ * When it does not go well:
  *   - not sent: nothing has happened, the client hears so
  *   - the name is taken, the collection gone: no row comes back, nothing was logged. The
  *     client's request is looked at again when what others have appended is known
@@ -104,25 +106,25 @@ static void leave_to_log(struct append *a)
 	append_free(a);
 }
 
-static void let_in(struct append_list *list, wal_seq upto)
+static void let_in(wal_seq upto)
 {
 	struct append *a;
 
-	while ((a = TAILQ_FIRST(list)) != NULL && a->seq <= upto) {
-		TAILQ_REMOVE(list, a, link);
+	while ((a = TAILQ_FIRST(&appends.placed)) != NULL && a->seq <= upto) {
+		TAILQ_REMOVE(&appends.placed, a, link);
 		take_up(a);
 	}
 }
 
 bool append_is_ours(wal_seq seq)
 {
-	let_in(&appends.placed, seq);
+	let_in(seq);
 	return appends.last >= seq;
 }
 
 void append_reached(wal_seq upto)
 {
-	let_in(&appends.placed, upto);
+	let_in(upto);
 	if (appends.last < upto)
 		appends.last = upto;
 }
@@ -134,7 +136,7 @@ void append_let_in(void)
 	const struct append *a;
 
 	while ((a = TAILQ_FIRST(&appends.placed)) != NULL && a->seq == appends.last + 1)
-		let_in(&appends.placed, a->seq);
+		let_in(a->seq);
 	refuse_all();
 	if (a != NULL)
 		tail_kick();
@@ -153,7 +155,7 @@ static void appended(struct append *a, wal_seq seq)
 	}
 	TAILQ_INSERT_TAIL(&appends.placed, a, link);
 	if (seq == appends.last + 1)
-		let_in(&appends.placed, seq);
+		let_in(seq);
 	else
 		tail_kick();
 }

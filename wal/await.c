@@ -44,20 +44,10 @@ enum { SEQ, OUTCOME };
 
 enum { HTTP, ANSWER, INSTANCE, PUBLIC_ID, LOCAL_ID };
 
-static struct uuid uuid_at(const struct pg_results *r, int at, int row, int column)
-{
-	const char *s = pg_get_text(r, at, row, column);
-	struct uuid id;
-
-	if (!uuid_parse(s, strlen(s), &id))
-		id = (struct uuid){{0}};
-	return id;
-}
-
 static struct blob *stored_answer(const struct pg_results *r, int at, int row, int first)
 {
-	struct uuid local = uuid_at(r, at, row, first + LOCAL_ID);
-	struct uuid public_id = uuid_at(r, at, row, first + PUBLIC_ID);
+	struct uuid local = store_uuid(r, at, row, first + LOCAL_ID);
+	struct uuid public_id = store_uuid(r, at, row, first + PUBLIC_ID);
 	const void *bytes;
 	struct blob *answer;
 	size_t len;

@@ -106,19 +106,10 @@ void identity_add_load(struct pg_unit *unit)
 	pg_add(unit, &load_markers, 0, NULL);
 }
 
-static struct uuid uuid_at(const struct pg_results *r, int at, int row, int column)
-{
-	const char *s = pg_get_text(r, at, row, column);
-	struct uuid u;
-
-	uuid_parse(s, strlen(s), &u);
-	return u;
-}
-
 static void load_known(const struct pg_results *r, int at, int row)
 {
 	int i = store_instance_index(pg_get_int8(r, at, row, 0));
-	struct uuid u = uuid_at(r, at, row, 2);
+	struct uuid u = store_uuid(r, at, row, 2);
 
 	free(table_get(&id.names, u.text));
 	table_put(&id.names, u.text, mem_string(pg_get_text(r, at, row, 1)));
@@ -140,28 +131,21 @@ static void forget_names(void)
 	table_clear(&id.names);
 }
 
+void identity_followed(const struct pg_results *r, int at)
+{
+	for (int row = 0; row < pg_rows(r, at); row++)
+		load_known(r, at, row);
+}
+
 void identity_loaded(const struct pg_results *r, int at)
 {
-	id.cluster = uuid_at(r, at, 0, 0);
-	for (int row = 0; row < pg_rows(r, at + 1); row++)
-		load_known(r, at + 1, row);
+	id.cluster = store_uuid(r, at, 0, 0);
+	identity_followed(r, at + 1);
 }
 
 void identity_add_follow(struct pg_unit *unit)
 {
 	pg_add(unit, &load_markers, 0, NULL);
-}
-
-void identity_followed(const struct pg_results *r, int at)
-{
-	for (int row = 0; row < pg_rows(r, at); row++) {
-		int i = store_instance_index(pg_get_int8(r, at, row, 0));
-
-		if (i < 0)
-			continue;
-		id.list[i].beat = pg_get_int8(r, at, row, 3);
-		id.list[i].marked = pg_get_bool(r, at, row, 4);
-	}
 }
 
 /* --- words ------------------------------------------------------------------------- */

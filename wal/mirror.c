@@ -113,6 +113,12 @@ static void end_all(struct ask_list *list, enum status s)
 	}
 }
 
+static void end_everybody(enum status s)
+{
+	end_all(&mirror.riding, s);
+	end_all(&mirror.waiting, s);
+}
+
 static void look(void *arg);
 
 void wal_refresh(struct collection *c, struct database *db, wal_refreshed_fn *done,
@@ -281,8 +287,7 @@ static void on_looked(void *arg, enum status s, const struct pg_results *r)
 	if (s != STATUS_OK) {
 		if (s == STATUS_DB_REFUSED)
 			log_error("mirror", "cannot look at the log: %s", pg_message(r));
-		end_all(&mirror.riding, STATUS_LOG_UNAVAILABLE);
-		end_all(&mirror.waiting, STATUS_LOG_UNAVAILABLE);
+		end_everybody(STATUS_LOG_UNAVAILABLE);
 		rest(AGAIN_MS);
 	} else if (was_reset(r)) {
 		load_again("everything was reset");
@@ -337,27 +342,31 @@ static void add_asked(struct pg_unit *unit)
 	text_clear(&databases);
 }
 
-static void look(void *arg)
+static void ask(void)
 {
 	struct pg_unit *unit = pg_unit_create();
 	char *undecided = undecided_list();
 
+	pg_add(unit, &mirror_tail, 3,
+	       (struct pg_param[]){pg_int8(mirror.last), pg_int4(PAGE),
+	                           pg_text(undecided)});
+	free(undecided);
+	add_care(unit);
+	add_asked(unit);
+	pg_submit(wal_reader(), unit, on_looked, NULL, &mirror.pending);
+}
+
+static void look(void *arg)
+{
 	(void)arg;
 	timer_stop(&mirror.timer);
 	mirror.began = clock_ms();
 	mirror.round++;
 	TAILQ_CONCAT(&mirror.riding, &mirror.waiting, link);
-	if (mirror.began - mirror.looked > STALE_MS) {
+	if (mirror.began - mirror.looked > STALE_MS)
 		load_again("there was no look at the log for long");
-	} else {
-		pg_add(unit, &mirror_tail, 3,
-		       (struct pg_param[]){pg_int8(mirror.last), pg_int4(PAGE),
-		                           pg_text(undecided)});
-		add_care(unit);
-		add_asked(unit);
-		pg_submit(wal_reader(), unit, on_looked, NULL, &mirror.pending);
-	}
-	free(undecided);
+	else
+		ask();
 }
 
 /* --- loading ----------------------------------------------------------------------- */
@@ -486,8 +495,7 @@ static void load_again(const char *why)
 	log_info("mirror", "loading again: %s", why);
 	forget();
 	mirror.state = LOADING;
-	end_all(&mirror.riding, STATUS_DEPOSED);
-	end_all(&mirror.waiting, STATUS_DEPOSED);
+	end_everybody(STATUS_DEPOSED);
 	timer_start(&mirror.timer, 0, load, NULL);
 }
 
@@ -515,6 +523,5 @@ void mirror_stop(void)
 		return;
 	forget();
 	mirror.state = OFF;
-	end_all(&mirror.riding, STATUS_DEPOSED);
-	end_all(&mirror.waiting, STATUS_DEPOSED);
+	end_everybody(STATUS_DEPOSED);
 }

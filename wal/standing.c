@@ -8,7 +8,8 @@
 
 #include "wal/mirror.h"
 
-#define OF(list) " = ANY (string_to_array($" #list "::text, ',')::bigint[])"
+#define IN_FIRST " = ANY (string_to_array($1::text, ',')::bigint[])"
+#define IN_SECOND " = ANY (string_to_array($2::text, ',')::bigint[])"
 
 /* Positions of item writes are the collection's; of what changes it the database's, or,
  * where it stood apart, the collection's (recover.c). */
@@ -18,21 +19,14 @@ static const struct pg_statement standing_collections = {
         " greatest(p.seq, i.floor), greatest(p.seq, d.seq, i.floor), i.detached, q.cause,"
         " u.instance IS NOT NULL"
         " FROM (SELECT id, database FROM chromatid.collection"
-        "  WHERE life < 2 AND id" OF(
-                1) " UNION"
-                   "  SELECT id, database FROM chromatid.collection"
-                   "  WHERE life < 2 AND database" OF(
-                           2) ") c CROSS JOIN chromatid.instance i"
-                              " LEFT JOIN chromatid.binding b ON b.collection = c.id AND "
-                              "b.instance = i.id"
-                              " LEFT JOIN chromatid.position p ON p.instance = i.id AND "
-                              "p.scope = c.id"
-                              " LEFT JOIN chromatid.position d ON d.instance = i.id AND "
-                              "d.scope = c.database"
-                              " LEFT JOIN chromatid.quarantine q ON q.instance = i.id "
-                              "AND q.collection = c.id"
-                              " LEFT JOIN chromatid.unproven u ON u.instance = i.id "
-                              "AND u.collection = c.id"};
+        "  WHERE life < 2 AND id" IN_FIRST " UNION"
+        "  SELECT id, database FROM chromatid.collection"
+        "  WHERE life < 2 AND database" IN_SECOND ") c CROSS JOIN chromatid.instance i"
+        " LEFT JOIN chromatid.binding b ON b.collection = c.id AND b.instance = i.id"
+        " LEFT JOIN chromatid.position p ON p.instance = i.id AND p.scope = c.id"
+        " LEFT JOIN chromatid.position d ON d.instance = i.id AND d.scope = c.database"
+        " LEFT JOIN chromatid.quarantine q ON q.instance = i.id AND q.collection = c.id"
+        " LEFT JOIN chromatid.unproven u ON u.instance = i.id AND u.collection = c.id"};
 
 enum { ID, INSTANCE, LOCAL, ITEMS, CHANGES, DETACHED, CAUSE, UNPROVEN };
 
@@ -43,7 +37,7 @@ static const struct pg_statement standing_databases = {
         " i.detached FROM chromatid.database d CROSS JOIN chromatid.instance i"
         " LEFT JOIN chromatid.position p ON p.instance = i.id AND p.scope = d.id"
         " LEFT JOIN chromatid.position a ON a.instance = i.id AND a.scope = 0"
-        " WHERE d.id" OF(1)};
+        " WHERE d.id" IN_FIRST};
 
 enum { D_ID, D_INSTANCE, D_CHANGES, D_MADE, D_DETACHED };
 

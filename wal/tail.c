@@ -32,7 +32,6 @@ static struct {
 	struct op *fetching;
 	bool again; /* asked for while one was under way */
 	struct timer look;
-	uint64_t taken; /* records of others, ever */
 } tail;
 
 static const struct pg_statement tail_clock = {"tail_clock",
@@ -56,16 +55,6 @@ enum {
 };
 
 /* --- objects ----------------------------------------------------------------------- */
-
-static struct uuid uuid_at(const struct pg_results *r, int row, int column)
-{
-	const char *s = pg_get_text(r, 1, row, column);
-	struct uuid id;
-
-	if (!uuid_parse(s, strlen(s), &id))
-		id = (struct uuid){{0}};
-	return id;
-}
 
 /* What nobody holds any more was deleted: a stand-in, which nobody finds. */
 static struct database *database_of(const struct pg_results *r, int row, int column)
@@ -99,8 +88,8 @@ static const char *text_or_null(const struct pg_results *r, int row, int column)
 
 static void take_up(const struct pg_results *r, int row)
 {
-	struct uuid database_id = uuid_at(r, row, DATABASE_PUBLIC_ID);
-	struct uuid public_id = uuid_at(r, row, PUBLIC_ID);
+	struct uuid database_id = store_uuid(r, 1, row, DATABASE_PUBLIC_ID);
+	struct uuid public_id = store_uuid(r, 1, row, PUBLIC_ID);
 	struct wal_write w = {.kind = (enum record_kind)pg_get_int8(r, 1, row, LOG_KIND),
 	                      .embeddings = pg_get_bool(r, 1, row, LOG_EMBEDDINGS)};
 	struct record *record;
@@ -118,7 +107,6 @@ static void take_up(const struct pg_results *r, int row)
 	log_row_fill(record, r, 1, row);
 	record->digested = false; /* its client waits elsewhere: nobody else joins it */
 	record->elsewhere = true;
-	tail.taken++;
 	admit_end(record, &w);
 	collection_release(&w.collection);
 	database_release(&w.database);
@@ -182,9 +170,4 @@ void tail_clear(void)
 	op_cancel(&tail.fetching);
 	timer_stop(&tail.look);
 	tail.again = false;
-}
-
-uint64_t tail_taken(void)
-{
-	return tail.taken;
 }

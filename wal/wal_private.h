@@ -525,7 +525,6 @@ void admit_end(struct record *r, const struct wal_write *w);
 void tail_lead(void);
 void tail_kick(void); /* there may be something */
 void tail_clear(void);
-uint64_t tail_taken(void);
 
 /* --- await.c: what becomes of a record that is not here ------------------------------
  */

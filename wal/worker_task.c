@@ -212,15 +212,6 @@ void work_add_take(struct pg_unit *unit, const struct work *w)
 	                           pg_text(instance_name(health_instance(w->target)))});
 }
 
-static struct uuid uuid_at(const struct pg_results *r, int at, int column)
-{
-	const char *s = pg_get_text(r, at, 0, column);
-	struct uuid u = {{0}};
-
-	uuid_parse(s, strlen(s), &u);
-	return u;
-}
-
 static bool find_donor(struct work *w, const char *name)
 {
 	for (unsigned i = 0; i < health_count(); i++)
@@ -239,13 +230,13 @@ static void take_row(struct work *w, const struct pg_results *r, int at)
 	w->tenant = mem_string(pg_get_text(r, at, 0, TENANT));
 	w->database = mem_string(pg_get_text(r, at, 0, DATABASE));
 	w->progress =
-	        (struct copy_progress){.made = uuid_at(r, at, MADE),
+	        (struct copy_progress){.made = store_uuid(r, at, 0, MADE),
 	                               .base = pg_get_int8(r, at, 0, BASE),
 	                               .items = (uint64_t)pg_get_int8(r, at, 0, ITEMS),
 	                               .total = (uint64_t)pg_get_int8(r, at, 0, TOTAL)};
-	w->cluster = uuid_at(r, at, CLUSTER);
-	w->marker[0] = uuid_at(r, at, MARKER);
-	w->marker[1] = uuid_at(r, at, DONOR_MARKER);
+	w->cluster = store_uuid(r, at, 0, CLUSTER);
+	w->marker[0] = store_uuid(r, at, 0, MARKER);
+	w->marker[1] = store_uuid(r, at, 0, DONOR_MARKER);
 	w->beat[0] = pg_get_int8(r, at, 0, BEAT);
 	w->beat[1] = pg_get_int8(r, at, 0, DONOR_BEAT);
 }
@@ -265,7 +256,7 @@ void work_take(struct work *w, const struct pg_results *r, int at)
 	                             .donor = w->donor,
 	                             .target = w->target,
 	                             .donor_id = (int)pg_get_int8(r, at, 0, DONOR),
-	                             .source = uuid_at(r, at, SOURCE),
+	                             .source = store_uuid(r, at, 0, SOURCE),
 	                             .attempt = w->attempt,
 	                             .may_write = worker_may_write};
 	look(w);

@@ -507,8 +507,8 @@ mutant(
 mutant(
     "ours_come_first",
     "what others have appended before ours comes before it",
-    (WAL, "	if (seq == appends.last + 1)\n\t\tlet_in(&appends.placed, seq);\n\telse\n\t\ttail_kick();",
-     "	let_in(&appends.placed, seq);"),
+    (WAL, "	if (seq == appends.last + 1)\n\t\tlet_in(seq);\n\telse\n\t\ttail_kick();",
+     "	let_in(seq);"),
 )
 mutant(
     "closed_over_others",
