@@ -52,11 +52,12 @@ def healed(world, timeout=60, drift=0):
 
 
 class Writers(Beside):
-    """Clients that add, change and delete as long as they may; every answer must be good."""
+    """Clients that add, change and delete as long as they may, resting so many seconds after
+    each write; every answer must be good. Of the items of `fill` those from 1000 on stay."""
 
-    def __init__(self, world, name, clients=3):
+    def __init__(self, world, name, clients=3, rest=0):
         super().__init__(clients)
-        self.world, self.name, self.writes = world, name, 0
+        self.world, self.name, self.rest, self.writes = world, name, rest, 0
 
     def work(self, number):
         rng = random.Random(number)
@@ -85,6 +86,7 @@ class Writers(Beside):
                     mine.append(id)
             self.writes += 1
             assert set(mine[-1:]) == set(c.get(ids=mine[-1:], include=[])["ids"])
+            self.over.wait(self.rest)
 
 
 @BOTH
@@ -118,12 +120,13 @@ def test_it_is_not_read_before_it_is_compared(world, victim):
     readers = []
 
     def read():
-        answer = world.http.post(path, json={"ids": ["item1"]})
-        assert answer.status_code == 200 and answer.json()["ids"] == ["item1"]
+        answer = world.http.post(path, json={"ids": ["item1500"]})
+        assert answer.status_code == 200 and answer.json()["ids"] == ["item1500"]
         readers.append(answer.headers["X-Chromatid-Instance"])
         return readers[-1]
 
-    with Writers(world, "docs"):
+    # while clients write without a rest, only the one ahead is fresh enough to be read
+    with Writers(world, "docs", clients=1, rest=0.05):
         wait_until(lambda: read() == victim, 20, "it is read there")
         lose(getattr(world, victim), "docs")
         wait_until(lambda: world.proxy.status()["quarantine"], 20, "the hole is found")
