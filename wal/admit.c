@@ -5,7 +5,9 @@
  *   admit_end    the engine has it; what a delete takes away leaves the catalogue last,
  *                when its record is in its scopes
  */
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/record.h"
 
 /* The delete of its database may have come before it in the log. */
 static void add_collection(struct wal_write *w, wal_seq seq)

@@ -24,8 +24,10 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 #include "wal/retain.h"
-#include "wal/wal_private.h"
 
 #define DEADLOCKS_MOST 3u
 

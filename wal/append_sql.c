@@ -3,7 +3,9 @@
  * is taken, the collection gone) no row comes back, and nothing was done. */
 #include <stdlib.h>
 
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 
 /* --- the statements ---------------------------------------------------------------- */
 

@@ -10,7 +10,9 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 
 #define LOOK_MS 250u
 /* That wait here; each takes some hundred bytes. */

@@ -16,8 +16,10 @@
 
 #include "core/mem.h"
 #include "wal/calls.h"
+#include "wal/engine.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
-#include "wal/wal_private.h"
 
 #define BYTES_UNDER_PRESSURE (1024u * 1024u)
 #define BODIES_MOST (48u * 1024u * 1024u)

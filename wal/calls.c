@@ -3,7 +3,7 @@
 
 #include "core/json_scan.h"
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 static void add_database(struct text *path, const struct database *db)
 {

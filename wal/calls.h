@@ -2,7 +2,8 @@
 #ifndef WAL_CALLS_H
 #define WAL_CALLS_H
 
-#include "wal/wal_private.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 /* --- batch.c: which records go in one call -------------------------------------------
  */

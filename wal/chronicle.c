@@ -23,7 +23,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 #define WAITING_MOST 1000u
 #define AT_ONCE 50u

@@ -22,7 +22,10 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "wal/compare.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
+#include "wal/scope.h"
+#include "wal/verdict.h"
 
 #define WINDOW 200u
 #define ANSWER_MS 30000u

@@ -5,7 +5,6 @@
 
 #include "core/mem.h"
 #include "wal/retain.h"
-#include "wal/wal_private.h"
 
 struct cleanup {
 	struct op op;

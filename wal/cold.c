@@ -20,7 +20,9 @@
 
 #include "core/mem.h"
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 #define WOKEN_MOST 64u /* lanes, one after the other */
 

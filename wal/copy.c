@@ -15,7 +15,7 @@
 
 #include "core/mem.h"
 #include "wal/copy_private.h"
-#include "wal/wal_private.h"
+#include "wal/verdict.h"
 
 #define TIMEOUT_MS 30000u
 #define TIMEOUT_BYTES_A_MS 100u

@@ -20,7 +20,6 @@
 #include "core/mem.h"
 #include "wal/copy_private.h"
 #include "wal/survey.h"
-#include "wal/wal_private.h"
 
 #define OWNER_MOST (48u * 1024u * 1024u)
 

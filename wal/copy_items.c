@@ -10,7 +10,6 @@
  * stands no further behind at the donor than here (deletes move it to the front there,
  * nothing moves it back). */
 #include "wal/copy_private.h"
-#include "wal/wal_private.h"
 
 #define TAIL_BYTES_MOST (64u * 1024u * 1024u)
 

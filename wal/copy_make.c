@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "wal/copy_private.h"
-#include "wal/wal_private.h"
 
 #define LEFTOVERS 8u
 

@@ -22,7 +22,6 @@
 #include <stdlib.h>
 
 #include "wal/copy_private.h"
-#include "wal/wal_private.h"
 
 #define TAIL_TIMES 16u
 #define TAIL_MORE 2000u /* may have come since they were counted */

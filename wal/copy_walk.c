@@ -24,7 +24,6 @@
 #include <stdlib.h>
 
 #include "wal/copy_private.h"
-#include "wal/wal_private.h"
 
 #define WINDOW_LEAST 2u /* the last of the one before, and one more */
 #define WINDOW_BYTES_MOST (8u * 1024u * 1024u)

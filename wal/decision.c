@@ -1,6 +1,6 @@
 /* wal/decision.c - what a decision means for the catalogue in memory; persist.c makes the
  * same durable. Pure but for the catalogue. */
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 /* The one it was given with its create; or how the instance calls it that decided. */
 const struct uuid *decision_public_id(const struct record *r)

@@ -16,7 +16,10 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/record.h"
 
 static struct {
 	bool giving; /* it is about to be; that is not durable yet */

@@ -21,10 +21,15 @@
 #include "core/json_scan.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
 #include "wal/calls.h"
 #include "wal/compare.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
-#include "wal/wal_private.h"
 
 #define EVERY_MS 1000u
 #define POSTPONE_MS 10000u

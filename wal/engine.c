@@ -21,10 +21,16 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
 #include "wal/calls.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
-#include "wal/wal_private.h"
+#include "wal/verdict.h"
 
 /* Above that, what is cold stays cold while something else is under way. */
 #define RECORDS_MOST 20000u

@@ -22,7 +22,13 @@
 
 #include "core/failpoint.h"
 #include "core/mem.h"
+#include "wal/engine.h"
 #include "wal/execute_private.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
+#include "wal/record.h"
+#include "wal/scope.h"
+#include "wal/verdict.h"
 
 static LIST_HEAD(execution_list, execution) at_work = LIST_HEAD_INITIALIZER(at_work);
 

@@ -7,7 +7,8 @@
 #define WAL_EXECUTE_PRIVATE_H
 
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
+#include "wal/verdict.h"
 
 enum step {
 	STEP_FETCH,

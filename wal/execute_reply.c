@@ -8,7 +8,11 @@
  * When it does not go well: what is no clear answer is none; the engine tries again. */
 #include "core/failpoint.h"
 #include "core/json_scan.h"
+#include "wal/append.h"
 #include "wal/execute_private.h"
+#include "wal/lead.h"
+#include "wal/record.h"
+#include "wal/verdict.h"
 
 /* --- the ids of a delete by filter ------------------------------------------------- */
 

@@ -7,7 +7,7 @@
 
 #include "core/log.h"
 #include "core/timer.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 #define HOLD_MS 250u
 #define PROVING_MS 2000

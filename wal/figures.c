@@ -1,5 +1,8 @@
 /* wal/figures.c - what is owed and what was done, for status, metrics and upkeep. */
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/record.h"
 
 /* The first that the instance has not durably executed, a record or cold; 0: none. */
 static wal_seq first_owed(unsigned i, int64_t *at_wall_ms)

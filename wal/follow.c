@@ -6,7 +6,9 @@
  * a moment, there is enough for a call, or the first has waited long enough. When the one
  * ahead is not well they do not wait: then clients wait for them. */
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 #define QUIET_MS 10u
 #define LONGEST_MS 100u

@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 
 #define BYTES_MOST "8000000" /* of bodies in one answer, unless one alone has more */
 

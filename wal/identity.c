@@ -31,8 +31,12 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 #include "wal/survey.h"
-#include "wal/wal_private.h"
 
 struct known {
 	struct uuid uuid;

@@ -29,7 +29,9 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 /* Undecided records looked at for one write: with every instance down there may be many,
  * and what is sent again was sent not long ago. */

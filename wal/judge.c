@@ -17,7 +17,11 @@
 #include <stdio.h>
 
 #include "core/log.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/record.h"
+#include "wal/scope.h"
+#include "wal/verdict.h"
 
 #define REST_FIRST 100u
 #define REST_MOST 30000u

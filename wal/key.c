@@ -20,7 +20,10 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 
 #define WAIT_MS 50u
 

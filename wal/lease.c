@@ -19,7 +19,9 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/lead.h"
 
 #define TTL "5 seconds"
 #define SEND_FOR_MS 3500u

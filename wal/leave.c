@@ -13,9 +13,11 @@
  */
 #include "core/failpoint.h"
 #include "core/timer.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/lead.h"
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
-#include "wal/wal_private.h"
 
 #define DRAIN_MOST_MS 2000u
 #define DRAIN_LOOK_MS 10u

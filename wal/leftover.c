@@ -14,8 +14,9 @@
 
 #include "core/job.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
-#include "wal/wal_private.h"
 
 #define EVERY_MS 2000u
 #define AGAIN_MS 30000u

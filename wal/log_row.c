@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/record.h"
 
 static void fill_digest(struct record *r, const struct pg_results *results, int at,
                         int row)

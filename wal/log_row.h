@@ -2,7 +2,7 @@
 #ifndef WAL_LOG_ROW_H
 #define WAL_LOG_ROW_H
 
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 /* In this order, first among what is selected FROM chromatid.log l. */
 #define LOG_ROW_COLUMNS                                                                  \

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/heal.h"
 #include "wal/strangers.h"
 
 #define REMEMBER_MS 5000u

@@ -15,7 +15,7 @@
 #include "core/json_scan.h"
 #include "core/mem.h"
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 #define ITEMS_MOST 5000u /* in one call */
 

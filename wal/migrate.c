@@ -5,7 +5,7 @@
  * When it does not go well: PostgreSQL is not there within the time: told so. */
 #include "core/log.h"
 #include "core/pg.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 #define PATIENCE_MS 15000u
 

@@ -28,7 +28,10 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/mirror.h"
+#include "wal/record.h"
 
 #define LOOK_MS 1000u     /* when nobody asks */
 #define UNDECIDED_MS 100u /* while something is not decided */

@@ -2,7 +2,7 @@
 #ifndef WAL_MIRROR_H
 #define WAL_MIRROR_H
 
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 void mirror_start(void);     /* another leads */
 void mirror_stop(void);      /* we do, or nobody */

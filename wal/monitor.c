@@ -1,7 +1,7 @@
 /* wal/monitor.c - the door to what watches: sample.c, tell.c, failover.c, and
  * what notes events: chronicle.c. */
+#include "wal/lead.h"
 #include "wal/tell.h"
-#include "wal/wal_private.h"
 
 void wal_monitor_start(const struct conf *conf)
 {

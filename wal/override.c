@@ -13,7 +13,7 @@
 
 #include "core/job.h"
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 #define LOOK_MS 1000u
 

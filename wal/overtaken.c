@@ -4,7 +4,9 @@
  * What is decided is done then, wherever there is nothing left to do it to. What is not
  * is decided by an instance that has executed everything before it; one that has lost the
  * collection, or has another content in it, has a say only when no other can have it. */
-#include "wal/wal_private.h"
+#include "wal/heal.h"
+#include "wal/record.h"
+#include "wal/verdict.h"
 
 /* A later record (a reset, a delete of its database) has taken the collection away, here
  * already; or it was appended behind the delete of its collection. There is nothing left

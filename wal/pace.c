@@ -3,7 +3,9 @@
  * that the other never gets there. Not long, and not what has waited in its lane already:
  * a client waits. And where one has waited in vain, for a lane that cannot go on (what is
  * before it fails, or hangs, or rests), no other does before the lane has moved. */
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 #define BEHIND 16u
 #define RECORDS 2u

@@ -8,7 +8,9 @@
 
 #include "core/log.h"
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 
 #define WAITING_MOST 16u
 

@@ -3,8 +3,9 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
 #include "wal/retain.h"
-#include "wal/wal_private.h"
 
 #define AT_ONCE 2000
 #define AT_ONCE_TEXT "2000"

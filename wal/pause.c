@@ -11,7 +11,9 @@
  * While it lasts nobody waits for that instance: it is not one that catches up (pace.c),
  * and nothing is made anew there (rebuild.c). Nor are records passed there unexecuted
  * because their collection has been deleted since: the place is before the delete. */
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/record.h"
 
 static struct {
 	bool on;

@@ -12,7 +12,12 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 #define ANSWER_MOST 65536u
 

@@ -21,7 +21,7 @@
  * in turn (then the log's changes). */
 #include "core/log.h"
 #include "core/timer.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 #define RECHECK_MS 5000u
 #define TIMES 5u

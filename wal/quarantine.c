@@ -22,7 +22,13 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/quarantine_private.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 #define RETRY_FIRST_MS 60000u
 #define RETRY_LATER_MS 600000u

@@ -3,7 +3,7 @@
 #ifndef WAL_QUARANTINE_PRIVATE_H
 #define WAL_QUARANTINE_PRIVATE_H
 
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 enum quarantine_state {
 	STATE_PARKED,

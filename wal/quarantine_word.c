@@ -9,7 +9,11 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
 #include "wal/quarantine_private.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 const char *quarantine_cause_name(enum quarantine_cause cause)
 {

@@ -30,8 +30,13 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
 
 #define REST_FIRST_MS 1000u

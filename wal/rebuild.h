@@ -2,7 +2,7 @@
 #ifndef WAL_REBUILD_H
 #define WAL_REBUILD_H
 
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 /* --- rebuild_turn.c, rebuild_rows.c: a collection is made anew from another instance -
  */

@@ -10,7 +10,7 @@
 #define WAL_REBUILD_PRIVATE_H
 
 #include "wal/copy.h"
-#include "wal/wal_private.h"
+#include "wal/scope.h"
 
 enum rebuild_step {
 	STEP_WAITING, /* for a donor, or for its time */

@@ -14,6 +14,9 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
 

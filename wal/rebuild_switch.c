@@ -20,7 +20,13 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/rebuild_private.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
 
 #define QUIET_LOOK_MS 3u

@@ -27,6 +27,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
 

@@ -12,8 +12,11 @@
 
 #include "core/job.h"
 #include "core/mem.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
 #include "wal/rebuild.h"
 #include "wal/rebuild_private.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
 
 #define EVERY_MS 100u

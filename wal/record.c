@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
 
 const char *record_kind_name(enum record_kind kind)
 {

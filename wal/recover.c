@@ -19,10 +19,15 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/log_row.h"
 #include "wal/rebuild.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
-#include "wal/wal_private.h"
 
 struct recovery {
 	struct op op;

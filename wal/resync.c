@@ -26,9 +26,13 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
+#include "wal/record.h"
 #include "wal/survey.h"
-#include "wal/wal_private.h"
 
 /* For as long an instance that bears its marker waits to be let in. */
 #define SURVEY_MOST_MS 1500u

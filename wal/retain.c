@@ -19,7 +19,6 @@
  * An instance that nobody has configured for as long as the retention is detached, too.
  */
 #include "wal/retain.h"
-#include "wal/wal_private.h"
 
 #define AHEAD 3u
 #define PLACES 200000

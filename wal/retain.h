@@ -3,7 +3,7 @@
 #ifndef WAL_RETAIN_H
 #define WAL_RETAIN_H
 
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 /* --- retain.c: pure: what of the log is kept ------------------------------------------
  */

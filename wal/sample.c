@@ -19,8 +19,8 @@
 #include "core/log.h"
 #include "core/process.h"
 #include "wal/advise.h"
+#include "wal/lead.h"
 #include "wal/tell.h"
-#include "wal/wal_private.h"
 
 static struct {
 	struct job *job;

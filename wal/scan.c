@@ -16,6 +16,9 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/lead.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/strangers.h"
 
 #define PAGE 500u

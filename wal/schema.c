@@ -6,7 +6,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 /* Runs first, outside the numbering: what the rest needs to find out where it stands. */
 static const char *const ground[] = {

@@ -3,7 +3,7 @@
  * Samples lie in a part for each week, events in one for each month; one that is too old
  * goes as a whole and gives its room back. What is too old in the next one is deleted, a
  * day of it at a time: the part follows within a week, or a month. */
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 /* Where we may not create a view in public, or a former system left a table of that name,
  * scripts go without. */

@@ -9,7 +9,7 @@
  * unified_wal_writes, where it does nothing.
  *
  * An instance counts as long as it is in the settings (place) and not detached. */
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 /* Its creating record carries no mark of its own in older logs. */
 #define COLLECTION_OF                                                                    \

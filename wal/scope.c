@@ -19,7 +19,8 @@
 #include <stdlib.h>
 
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 static struct scope *all;
 static LIST_HEAD(scope_list, scope) scopes = LIST_HEAD_INITIALIZER(scopes);

@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 #define FEW 2u
 #define SLOW_MS 200u

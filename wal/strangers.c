@@ -24,6 +24,12 @@
 #include "core/failpoint.h"
 #include "core/job.h"
 #include "core/log.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/strangers.h"
 
 #define LOOK_MS 50u

@@ -8,7 +8,7 @@
 #ifndef WAL_STRANGERS_H
 #define WAL_STRANGERS_H
 
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 enum stranger_kind { STRANGER_TENANT, STRANGER_DATABASE, STRANGER_COLLECTION };
 

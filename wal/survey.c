@@ -14,9 +14,10 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "wal/engine.h"
 #include "wal/rebuild.h"
+#include "wal/record.h"
 #include "wal/survey.h"
-#include "wal/wal_private.h"
 
 #define PAGE 200u
 #define PATIENCE_MS 15000u

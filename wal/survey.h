@@ -2,7 +2,7 @@
 #ifndef WAL_SURVEY_H
 #define WAL_SURVEY_H
 
-#include "wal/wal_private.h"
+#include "wal/heal.h"
 
 /* --- resync.c: what it should have and lacks goes into quarantine ----------------------
  */

@@ -13,7 +13,8 @@
  *     (A repeat that meets no one there changes nothing: only an answer does.)
  *   - Two deaths: it goes to no instance that is the last one, however long it takes.
  *   - Three: it is given up (judge.c), never sent again. */
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
 
 #define HOLD_MS 1500u
 #define DEATHS_BEFORE_FEAR 2u

@@ -22,8 +22,10 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/lead.h"
 #include "wal/log_row.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 #define LOOK_MS 1000u
 #define PAGE 2000

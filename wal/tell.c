@@ -17,7 +17,9 @@
 #include "core/mem.h"
 #include "core/webhook.h"
 #include "wal/alarm.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 
 #define LOOK_MS 1000u
 #define LOG_HOLD_MS 2000u /* a PostgreSQL that fails over is away for a moment */

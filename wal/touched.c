@@ -15,7 +15,8 @@
 
 #include "core/mem.h"
 #include "wal/copy_private.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
+#include "wal/record.h"
 
 #define SEQS_A_PAGE 50000 /* of all collections: one look at the log is short */
 #define RECORDS_A_PAGE 500

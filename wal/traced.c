@@ -4,7 +4,8 @@
  * A call has one trace, that of its first write. Where others go along it is the places
  * that say so, here and in the line of each request. */
 #include "core/log.h"
-#include "wal/wal_private.h"
+#include "wal/engine.h"
+#include "wal/record.h"
 
 /* As "17,20-25". */
 static void list_records(struct record *const *records, size_t n, struct text *list)

@@ -16,7 +16,6 @@
 #include "core/json_scan.h"
 #include "core/mem.h"
 #include "wal/survey.h"
-#include "wal/wal_private.h"
 
 struct unmap {
 	struct op op;

@@ -25,6 +25,11 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
 
 #define WRITE_AGAIN_MS 1000u

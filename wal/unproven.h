@@ -2,7 +2,7 @@
 #ifndef WAL_UNPROVEN_H
 #define WAL_UNPROVEN_H
 
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 /* Its row, with the unit that ends its quarantine; that is durable. */
 void unproven_add(struct pg_unit *unit, const struct collection *c, unsigned i);

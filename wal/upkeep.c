@@ -23,8 +23,11 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/retain.h"
-#include "wal/wal_private.h"
 
 #define EVERY_MS 5000u
 #define NEAR_LIMIT_MS 1000u

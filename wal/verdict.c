@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "core/json_scan.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
+#include "wal/verdict.h"
 
 static enum verdict of_failure(const struct reply *reply)
 {

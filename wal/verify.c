@@ -23,6 +23,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/random.h"
+#include "wal/heal.h"
 #include "wal/unproven.h"
 #include "wal/verify_private.h"
 

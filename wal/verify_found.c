@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "wal/append.h"
+#include "wal/lead.h"
 #include "wal/verify_private.h"
 
 static struct op *keeping;

@@ -16,6 +16,9 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "wal/append.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/verify_private.h"
 
 #define PAGE 20

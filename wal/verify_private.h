@@ -17,7 +17,7 @@
 #define WAL_VERIFY_PRIVATE_H
 
 #include "wal/compare.h"
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 /* --- verify_look.c: what differs ----------------------------------------------------
  */

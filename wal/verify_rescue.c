@@ -14,7 +14,10 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "wal/append.h"
 #include "wal/ids.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/verify_private.h"
 
 static bool has(unsigned who, unsigned i)

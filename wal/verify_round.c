@@ -6,8 +6,12 @@
  * are asked again. That may take a second; if it takes longer, clients go first. */
 #include <stdlib.h>
 
+#include "wal/append.h"
 #include "wal/calls.h"
 #include "wal/copy.h"
+#include "wal/engine.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 #include "wal/verify_private.h"
 
 #define LOOK_EVERY_MS 3u

@@ -15,11 +15,16 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/timer.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
+#include "wal/record.h"
 #include "wal/retain.h"
+#include "wal/scope.h"
 #include "wal/unproven.h"
-#include "wal/wal_private.h"
 
 #define MOMENT_MS 2000u
 

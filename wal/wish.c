@@ -8,7 +8,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 #define LOOK_MS 1000u
 

@@ -22,6 +22,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
 #include "wal/worker_private.h"
 

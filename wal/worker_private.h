@@ -7,7 +7,7 @@
 #define WAL_WORKER_PRIVATE_H
 
 #include "wal/copy.h"
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 struct work {
 	bool on;

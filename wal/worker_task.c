@@ -19,6 +19,8 @@
 #include "core/failpoint.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/heal.h"
+#include "wal/lead.h"
 #include "wal/rebuild.h"
 #include "wal/worker_private.h"
 

@@ -24,7 +24,7 @@ import httpx
 from compare import DEFAULT_DATABASE, converged, read_collections, snapshot
 from world import BINARY, COLLECTIONS, DEFAULT, wait_until
 
-ACCEPTED, REJECTED = 1, 2  # enum decision of wal/wal_private.h
+ACCEPTED, REJECTED = 1, 2  # enum decision of wal/record.h
 TENANTS = "/api/v2/tenants"
 numbers = itertools.count(1)
 

@@ -11,7 +11,7 @@
 
 #include "core/json_scan.h"
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,6 +12,8 @@
 
 #include "core/json_scan.h"
 #include "core/mem.h"
+#include "wal/engine.h"
+#include "wal/record.h"
 
 static char a_name[] = "primary", b_name[] = "replica", c_name[] = "third",
             a_url[] = "a.test:8000", b_url[] = "b.test:8000", c_url[] = "c.test:8000",

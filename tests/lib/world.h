@@ -18,7 +18,7 @@
 #include "tests/lib/fake_time.h"
 #include "tests/lib/fake_upstream.h"
 #include "tests/lib/model_chroma.h"
-#include "wal/wal_private.h"
+#include "wal/wal.h"
 
 #define A 0u
 #define B 1u

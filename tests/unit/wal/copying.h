@@ -13,6 +13,7 @@
 #include "core/mem.h"
 #include "tests/lib/world.h"
 #include "wal/copy_private.h"
+#include "wal/scope.h"
 
 static struct {
 	struct copy *copy;

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "tests/lib/world.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

@@ -9,6 +9,8 @@
 
 #include "tests/lib/world.h"
 #include "wal/calls.h"
+#include "wal/engine.h"
+#include "wal/scope.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

@@ -9,7 +9,7 @@
 
 #include "core/mem.h"
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 #define LOCAL "bbbbbbbb-0000-4000-8000-000000000001"
 #define HOME "/api/v2/tenants/default_tenant/databases/a%2Fb/collections"

@@ -10,6 +10,7 @@
 #include "core/events.h"
 #include "core/log.h"
 #include "tests/lib/world.h"
+#include "wal/lead.h"
 
 static const struct conf conf = {.events_retention = 86400000};
 

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "tests/lib/world.h"
+#include "wal/append.h"
+#include "wal/engine.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

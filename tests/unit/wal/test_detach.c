@@ -9,6 +9,9 @@
 #include <cmocka.h>
 
 #include "tests/lib/world.h"
+#include "wal/append.h"
+#include "wal/engine.h"
+#include "wal/lead.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/world.h"
+#include "wal/record.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/world.h"
+#include "wal/wal.h"
 
 #define PRIMARY world_model(A)
 

@@ -11,6 +11,7 @@
 
 #include "core/mem.h"
 #include "tests/lib/world.h"
+#include "wal/heal.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

@@ -10,6 +10,8 @@
 
 #include "core/mem.h"
 #include "tests/lib/world.h"
+#include "wal/engine.h"
+#include "wal/record.h"
 
 #define PRIMARY world_model(A)
 #define SENT_AT_ONCE 16u

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "wal/calls.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
 
 #define BODIES 8
 

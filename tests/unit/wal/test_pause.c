@@ -10,6 +10,8 @@
 
 #include "core/mem.h"
 #include "tests/lib/world.h"
+#include "wal/append.h"
+#include "wal/engine.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

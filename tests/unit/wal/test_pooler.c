@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "wal/wal_private.h"
+#include "wal/lead.h"
 
 static void whose_sessions_are_they(void **state)
 {

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/lib/world.h"
+#include "wal/heal.h"
 
 #define PRIMARY world_model(A)
 #define REPLICA world_model(B)

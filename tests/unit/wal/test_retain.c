@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include "wal/retain.h"
-#include "wal/wal_private.h"
 
 #define HOUR 3600000LL
 #define MB (1ull << 20)

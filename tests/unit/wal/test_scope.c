@@ -13,7 +13,8 @@
 #include "tests/lib/default_catalogue.h"
 #include "tests/lib/fake_time.h"
 #include "tests/lib/fake_upstream.h"
-#include "wal/wal_private.h"
+#include "wal/record.h"
+#include "wal/scope.h"
 
 static struct database *home, *east;
 static struct collection *docs, *notes, *far;

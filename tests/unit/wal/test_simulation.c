@@ -21,6 +21,7 @@
 
 #include "core/mem.h"
 #include "tests/lib/world.h"
+#include "wal/record.h"
 
 #define SEEDS 2000u
 #define JOBS 2u

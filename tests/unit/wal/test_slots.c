@@ -10,6 +10,7 @@
 
 #include "core/mem.h"
 #include "tests/lib/world.h"
+#include "wal/engine.h"
 
 #define PRIMARY world_model(A)
 #define LANES 8

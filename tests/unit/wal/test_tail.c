@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/lib/world.h"
+#include "wal/record.h"
 
 static int decision_of(int64_t seq)
 {

@@ -11,6 +11,8 @@
 
 #include "core/mem.h"
 #include "tests/lib/world.h"
+#include "wal/append.h"
+#include "wal/heal.h"
 #include "wal/unproven.h"
 
 /* --- helpers -------------------------------------------------------------------------

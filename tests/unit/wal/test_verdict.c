@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "wal/wal_private.h"
+#include "wal/verdict.h"
 
 static enum verdict of_http(int http)
 {

@@ -11,6 +11,7 @@
 
 #include "core/mem.h"
 #include "tests/lib/world.h"
+#include "wal/wal.h"
 
 #define DAY 86400000u
 
