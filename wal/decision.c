@@ -1,6 +1,6 @@
 /* wal/decision.c - what a decision means for the catalogue in memory; persist.c makes the
  * same durable. Pure but for the catalogue. */
-#include "wal/record.h"
+#include "wal/scope.h"
 
 /* The one it was given with its create; or how the instance calls it that decided. */
 const struct uuid *decision_public_id(const struct record *r)
@@ -37,32 +37,34 @@ static void reset_collections(struct database *db, wal_seq seq)
 }
 
 /* A reset Chroma has it again, even if it had been deleted. */
-static void restore_default(void)
+static void restore_default(struct record *reset)
 {
+	struct database *db;
 	struct uuid id;
 
 	if (catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT) != NULL)
 		return;
 	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
-	database_set_live(catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT,
-	                                         DATABASE_DEFAULT, LIFE_CREATING),
-	                  &id);
+	db = catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT, DATABASE_DEFAULT,
+	                            LIFE_CREATING);
+	scope_brings_back(reset, db);
+	database_set_live(db, &id);
 }
 
 /* What was created behind it in the log, before it was decided, stays. */
-static void of_reset(wal_seq seq)
+static void of_reset(struct record *r)
 {
 	struct database *db, *next;
 
 	for (db = catalogue_next_database(NULL); db != NULL; db = next) {
 		next = catalogue_next_database(db);
 		if (db->id == DATABASE_DEFAULT_ID)
-			reset_collections(db, seq);
-		else if (db->id < seq)
+			reset_collections(db, r->seq);
+		else if (db->id < r->seq)
 			database_set_gone(db);
 	}
-	catalogue_reset_tenants(seq);
-	restore_default();
+	catalogue_reset_tenants(r->seq);
+	restore_default(r);
 }
 
 void decision_to_catalogue(struct record *r, bool accepted)
@@ -76,5 +78,5 @@ void decision_to_catalogue(struct record *r, bool accepted)
 	if (r->kind == RECORD_CREATE_TENANT && !accepted)
 		catalogue_remove_tenant(r->name);
 	if (r->kind == RECORD_RESET && accepted)
-		of_reset(r->seq);
+		of_reset(r);
 }

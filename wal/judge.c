@@ -38,7 +38,8 @@
 
 static bool must_be_durable_first(const struct record *r)
 {
-	return r->decision != DECISION_ACCEPTED || record_creates(r->kind);
+	return r->decision != DECISION_ACCEPTED || record_creates(r->kind) ||
+	       r->kind == RECORD_RESET;
 }
 
 /* Where it has failed and rests, it is another question now what its answer means, and

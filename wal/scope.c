@@ -301,12 +301,15 @@ static void enter_apart(struct record *r, unsigned i)
 	stand_apart(r, i);
 }
 
+/* Everything, a deleted database of its own, and one that a reset brings back. */
+#define WIDE_MORE 3u
+
 void scope_enter(struct record *r)
 {
 	if (is_wide(r))
 		create_scopes();
-	r->members =
-	        mem_array(is_wide(r) ? count_scopes() + 2 : 2, sizeof(struct member));
+	r->members = mem_array(is_wide(r) ? count_scopes() + WIDE_MORE : 2,
+	                       sizeof(struct member));
 	if (record_is_item(r->kind)) {
 		enter(r, scope_of_collection(r->collection));
 		r->collection->scope->n_open += !r->decision_durable;
@@ -455,39 +458,64 @@ static bool may_be_forgotten(const struct record *r)
 	return r->decision > DECISION_ACCEPTED && !r->decision_durable;
 }
 
+static void done_in(struct member *m, unsigned i)
+{
+	const struct record *r = m->record;
+	struct lane *lane = &m->scope->lanes[i];
+
+	if (!waits_in(m, i)) {
+		done_apart(lane, r->seq);
+		return;
+	}
+	assert(lane->head == m);
+	lane->head = next_waiting(TAILQ_NEXT(m, link), i);
+	lane->done = r->seq;
+	lane->behind--;
+	lane->passed++;
+	if (may_be_forgotten(r))
+		lane->run = RECORD_NONE;
+	else if (lane->undurable == 0)
+		lane->run = r->kind;
+	else if (lane->run != r->kind)
+		lane->run = RECORD_NONE;
+	lane->undurable++;
+}
+
+static void durable_in(struct member *m, unsigned i)
+{
+	struct lane *lane = &m->scope->lanes[i];
+
+	if (!waits_in(m, i))
+		return;
+	lane->undurable--;
+	lane->n_apart -= m->record->turns[i].apart;
+}
+
 void scope_done(struct record *r, unsigned i)
 {
-	for (unsigned k = 0; k < r->n_members; k++) {
-		struct lane *lane = &r->members[k].scope->lanes[i];
-
-		if (!waits_in(&r->members[k], i)) {
-			done_apart(lane, r->seq);
-			continue;
-		}
-		assert(lane->head == &r->members[k]);
-		lane->head = next_waiting(TAILQ_NEXT(&r->members[k], link), i);
-		lane->done = r->seq;
-		lane->behind--;
-		lane->passed++;
-		if (may_be_forgotten(r))
-			lane->run = RECORD_NONE;
-		else if (lane->undurable == 0)
-			lane->run = r->kind;
-		else if (lane->run != r->kind)
-			lane->run = RECORD_NONE;
-		lane->undurable++;
-	}
+	for (unsigned k = 0; k < r->n_members; k++)
+		done_in(&r->members[k], i);
 }
 
 void scope_durable(struct record *r, unsigned i)
 {
-	for (unsigned k = 0; k < r->n_members; k++) {
-		struct lane *lane = &r->members[k].scope->lanes[i];
+	for (unsigned k = 0; k < r->n_members; k++)
+		durable_in(&r->members[k], i);
+}
 
-		if (!waits_in(&r->members[k], i))
-			continue;
-		lane->undurable--;
-		lane->n_apart -= r->turns[i].apart;
+void scope_brings_back(struct record *r, struct database *db)
+{
+	struct scope *s = scope_of_database(db);
+	struct member *m = &r->members[r->n_members];
+
+	enter(r, s);
+	for (unsigned i = 0; i < health_count(); i++) {
+		if (r->turns[i].state != TURN_QUEUED || r->turns[i].doubt)
+			s->lanes[i].sent = r->seq;
+		if (r->turns[i].state >= TURN_DONE)
+			done_in(m, i);
+		if (r->turns[i].state == TURN_DURABLE)
+			durable_in(m, i);
 	}
 }
 

@@ -17,7 +17,7 @@ mutant(
     "any_turn_is_next",
     "an instance executes a record only when it has everything before it",
     (WAL, "(lane->head == m && !lane->parked &&", "(!lane->parked &&"),
-    (WAL, "assert(lane->head == &r->members[k]);", ""),
+    (WAL, "assert(lane->head == m);", ""),
 )
 mutant(
     "position_not_before_next",
@@ -105,14 +105,25 @@ mutant(
 mutant(
     "refusals_told_at_once",
     "a refusal is durable before its client hears of it",
-    (WAL, "return r->decision != DECISION_ACCEPTED || record_creates(r->kind);",
-     "return record_creates(r->kind);"),
+    (WAL, "return r->decision != DECISION_ACCEPTED || record_creates(r->kind) ||",
+     "return record_creates(r->kind) ||"),
 )
 mutant(
     "creates_told_at_once",
     "a create is durable before its client hears of it",
-    (WAL, "return r->decision != DECISION_ACCEPTED || record_creates(r->kind);",
-     "return r->decision != DECISION_ACCEPTED;"),
+    (WAL, "return r->decision != DECISION_ACCEPTED || record_creates(r->kind) ||",
+     "return r->decision != DECISION_ACCEPTED ||"),
+)
+mutant(
+    "resets_told_at_once",
+    "a reset is durable before its client hears of it",
+    (WAL, "\t       r->kind == RECORD_RESET;\n}\n\n/* Where it has failed",
+     "\t       r->late;\n}\n\n/* Where it has failed"),
+)
+mutant(
+    "brought_back_beside_the_reset",
+    "what comes into the database that a reset brings back is behind it",
+    (WAL, "\tscope_brings_back(reset, db);\n", "\t(void)reset;\n"),
 )
 mutant(
     "outcomes_not_stored",

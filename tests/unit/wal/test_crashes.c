@@ -117,6 +117,19 @@ static void a_tenant_and_a_reset(void)
 	create("notes");
 }
 
+static void a_database_that_a_reset_brings_back(void)
+{
+	create_and_settle("docs");
+	add("docs", "a");
+	drop_database(DATABASE_DEFAULT);
+	pass_ms(4);
+	reset();
+	pass_ms(20);
+	create("notes");
+	pass_ms(20);
+	add("notes", "b");
+}
+
 static void a_refusal(void)
 {
 	create_and_settle("docs");
@@ -209,6 +222,7 @@ static const struct story {
         story(a_delete_of_a_collection_and_its_successor),
         story(a_database),
         story(a_tenant_and_a_reset),
+        story(a_database_that_a_reset_brings_back),
         story(a_refusal),
         story(an_outage_and_catching_up),
         story(both_are_down),

@@ -103,6 +103,28 @@ static void a_create_is_durable_before_its_client_hears_of_it(void **state)
 	world_finish();
 }
 
+/* What it has taken away is gone from the tables with its decision: for another proxy,
+ * and for who leads next. */
+static void a_reset_is_durable_before_its_client_hears_of_it(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	w = reset();
+	pass_ms(2);
+	assert_true(w->appended);
+	fake_pg_stall(true);
+	pass_ms(1000);
+	assert_null(model_collection_id(PRIMARY, "docs"));
+	assert_false(w->ended);
+	fake_pg_stall(false);
+	world_settle();
+	assert_decided(w, 200);
+	world_finish();
+}
+
 /* --- position before next
  * ------------------------------------------------------------------ */
 
@@ -621,6 +643,30 @@ static void what_comes_behind_a_reset_into_a_database_it_took_is_not_sent(void *
 	world_finish();
 }
 
+/* Its default database is another than the one that was deleted: what comes into it waits
+ * for the reset all the same. */
+static void what_comes_into_the_database_that_a_reset_brings_back_is_behind_it(
+        void **state)
+{
+	struct write *all, *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	drop_database(DATABASE_DEFAULT);
+	world_settle();
+	model_fault(REPLICA, FAULT_500_AFTER, 1);
+	all = reset();
+	pass_ms(50);
+	assert_decided(all, 200);
+	w = create("docs");
+	pass_ms(50);
+	assert_decided(w, 200);
+	assert_null(model_collection_id(REPLICA, "docs")); /* it is reset once more */
+	add("docs", "a");
+	world_finish();
+}
+
 static void a_reset_that_is_not_allowed_changes_nothing(void **state)
 {
 	struct write *all;
@@ -939,6 +985,7 @@ int main(void)
 	        world_story(the_first_answer_decides_and_is_not_waited_for_twice),
 	        world_story(a_collection_has_one_id_for_clients_and_one_on_each_instance),
 	        world_story(a_create_is_durable_before_its_client_hears_of_it),
+	        world_story(a_reset_is_durable_before_its_client_hears_of_it),
 	        world_story(the_next_of_another_kind_waits_for_the_position),
 	        world_story(a_run_of_one_kind_does_not_wait),
 	        world_story(the_replica_executes_what_the_primary_does_not_take),
@@ -968,6 +1015,8 @@ int main(void)
 	        world_story(a_reset_takes_what_was_before_it_and_leaves_what_came_behind),
 	        world_story(
 	                what_comes_behind_a_reset_into_a_database_it_took_is_not_sent),
+	        world_story(
+	                what_comes_into_the_database_that_a_reset_brings_back_is_behind_it),
 	        world_story(a_reset_that_is_not_allowed_changes_nothing),
 	        world_story(
 	                of_lost_appends_those_in_the_log_happen_once_and_the_others_never),
