@@ -193,7 +193,8 @@ void store_add_dimension(struct pg_unit *unit, const struct collection *c);
 void store_add_database_live(struct pg_unit *unit, const struct database *db);
 void store_add_database_refused(struct pg_unit *unit, const struct database *db);
 void store_add_tenant_refused(struct pg_unit *unit, const char *name);
-void store_add_reset(struct pg_unit *unit, int64_t seq);
+/* `delete_database`: the kind of such a record in the log. */
+void store_add_reset(struct pg_unit *unit, int64_t seq, int delete_database);
 
 /* --- mapping/rewrite.c: pure ------------------------------------------------------- */
 

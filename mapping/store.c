@@ -365,13 +365,18 @@ static const struct pg_statement reset_all = {
         " DELETE FROM chromatid.tenant"
         " WHERE name <> 'default_tenant' AND created_seq < $1"};
 
+/* Unless a delete of it ($2: its kind) stands behind the reset ($1). */
 static const struct pg_statement reset_default = {
         "reset_default",
         "WITH t AS (INSERT INTO chromatid.tenant (name, created_seq)"
         "           VALUES ('default_tenant', 0) ON CONFLICT DO NOTHING)"
-        " INSERT INTO chromatid.database (id, public_id, tenant, name, life) VALUES"
-        " (1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"
-        "  'default_database', 1) ON CONFLICT (id) DO UPDATE SET life = 1"};
+        " INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
+        " SELECT 1, '00000000-0000-0000-0000-000000000000', 'default_tenant',"
+        " 'default_database', 1 WHERE NOT EXISTS"
+        " (SELECT 1 FROM chromatid.log l JOIN chromatid.database d"
+        "  ON d.id = l.database WHERE l.seq > $1 AND l.kind = $2"
+        "  AND d.tenant = 'default_tenant' AND d.name = 'default_database')"
+        " ON CONFLICT (id) DO UPDATE SET life = 1"};
 
 static void add(struct pg_unit *unit, const struct pg_statement *s, int64_t id)
 {
@@ -437,8 +442,9 @@ void store_add_tenant_refused(struct pg_unit *unit, const char *name)
 	pg_add(unit, &tenant_refused, 1, (struct pg_param[]){pg_text(name)});
 }
 
-void store_add_reset(struct pg_unit *unit, int64_t seq)
+void store_add_reset(struct pg_unit *unit, int64_t seq, int delete_database)
 {
 	add(unit, &reset_all, seq);
-	pg_add(unit, &reset_default, 0, NULL);
+	pg_add(unit, &reset_default, 2,
+	       (struct pg_param[]){pg_int8(seq), pg_int4(delete_database)});
 }

@@ -85,11 +85,16 @@ static const struct pg_statement append_delete_collection = {
         " FROM c RETURNING seq"};
 
 /* $3 is not used as an id here but must have a type. */
+/* A reset (40) that is not decided is about to bring the default one back. */
 static const struct pg_statement append_create_database = {
         "append_create_database",
         "WITH " TAKE_SEQ " WHERE NOT EXISTS (SELECT 1 FROM chromatid.database d"
-        "  WHERE d.tenant = $14::text AND d.name = $5::text AND d.life < 2) RETURNING "
-        "seq),"
+        "  WHERE d.tenant = $14::text AND d.name = $5::text AND d.life < 2)"
+        " AND NOT ($14::text = '" TENANT_DEFAULT "' AND $5::text = '" DATABASE_DEFAULT
+        "' AND EXISTS (SELECT 1 FROM chromatid.log l WHERE l.kind = 40"
+        "  AND l.seq > (SELECT coalesce(min(floor), 0) FROM chromatid.instance"
+        "   WHERE NOT detached) AND NOT EXISTS"
+        "  (SELECT 1 FROM chromatid.outcome o WHERE o.seq = l.seq))) RETURNING seq),"
         " k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
         "  SELECT c.seq, $13::uuid, $14::text, $5::text, 0 FROM c"
         "  ON CONFLICT DO NOTHING RETURNING id)" INTO_LOG

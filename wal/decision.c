@@ -1,5 +1,7 @@
 /* wal/decision.c - what a decision means for the catalogue in memory; persist.c makes the
  * same durable. Pure but for the catalogue. */
+#include <string.h>
+
 #include "wal/scope.h"
 
 /* The one it was given with its create; or how the instance calls it that decided. */
@@ -36,13 +38,21 @@ static void reset_collections(struct database *db, wal_seq seq)
 	}
 }
 
-/* A reset Chroma has it again, even if it had been deleted. */
-static void restore_default(struct record *reset)
+static bool deletes_default(const struct record *r)
+{
+	return r->kind == RECORD_DELETE_DATABASE && !record_is_skipped(r) &&
+	       strcmp(r->database->tenant, TENANT_DEFAULT) == 0 &&
+	       strcmp(r->database->name, DATABASE_DEFAULT) == 0;
+}
+
+/* A reset Chroma has it again, even if it had been deleted before. */
+static void restore_default(const struct record *reset)
 {
 	struct database *db;
 	struct uuid id;
 
-	if (catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT) != NULL)
+	if (catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT) != NULL ||
+	    scope_any_behind(reset, deletes_default))
 		return;
 	uuid_parse(DATABASE_DEFAULT_PUBLIC_ID, UUID_LEN, &id);
 	db = catalogue_add_database(DATABASE_DEFAULT_ID, TENANT_DEFAULT, DATABASE_DEFAULT,
@@ -52,7 +62,7 @@ static void restore_default(struct record *reset)
 }
 
 /* What was created behind it in the log, before it was decided, stays. */
-static void of_reset(struct record *r)
+static void of_reset(const struct record *r)
 {
 	struct database *db, *next;
 

@@ -95,7 +95,7 @@ static void add_catalogue(struct pg_unit *unit, const struct record *r)
 	if (r->kind == RECORD_CREATE_TENANT && !accepted)
 		store_add_tenant_refused(unit, r->name);
 	if (r->kind == RECORD_RESET && accepted)
-		store_add_reset(unit, r->seq);
+		store_add_reset(unit, r->seq, RECORD_DELETE_DATABASE);
 }
 
 static void drop(struct persist *p)

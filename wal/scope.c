@@ -503,9 +503,8 @@ void scope_durable(struct record *r, unsigned i)
 		durable_in(&r->members[k], i);
 }
 
-void scope_brings_back(struct record *r, struct database *db)
+static void enter_late(struct record *r, struct scope *s)
 {
-	struct scope *s = scope_of_database(db);
 	struct member *m = &r->members[r->n_members];
 
 	enter(r, s);
@@ -517,6 +516,26 @@ void scope_brings_back(struct record *r, struct database *db)
 		if (r->turns[i].state == TURN_DURABLE)
 			durable_in(m, i);
 	}
+}
+
+bool scope_any_behind(const struct record *wide, bool (*is)(const struct record *r))
+{
+	const struct member *m = &wide->members[0];
+
+	while ((m = TAILQ_NEXT(m, link)) != NULL)
+		if (is(m->record))
+			return true;
+	return false;
+}
+
+void scope_brings_back(const struct record *reset, struct database *db)
+{
+	struct scope *s = scope_of_database(db);
+	const struct member *m;
+
+	for (m = &reset->members[0]; m != NULL; m = TAILQ_NEXT(m, link))
+		if (m->record->kind == RECORD_RESET)
+			enter_late(m->record, s);
 }
 
 bool scope_leaves_behind(const struct record *r, unsigned i, unsigned j, unsigned most,

@@ -61,9 +61,11 @@ struct scope *scope_of_database(struct database *db);
 void scope_free(struct scope *s);
 /* Makes the record a member of its scopes, last in each. */
 void scope_enter(struct record *r);
-/* A reset, while it is being decided: the database that every Chroma has is there again,
- * and what comes into it is behind the reset. */
-void scope_brings_back(struct record *r, struct database *db);
+/* Of those that wait behind a record that concerns everything. */
+bool scope_any_behind(const struct record *wide, bool (*is)(const struct record *r));
+/* While it is being decided: the database that every Chroma has is there again, and what
+ * comes into it is behind this reset, and behind those that wait already. */
+void scope_brings_back(const struct record *reset, struct database *db);
 void scope_decided(const struct record *r);
 /* An item write of a collection that is being deleted, and no answer depends any more on
  * what is in it: it need not be executed where it was not. */

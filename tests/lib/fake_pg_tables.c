@@ -442,12 +442,28 @@ static void append_delete_collection(struct fake_set *set)
 	append_next(set);
 }
 
+static bool is_default(const char *tenant, const char *database)
+{
+	return strcmp(tenant, "default_tenant") == 0 &&
+	       strcmp(database, "default_database") == 0;
+}
+
+static bool is_being_reset(void)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log) if (l->kind == 40 && l->decision == 0) return true;
+	return false;
+}
+
 static void append_create_database(struct fake_set *set)
 {
 	const struct database_row *d;
 
 	each_row(d, &db.databases) if (d->life < 2 && strcmp(d->tenant, text(14)) == 0 &&
 	                               strcmp(d->name, text(5)) == 0) return;
+	if (is_default(text(14), text(5)) && is_being_reset())
+		return;
 	db.clock++;
 	add_row(&db.databases, (struct database_row){.id = db.clock,
 	                                             .public_id = mem_string(text(13)),
@@ -771,10 +787,20 @@ static void reset_all(struct fake_set *set)
 	}
 }
 
-/* The database that every Chroma has, and the tenant, which nothing here takes away. */
+/* The database that every Chroma has; the tenant nothing here takes away. */
 static void reset_default(struct fake_set *set)
 {
+	const struct database_row *d;
+	const struct fake_log *l;
+
 	(void)set;
+	each_row(l, &db.log)
+	{
+		d = l->database != 0 ? database_of(l->database) : NULL;
+		if (l->seq > number(1) && l->kind == number(2) &&
+		    is_default(d->tenant, d->name))
+			return;
+	}
 	database_of(1)->life = 1;
 }
 

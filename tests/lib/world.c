@@ -445,8 +445,9 @@ struct write *create(const char *name)
 
 struct write *create_bad(const char *name)
 {
-	return create_with(catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT), name,
-	                   "x");
+	struct database *db = catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT);
+
+	return db != NULL ? create_with(db, name, "x") : NULL;
 }
 
 struct write *create_as(const char *name, const struct uuid *public_id)
@@ -744,6 +745,25 @@ static int replay_send(struct replay *p, const char *method, char *target,
 	return http;
 }
 
+/* In the end, or later on: a reset brings the default one back, under its number. */
+static bool loses_its_database(const struct fake_log *l)
+{
+	const struct fake_log *later;
+
+	if (fake_pg_database_gone(l->database))
+		return true;
+	for (unsigned k = fake_pg_log_count(); k > 0; k--) {
+		later = fake_pg_log(k - 1);
+		if (later->seq <= l->seq)
+			return false;
+		if (later->kind == RECORD_DELETE_DATABASE &&
+		    later->database == l->database &&
+		    later->decision == DECISION_ACCEPTED)
+			return true;
+	}
+	return false;
+}
+
 static void replay_create(struct replay *p, const struct fake_log *l)
 {
 	struct text answer = {0};
@@ -751,7 +771,7 @@ static void replay_create(struct replay *p, const struct fake_log *l)
 	int http = replay_send(p, "POST", target_of(l->database, "/collections"), l->body,
 	                       &answer);
 
-	if (http != 200 && fake_pg_database_gone(l->database)) {
+	if (http != 200 && loses_its_database(l)) {
 		text_clear(&answer);
 		return;
 	}
@@ -875,11 +895,11 @@ static void replay_record(struct replay *p, const struct fake_log *l)
 	}
 }
 
-/* A write into a collection whose database is gone in the end: whether it was executed
- * before, and what was said of it, depends on who came first. Nothing is left of it. */
+/* A write into a collection whose database is deleted: whether it was executed before,
+ * and what was said of it, depends on who came first. Nothing is left of it. */
 static bool without_database(const struct fake_log *l)
 {
-	return l->collection != 0 && fake_pg_database_gone(l->database) &&
+	return l->collection != 0 && loses_its_database(l) &&
 	       (record_is_item((enum record_kind)l->kind) ||
 	        l->kind == RECORD_MODIFY_COLLECTION);
 }

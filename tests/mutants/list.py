@@ -126,6 +126,11 @@ mutant(
     (WAL, "\tscope_brings_back(reset, db);\n", "\t(void)reset;\n"),
 )
 mutant(
+    "deleted_and_brought_back",
+    "a delete of the default database behind a reset stays",
+    (WAL, "\t    scope_any_behind(reset, deletes_default))", "\t    reset->late)"),
+)
+mutant(
     "outcomes_not_stored",
     "the outcome is durable with the position",
     (WAL, "\t\tadd_outcome(unit, r);", ""),

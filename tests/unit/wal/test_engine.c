@@ -667,6 +667,57 @@ static void what_comes_into_the_database_that_a_reset_brings_back_is_behind_it(
 	world_finish();
 }
 
+static enum fault the_second(void *calls)
+{
+	return ++*(unsigned *)calls == 2 ? FAULT_500_AFTER : FAULT_NONE;
+}
+
+static void and_behind_those_that_waited_already(void **state)
+{
+	struct write *all, *again, *w;
+	unsigned calls = 0;
+
+	(void)state;
+	world_start();
+	drop_database(DATABASE_DEFAULT);
+	world_settle();
+	model_faults(REPLICA, the_second, &calls);
+	all = reset();
+	again = reset();
+	pass_ms(50);
+	assert_decided(all, 200);
+	assert_decided(again, 200);
+	w = create("docs");
+	pass_ms(50);
+	assert_decided(w, 200);
+	assert_null(model_collection_id(REPLICA, "docs"));
+	add("docs", "a");
+	world_finish();
+}
+
+static void a_delete_of_the_default_database_behind_a_reset_stays(void **state)
+{
+	struct write *all, *gone, *w;
+
+	(void)state;
+	world_start();
+	all = reset();
+	pass_ms(2);
+	assert_true(all->appended);
+	assert_false(all->ended);
+	gone = drop_database(DATABASE_DEFAULT);
+	w = create_database(DATABASE_DEFAULT); /* the reset is about to do that */
+	world_settle();
+	assert_decided(all, 200);
+	assert_decided(gone, 200);
+	assert_ended(w, STATUS_CONFLICT);
+	assert_null(catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT));
+	w = create_database(DATABASE_DEFAULT);
+	world_settle();
+	assert_decided(w, 200);
+	world_finish();
+}
+
 static void a_reset_that_is_not_allowed_changes_nothing(void **state)
 {
 	struct write *all;
@@ -849,11 +900,11 @@ static void a_leader_whose_epoch_is_over_is_deposed_and_leads_again_later(void *
 	world_start();
 	made("docs");
 	create_tenant("acme");
-	pass_ms(3);
-	fake_pg_take_lease(3000);
 	w = add("docs", "a");
+	while (!w->appended)
+		pass_ms(1);
+	fake_pg_take_lease(3000); /* another executes it again, or we do */
 	pass_ms(1500);
-	assert_true(w->appended); /* another executes it again, or we do */
 	assert_false(wal_leads());
 	assert_null(named("docs"));
 	world_lead(10000);
@@ -1017,6 +1068,8 @@ int main(void)
 	                what_comes_behind_a_reset_into_a_database_it_took_is_not_sent),
 	        world_story(
 	                what_comes_into_the_database_that_a_reset_brings_back_is_behind_it),
+	        world_story(and_behind_those_that_waited_already),
+	        world_story(a_delete_of_the_default_database_behind_a_reset_stays),
 	        world_story(a_reset_that_is_not_allowed_changes_nothing),
 	        world_story(
 	                of_lost_appends_those_in_the_log_happen_once_and_the_others_never),

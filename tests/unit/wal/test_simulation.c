@@ -128,11 +128,26 @@ static void on_collection(struct collection *c, uint64_t die)
 		drop_of(c);
 }
 
+/* It was deleted: a create brings it back, and so does a reset. */
+static bool wants_the_default(void)
+{
+	if (catalogue_database(TENANT_DEFAULT, DATABASE_DEFAULT) != NULL ||
+	    !chance_of(30))
+		return false;
+	if (chance_of(50))
+		reset();
+	else
+		create_database(DATABASE_DEFAULT);
+	return true;
+}
+
 static void on_no_collection(void)
 {
 	struct database *db = any_database();
 	uint64_t die = chance_below(100);
 
+	if (wants_the_default())
+		return;
 	if (die < 70 && db != NULL)
 		create_in(db, names[chance_below(4)]);
 	else if (die < 73)
@@ -145,6 +160,8 @@ static void on_no_collection(void)
 		create_tenant(names[chance_below(4)]);
 	else if (die < 96)
 		reset();
+	else if (die < 97)
+		drop_database(DATABASE_DEFAULT);
 }
 
 static unsigned waiting(void)
