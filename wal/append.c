@@ -314,7 +314,8 @@ static void on_inquired(void *arg, enum status s, const struct pg_results *resul
 
 	(void)arg;
 	if (s != STATUS_OK) {
-		if (s == STATUS_DB_REFUSED || s == STATUS_BUSY)
+		/* connected: again, before we heard of the loss */
+		if (s == STATUS_DB_REFUSED || s == STATUS_BUSY || wal_connected())
 			inquire_again();
 		return; /* else: append_resume() when it is back */
 	}
@@ -337,6 +338,7 @@ static void inquire(void *arg)
 	struct append *a;
 
 	(void)arg;
+	timer_stop(&appends.again);
 	pg_add(unit, &end_session, 1, (struct pg_param[]){pg_int4(appends.lost_pid)});
 	TAILQ_FOREACH (a, &appends.lost, link)
 		pg_add(unit, &find_op, 2,

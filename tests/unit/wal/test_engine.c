@@ -787,6 +787,27 @@ static void an_append_that_goes_on_at_the_server_is_ended_before_it_is_asked_for
 	world_finish();
 }
 
+/* The next session is lost before, while and after it asks; and is there again when the
+ * loss is told. */
+static void however_sessions_come_and_go_a_lost_append_is_found_out_about(void **state)
+{
+	struct write *w;
+
+	(void)state;
+	world_start();
+	made("docs");
+	for (msec k = 0; k < 10; k++) {
+		w = add("docs", "a");
+		pass_ms(1);
+		fake_pg_cut("log", 0, true, 5000);
+		pass_ms(97 + k);
+		fake_pg_cut("log", 0, false, 0);
+		world_settle();
+		assert_ended(w, STATUS_LOG_UNAVAILABLE);
+	}
+	world_finish();
+}
+
 static void without_postgresql_nothing_is_executed_and_positions_are_written_later(
         void **state)
 {
@@ -1075,6 +1096,8 @@ int main(void)
 	                of_lost_appends_those_in_the_log_happen_once_and_the_others_never),
 	        world_story(
 	                an_append_that_goes_on_at_the_server_is_ended_before_it_is_asked_for),
+	        world_story(
+	                however_sessions_come_and_go_a_lost_append_is_found_out_about),
 	        world_story(
 	                without_postgresql_nothing_is_executed_and_positions_are_written_later),
 	        world_story(a_full_disk_refuses_appends_and_is_tried_again_for_positions),
