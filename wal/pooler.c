@@ -13,7 +13,7 @@
  *   end         both have answered, and the sessions are ours
  * When it does not go well:
  *   - they are not: we begin nothing, say so, and look again after a while
- *   - a session is lost on the way: begin() asks again when it is back
+ *   - a session is lost on the way: asked again when it is back
  *
  * Who serves a session must be who opened it; and if its process was free for the
  * reader's, or is another one now, that is transaction mode. Of processes that are free a
@@ -95,13 +95,20 @@ static void stop_checking(void)
 	op_cancel(&pooler.reader);
 }
 
+/* A session is lost on the way. If it is back before we hear of that nobody else asks. */
+static void give_up(void)
+{
+	stop_checking();
+	timer_start(&pooler.recheck, APART_MS, on_recheck, NULL);
+}
+
 static void on_beside(void *arg, enum status s, const struct pg_results *r)
 {
 	(void)arg;
 	if (take(&pooler.beside, s, r))
 		end();
 	else
-		stop_checking();
+		give_up();
 }
 
 static void on_again(void *arg, enum status s, const struct pg_results *r)
@@ -110,7 +117,7 @@ static void on_again(void *arg, enum status s, const struct pg_results *r)
 	if (take(&pooler.again, s, r))
 		end();
 	else
-		stop_checking();
+		give_up();
 }
 
 static void ask(struct pg *pg, const char *sql, pg_fn *done, struct op **slot)
@@ -130,8 +137,10 @@ static void on_second(void *arg)
 static void on_first(void *arg, enum status s, const struct pg_results *r)
 {
 	(void)arg;
-	if (!take(&pooler.first, s, r))
+	if (!take(&pooler.first, s, r)) {
+		give_up();
 		return;
+	}
 	if (pooler.first == pg_backend_pid(wal_pg()) && ++pooler.asked < TIMES) {
 		ask(wal_pg(), who, on_first, &pooler.log);
 		return;
