@@ -47,6 +47,9 @@ struct fake_log {
  * create of a collection: its name and database). Its place; 0: refused. */
 int64_t fake_pg_append_elsewhere(int kind, int64_t collection, int64_t database,
                                  const char *name, const char *body);
+/* Another proxy has it executed, at once; takes the unit. True: its first statement has
+ * given a row. */
+bool fake_pg_elsewhere(struct pg_unit *unit);
 void fake_pg_notify(const char *what); /* the proxy hears that, soon */
 unsigned fake_pg_log_count(void);
 unsigned fake_pg_partitions(void);

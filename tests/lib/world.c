@@ -12,6 +12,7 @@
 
 #include "core/json_scan.h"
 #include "core/mem.h"
+#include "wal/append.h"
 #include "wal/engine.h"
 #include "wal/record.h"
 
@@ -25,7 +26,7 @@ static struct {
 	unsigned n;
 	struct write_list writes;
 	int64_t numbers;
-	bool booted, merges, adopts;
+	bool booted, merges, elsewhere, adopts;
 	struct had {
 		unsigned instance;
 		char *name, *items;
@@ -401,6 +402,23 @@ static void on_decided(void *arg, enum status s, const struct wal_outcome *outco
 	w->body = mem_substring(blob_bytes(outcome->body), blob_len(outcome->body));
 }
 
+/* By another proxy, whose client hears of the outcome there. */
+static void append_elsewhere(const struct wal_write *with)
+{
+	struct pg_unit *unit = pg_unit_create();
+	struct uuid op, public_id;
+
+	uuid_random(&op);
+	uuid_random(&public_id);
+	append_sql_add(unit, with, &op, &public_id, NULL);
+	fake_pg_elsewhere(unit);
+}
+
+void world_elsewhere(bool yes)
+{
+	world.elsewhere = yes;
+}
+
 static struct write *begin(struct wal_write *with, char *body)
 {
 	struct write *w = mem_new(struct write);
@@ -408,9 +426,15 @@ static struct write *begin(struct wal_write *with, char *body)
 	w->number = world.numbers;
 	w->kind = with->kind;
 	w->collection = with->collection != NULL ? with->collection->id : 0;
-	TAILQ_INSERT_TAIL(&world.writes, w, link);
 	if (body != NULL)
 		with->body = blob_adopt(body, strlen(body));
+	if (world.elsewhere) {
+		append_elsewhere(with);
+		blob_unref(&with->body);
+		free(w);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&world.writes, w, link);
 	wal_write(with, on_appended, on_decided, w, &w->pending);
 	blob_unref(&with->body);
 	return w;

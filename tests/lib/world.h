@@ -51,6 +51,9 @@ void world_adopts(const char *cluster); /* ADOPT_CLUSTER from the next boot on *
 void world_repairs(void);               /* REPAIR=auto from the next boot on, or start */
 /* From now on what is written may be merged: nothing in a body keeps it from that. */
 void world_merges(bool yes);
+/* What is written from now on goes through another proxy, which follows: no write of it
+ * is kept, and nothing is told to the one that leads. */
+void world_elsewhere(bool yes);
 /* From the next boot on what the instances hold besides is looked for, too. */
 void world_adoption(enum conf_adopt policy);
 /* Somebody has made it directly on an instance: in the default database, with such ids,

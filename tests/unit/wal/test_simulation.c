@@ -47,6 +47,7 @@ static struct {
 	bool wipes, saved;  /* ... or its disk; an older copy of that was made ... */
 	bool hard;          /* all that, and more of it */
 	int64_t saved_beat; /* ... with that beat */
+	bool follows;       /* another proxy appends, too, in this run */
 	bool shares;        /* another proxy copies, too, in this run ... */
 	char other[16];     /* ... by this name; "": there is none now */
 	unsigned others;    /* so many there were */
@@ -180,11 +181,15 @@ static void client(void)
 
 	if (sim.boot_at != 0 || waiting() >= WAITING_MOST)
 		return;
+	world_elsewhere(sim.follows && chance_of(40));
 	c = any_collection();
 	if (c != NULL && chance_of(sim.hard ? 60 : 85))
 		on_collection(c, chance_below(93));
 	else
 		on_no_collection();
+	world_elsewhere(false);
+	if (sim.follows && chance_of(70))
+		fake_pg_notify("appended");
 }
 
 /* --- what breaks
@@ -629,6 +634,7 @@ static void run(uint64_t seed)
 	if (getenv("CHROMATID_HARD") != NULL)
 		make_it_hard();
 	sim.shares = sim.loses && chance_of(50);
+	sim.follows = chance_of(30);
 	world_start_with(sim.n);
 	world_merges(chance_of(50));
 	world_crash();
