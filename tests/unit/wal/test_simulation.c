@@ -330,6 +330,9 @@ static void something_breaks(void)
 		log_breaks();
 	else if (die < 80)
 		fake_pg_take_lease(1 + chance_below(5000));
+	else if (sim.boot_at == 0 && die < 85) /* an operator does */
+		instance_take_out(health_instance((unsigned)chance_below(sim.n)),
+		                  1 + chance_below(5000), "by hand");
 	else if (sim.boot_at == 0)
 		crash();
 }
@@ -643,6 +646,8 @@ static void run(uint64_t seed)
 		world_repairs();
 	if (seed % 5 == 4)
 		world_adoption(ADOPT_ALWAYS);
+	if (chance_of(20))
+		world_verifies(1000 + chance_below(10000), sim.loses || chance_of(50));
 	world_boot();
 	world_lead(10000);
 	for (unsigned i = 0; i < sim.n; i++)
