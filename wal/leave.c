@@ -13,6 +13,7 @@
  */
 #include "core/failpoint.h"
 #include "core/timer.h"
+#include "wal/errand.h"
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
 #include "wal/wal_private.h"
@@ -54,7 +55,8 @@ static void on_no_goodbye(void *arg)
 
 static void on_drain_look(void *arg)
 {
-	bool quiet = persist_waiting() == 0 && !worker_is_busy() && !chronicle_is_busy();
+	bool quiet = persist_waiting() == 0 && !worker_is_busy() &&
+	             !chronicle_is_busy() && !errand_is_busy();
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)

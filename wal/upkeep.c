@@ -23,6 +23,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/errand.h"
 #include "wal/retain.h"
 #include "wal/wal_private.h"
 
@@ -356,6 +357,7 @@ static void tidy(void)
 
 	persist_add_fence(unit);
 	partition_add_tidy(unit, upkeep.retention, below);
+	errand_add_tidy(unit);
 	pg_submit(wal_upkeep(), unit, on_tidied, NULL, &upkeep.pending);
 }
 

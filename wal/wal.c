@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/timer.h"
+#include "wal/errand.h"
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
 #include "wal/retain.h"
@@ -159,6 +160,9 @@ static void on_heard(void *arg, const char *what)
 		mirror_kick();
 	} else if (strcmp(what, WAL_LEASE_FREE) == 0) {
 		lease_freed();
+	} else if (strcmp(what, WAL_ERRAND) == 0) {
+		errand_kick();
+		errand_look();
 	}
 }
 
