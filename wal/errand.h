@@ -20,7 +20,7 @@
 #define ERRAND_SILENT_MS 10000u
 /* That one proxy asks for at a time; that the leader carries out at a time. */
 #define ERRANDS_ASKED_MOST 64u
-#define ERRANDS_TAKEN_MOST 64u
+#define ERRANDS_TAKEN_MOST 16u
 
 extern const char *const errand_schema[];
 

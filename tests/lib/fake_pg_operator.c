@@ -194,12 +194,6 @@ void fake_operator_stop(void)
 	memset(&db, 0, sizeof(db));
 }
 
-/* There is nobody who would ask for one. */
-static void no_errands(struct fake_set *set)
-{
-	(void)set;
-}
-
 const struct fake_statement fake_operator_statements[] = {
         {"override_take_out", override_take_out},
         {"override_put_back", override_put_back},
@@ -209,6 +203,5 @@ const struct fake_statement fake_operator_statements[] = {
         {"keep_events", keep_events},
         {"note_event", note_event},
         {"events_before", events_before},
-        {"trim_errands", no_errands},
         {NULL, NULL},
 };
