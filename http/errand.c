@@ -71,17 +71,20 @@ static void on_answer(void *arg, enum wal_errand_end end,
 }
 
 /* What the answer may depend on; never what says who asks. */
+static bool is_passed_on(const struct header *f)
+{
+	return header_named(f, "content-type") || header_named(f, "idempotency-key");
+}
+
 static void add_headers(const struct exchange *ex, struct text *to)
 {
-	static const char *const passed[] = {"content-type", "idempotency-key"};
 	char trace[TRACE_BYTES];
+	struct header f;
+	size_t at = 0;
 
-	for (size_t k = 0; k < sizeof(passed) / sizeof(passed[0]); k++) {
-		const char *value = headers_get(&ex->head->headers, passed[k]);
-
-		if (value != NULL)
-			errand_headers_add(to, passed[k], value);
-	}
+	while (headers_next(&ex->head->headers, &at, &f))
+		if (is_passed_on(&f))
+			errand_headers_add(to, f.name, f.value);
 	errand_headers_add(to, "traceparent", trace_text(&ex->trace, trace));
 }
 

@@ -3,14 +3,16 @@
 
 #include "http/errand.h"
 
-/* What would end its line early is left out: none of ours has that. */
+/* What is not ASCII, or would end its line early, means nothing where it is read; nor
+ * does a space. */
 void errand_headers_add(struct text *to, const char *name, const char *value)
 {
-	if (!headers_is_token(name, strlen(name)) || strpbrk(value, "\r\n") != NULL)
+	if (!headers_is_token(name, strlen(name)))
 		return;
 	text_adds(to, name);
 	text_adds(to, ": ");
-	text_adds(to, value);
+	for (; *value != '\0'; value++)
+		text_addc(to, *value >= ' ' && *value <= '~' ? *value : ' ');
 	text_addc(to, '\n');
 }
 

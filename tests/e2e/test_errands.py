@@ -133,6 +133,21 @@ def test_the_same_answer_as_from_the_leader(three, method, path, body):
     nothing_left(three)
 
 
+@pytest.mark.parametrize("headers", [
+    {"content-type": b"\xff\xfe/json"}, {"content-type": "text/plain"}, {"content-type": "application/json; charset=x"},
+    {"idempotency-key": "a key"}, {"idempotency-key": b"\xc3\xa4"}, {"idempotency-key": "once"}, {"Content-Type": ""}, {"x-other": "'\"; --"},
+])
+def test_headers_that_matter_are_passed_on(three, headers):
+    leader, follower = leader_of(three), follower_of(three)
+    for method, path in (("POST", "/admin/wal/999999/skip"), ("POST", "/admin/create_mapping")):
+        asked = {"content": b'{"reason": "x"}', "headers": {"content-type": "application/json", **headers}}
+        own, passed = (proxy.http.request(method, path, **asked) for proxy in (leader, follower))
+        assert comparable(passed) == comparable(own)
+    asked = {"headers": {"content-type": "application/json", **headers}}
+    own, passed = (proxy.http.request("DELETE", "/collection/mappings/nothing", **asked) for proxy in (leader, follower))
+    assert comparable(passed) == comparable(own)
+
+
 def test_each_route_that_is_passed_on_is_asked_here():
     kinds = set(re.findall(r"\[(ROUTE_\w+)\] = \{[^}]*PASSED_ON\}", (ROOT / "http/dispatch.c").read_text()))
     rows = re.findall(r'\{"(\w+)", "([^"]+)", (ROUTE_\w+),', (ROOT / "http/route.c").read_text())
@@ -325,6 +340,27 @@ def test_what_is_too_long_is_not_passed_on(three):
     assert refused_one.status_code == 413 and "are not passed on" in refused_one.text
     assert ask(leader_of(three), "POST", "/admin/wal/999999/skip", long).status_code == 404
     assert ask(follower, "POST", "/admin/wal/999999/skip", {"reason": "x" * (1 << 20 - 1)}).status_code == 404
+
+
+def test_an_answer_that_is_too_long_is_not_passed_on(pair):
+    """A list of mappings of more than 8 MB, and one of a little less, of a few collections with long names."""
+    for k in range(10):
+        assert pair.http.post(COLLECTIONS, json={"name": f"docs{k}"}).status_code == 200
+    own, passed = mappings_of(pair, 500_000)
+    assert own.status_code == 200 and len(own.content) > 8 << 20
+    assert passed.status_code == 502 and passed.headers["x-chromatid-outcome"] == "unknown"
+    assert f"answered 200 with {len(own.content)} bytes" in passed.json()["message"]
+    own, passed = mappings_of(pair, 400_000)
+    assert 7 << 20 < len(own.content) < 8 << 20
+    assert passed.status_code == 200 and passed.content == own.content
+
+
+def mappings_of(world, length):
+    longer = f"UPDATE chromatid.collection SET name = rpad(name, {length}, 'x') WHERE name LIKE 'docs_%'"
+    world.postgres.execute(longer, world.database)
+    for proxy in world.proxies:
+        proxy.restart(wait="ready")
+    return [ask(find(world), "GET", "/collection/mappings") for find in (leader_of, follower_of)]
 
 
 def test_a_strange_row_harms_nobody(three):
