@@ -13,8 +13,8 @@
  *   - PostgreSQL does not take the row: nothing has happened
  *   - nobody takes it in time: the row is deleted, unless it was taken at that very
  *     moment. A row that could not be deleted is too old to be taken by then, too
- *   - who has taken it does not lead any more: it may have been done, and nobody will
- * ever say so (the answer is fenced by the epoch)
+ *   - who has taken it leads no more: it may have been done, and nobody will ever say so
+ *     (the answer is fenced by the epoch)
  *   - PostgreSQL does not say for long what has become of it: the same
  *   - the asker goes away: the row is deleted if nobody has taken it
  *   - we come to lead ourselves: the row is taken like any other
