@@ -11,8 +11,8 @@
  * When it does not go well the client hears 503, and whether anything was done:
  *   - not noted, or taken by nobody: nothing, and nothing will be
  *   - taken, and no answer comes: perhaps; it is for who asked to look
- *   - what is said is too long to be passed on: 413 before it is noted, 502 when it is
- * the answer */
+ *   - what is said is too long to be passed on: 413 for a request, before it is noted;
+ *     502 for an answer */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -8,8 +8,8 @@
  * When it does not go well:
  *   - we do not lead any more: nothing is taken, and no answer is noted. Both are one
  *     statement with the question whether our epoch is the lease's
- *   - the session was lost while one was taken: the row says that it is ours, and we do
- * not know of it; so it was not begun, and is taken once more
+ *   - the session was lost while one was taken: the row says that it is ours, we do not
+ *     know of it, so it was not begun: it is taken once more
  *   - it was lost while the answer was noted: noted again, until it is, or another leads
  *   - it is too old: nobody waits for it any more, or will soon be told that nothing was
  *     done. It is never taken
