@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "http/access.h"
 #include "http/admin.h"
+#include "http/errand.h"
 
 void admin_event(const struct exchange *ex, const char *format, ...)
 {
@@ -18,7 +19,7 @@ void admin_event(const struct exchange *ex, const char *format, ...)
 	text_addv(&what, format, args);
 	va_end(args);
 	log_info("operator", "%s, by %s (%s)", text_string(&what), ex->address,
-	         access_who(ex->head));
+	         ex->errand != NULL ? errand_who(ex->errand) : access_who(ex->head));
 	text_clear(&what);
 }
 

@@ -84,5 +84,5 @@ void cors_add(const struct request_head *head, struct headers *answer)
 	headers_add(answer, "access-control-expose-headers",
 	            "chroma-trace-id, retry-after, server-timing, x-request-id, "
 	            "x-chromatid-seq, x-chromatid-instance, x-chromatid-outcome, "
-	            "x-chromatid-stale");
+	            "x-chromatid-stale, x-chromatid-leader");
 }

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "http/admin.h"
+#include "http/errand.h"
 #include "http/exchange.h"
 
 static void no_such_path(struct exchange *ex)
@@ -77,76 +78,85 @@ static void unsupported(struct exchange *ex)
 
 typedef void(answer_fn)(struct exchange *ex);
 
+/* Where another proxy leads. */
+enum following {
+	HERE,      /* answered as ever */
+	PASSED_ON, /* only the leader can: it is asked (errand.c) */
+	REFUSED,   /* ... and it can only be asked itself */
+};
+
 static const struct {
 	answer_fn *answer;
 	bool catalogue; /* needs the catalogue */
 	bool writes;    /* needs the log */
+	enum following following;
 } answers[] = {
-        [ROUTE_NONE] = {no_such_path, false, false},
-        [ROUTE_WRONG_METHOD] = {wrong_method, false, false},
-        [ROUTE_HEARTBEAT] = {heartbeat, false, false},
-        [ROUTE_HEALTHCHECK] = {healthcheck, false, false},
-        [ROUTE_ANY_INSTANCE] = {read_any_instance, false, false},
-        [ROUTE_CRN] = {crn, false, false},
-        [ROUTE_V1] = {v1_gone, false, false},
-        [ROUTE_V1_HEARTBEAT] = {heartbeat, false, false},
-        [ROUTE_RESET] = {reset, true, true},
-        [ROUTE_CREATE_TENANT] = {create_tenant, true, true},
-        [ROUTE_GET_TENANT] = {get_tenant, true, false},
-        [ROUTE_PATCH_TENANT] = {read_any_instance, false, false},
-        [ROUTE_LIST_DATABASES] = {list_databases, true, false},
-        [ROUTE_CREATE_DATABASE] = {create_database, true, true},
-        [ROUTE_GET_DATABASE] = {get_database, true, false},
-        [ROUTE_DELETE_DATABASE] = {delete_database, true, true},
-        [ROUTE_LIST_COLLECTIONS] = {list_collections, true, false},
-        [ROUTE_COUNT_COLLECTIONS] = {count_collections, true, false},
-        [ROUTE_CREATE_COLLECTION] = {create_collection, true, true},
-        [ROUTE_GET_COLLECTION] = {read_collection, true, false},
-        [ROUTE_GET_COLLECTION_ID] = {read_collection, true, false},
-        [ROUTE_MODIFY_COLLECTION] = {modify_collection, true, true},
-        [ROUTE_DELETE_COLLECTION] = {delete_collection, true, true},
-        [ROUTE_WRITE_ITEMS] = {write_items, true, true},
-        [ROUTE_READ_ITEMS] = {read_items, true, false},
-        [ROUTE_UNSUPPORTED] = {unsupported, true, false},
-        [ROUTE_HEALTH] = {operator_answer, false, false},
-        [ROUTE_READY] = {operator_answer, false, false},
-        [ROUTE_STATUS] = {operator_answer, false, false},
-        [ROUTE_WAL_STATUS] = {operator_answer, false, false},
-        [ROUTE_TIMELINE] = {timeline_page, false, false},
-        [ROUTE_STATUS_COLLECTIONS] = {collections_page, false, false},
-        [ROUTE_UI] = {ui_page, false, false},
-        [ROUTE_MAPPINGS] = {operator_answer, true, false},
-        [ROUTE_METRICS] = {operator_answer, false, false},
-        [ROUTE_WAL_RETRY] = {quarantine_retry, true, false},
-        [ROUTE_WAL_SKIP] = {quarantine_skip, true, false},
-        [ROUTE_ADOPT] = {adopt_page, true, false},
-        [ROUTE_VERIFY] = {verify_begin, true, false},
-        [ROUTE_VERIFICATION] = {verify_page, true, false},
-        [ROUTE_HISTORY] = {history_page, false, false},
-        [ROUTE_RESYNC] = {resync_page, true, false},
-        [ROUTE_EXPORT_BEGIN] = {export_begin_page, true, false},
-        [ROUTE_EXPORT_LOOK] = {export_look_page, true, false},
-        [ROUTE_EXPORT_COLLECTION] = {export_collection_page, true, false},
-        [ROUTE_EXPORT_ITEMS] = {export_items_page, true, false},
-        [ROUTE_EXPORT_END] = {export_end_page, true, false},
-        [ROUTE_IMPORT_COLLECTION] = {import_collection, true, true},
-        [ROUTE_WAL_CLEANUP] = {cleanup, true, false},
-        [ROUTE_INSTANCES] = {instances_page, false, false},
-        [ROUTE_OVERRIDE] = {override_page, false, false},
-        [ROUTE_WAL_COUNT] = {wal_count_page, false, false},
-        [ROUTE_WAL_ERRORS] = {wal_errors_page, false, false},
-        [ROUTE_WAL_DEBUG] = {wal_debug_page, false, false},
-        [ROUTE_WAL_LIST] = {wal_list_page, false, false},
-        [ROUTE_WAL_ENTRY] = {wal_entry_page, false, false},
-        [ROUTE_TRANSACTIONS] = {transactions_page, false, false},
-        [ROUTE_TRANSACTION] = {transaction_page, false, false},
-        [ROUTE_TRANSACTION_TRIGGER] = {transaction_trigger, false, false},
-        [ROUTE_TRANSACTION_CLEANUP] = {transaction_cleanup, true, false},
-        [ROUTE_SCALABILITY] = {scalability_page, false, false},
-        [ROUTE_CONFIG] = {config_page, false, false},
-        [ROUTE_MAPPING_DELETE] = {mapping_delete, true, true},
-        [ROUTE_MAPPING_CREATE] = {mapping_create, true, true},
-        [ROUTE_MAPPINGS_COMPLETE] = {mappings_complete, true, false},
+        [ROUTE_NONE] = {no_such_path, false, false, HERE},
+        [ROUTE_WRONG_METHOD] = {wrong_method, false, false, HERE},
+        [ROUTE_HEARTBEAT] = {heartbeat, false, false, HERE},
+        [ROUTE_HEALTHCHECK] = {healthcheck, false, false, HERE},
+        [ROUTE_ANY_INSTANCE] = {read_any_instance, false, false, HERE},
+        [ROUTE_CRN] = {crn, false, false, HERE},
+        [ROUTE_V1] = {v1_gone, false, false, HERE},
+        [ROUTE_V1_HEARTBEAT] = {heartbeat, false, false, HERE},
+        [ROUTE_RESET] = {reset, true, true, HERE},
+        [ROUTE_CREATE_TENANT] = {create_tenant, true, true, HERE},
+        [ROUTE_GET_TENANT] = {get_tenant, true, false, HERE},
+        [ROUTE_PATCH_TENANT] = {read_any_instance, false, false, HERE},
+        [ROUTE_LIST_DATABASES] = {list_databases, true, false, HERE},
+        [ROUTE_CREATE_DATABASE] = {create_database, true, true, HERE},
+        [ROUTE_GET_DATABASE] = {get_database, true, false, HERE},
+        [ROUTE_DELETE_DATABASE] = {delete_database, true, true, HERE},
+        [ROUTE_LIST_COLLECTIONS] = {list_collections, true, false, HERE},
+        [ROUTE_COUNT_COLLECTIONS] = {count_collections, true, false, HERE},
+        [ROUTE_CREATE_COLLECTION] = {create_collection, true, true, HERE},
+        [ROUTE_GET_COLLECTION] = {read_collection, true, false, HERE},
+        [ROUTE_GET_COLLECTION_ID] = {read_collection, true, false, HERE},
+        [ROUTE_MODIFY_COLLECTION] = {modify_collection, true, true, HERE},
+        [ROUTE_DELETE_COLLECTION] = {delete_collection, true, true, HERE},
+        [ROUTE_WRITE_ITEMS] = {write_items, true, true, HERE},
+        [ROUTE_READ_ITEMS] = {read_items, true, false, HERE},
+        [ROUTE_UNSUPPORTED] = {unsupported, true, false, HERE},
+        [ROUTE_HEALTH] = {operator_answer, false, false, HERE},
+        [ROUTE_READY] = {operator_answer, false, false, HERE},
+        [ROUTE_STATUS] = {operator_answer, false, false, HERE},
+        [ROUTE_WAL_STATUS] = {operator_answer, false, false, HERE},
+        [ROUTE_TIMELINE] = {timeline_page, false, false, HERE},
+        [ROUTE_STATUS_COLLECTIONS] = {collections_page, false, false, HERE},
+        [ROUTE_UI] = {ui_page, false, false, HERE},
+        [ROUTE_MAPPINGS] = {operator_answer, true, false, PASSED_ON},
+        [ROUTE_METRICS] = {operator_answer, false, false, HERE},
+        [ROUTE_WAL_RETRY] = {quarantine_retry, true, false, PASSED_ON},
+        [ROUTE_WAL_SKIP] = {quarantine_skip, true, false, PASSED_ON},
+        [ROUTE_ADOPT] = {adopt_page, true, false, PASSED_ON},
+        [ROUTE_VERIFY] = {verify_begin, true, false, PASSED_ON},
+        [ROUTE_VERIFICATION] = {verify_page, true, false, PASSED_ON},
+        [ROUTE_HISTORY] = {history_page, false, false, HERE},
+        [ROUTE_RESYNC] = {resync_page, true, false, PASSED_ON},
+        [ROUTE_RESYNCS] = {resyncs_page, true, false, PASSED_ON},
+        [ROUTE_EXPORT_BEGIN] = {export_begin_page, true, false, REFUSED},
+        [ROUTE_EXPORT_LOOK] = {export_look_page, true, false, REFUSED},
+        [ROUTE_EXPORT_COLLECTION] = {export_collection_page, true, false, REFUSED},
+        [ROUTE_EXPORT_ITEMS] = {export_items_page, true, false, REFUSED},
+        [ROUTE_EXPORT_END] = {export_end_page, true, false, REFUSED},
+        [ROUTE_IMPORT_COLLECTION] = {import_collection, true, true, HERE},
+        [ROUTE_WAL_CLEANUP] = {cleanup, true, false, PASSED_ON},
+        [ROUTE_INSTANCES] = {instances_page, false, false, HERE},
+        [ROUTE_OVERRIDE] = {override_page, false, false, HERE},
+        [ROUTE_WAL_COUNT] = {wal_count_page, false, false, HERE},
+        [ROUTE_WAL_ERRORS] = {wal_errors_page, false, false, HERE},
+        [ROUTE_WAL_DEBUG] = {wal_debug_page, false, false, HERE},
+        [ROUTE_WAL_LIST] = {wal_list_page, false, false, HERE},
+        [ROUTE_WAL_ENTRY] = {wal_entry_page, false, false, HERE},
+        [ROUTE_TRANSACTIONS] = {transactions_page, false, false, PASSED_ON},
+        [ROUTE_TRANSACTION] = {transaction_page, false, false, HERE},
+        [ROUTE_TRANSACTION_TRIGGER] = {transaction_trigger, false, false, PASSED_ON},
+        [ROUTE_TRANSACTION_CLEANUP] = {transaction_cleanup, true, false, PASSED_ON},
+        [ROUTE_SCALABILITY] = {scalability_page, false, false, HERE},
+        [ROUTE_CONFIG] = {config_page, false, false, HERE},
+        [ROUTE_MAPPING_DELETE] = {mapping_delete, true, true, PASSED_ON},
+        [ROUTE_MAPPING_CREATE] = {mapping_create, true, true, PASSED_ON},
+        [ROUTE_MAPPINGS_COMPLETE] = {mappings_complete, true, false, PASSED_ON},
 };
 
 bool dispatch_needs_catalogue(const struct exchange *ex)
@@ -234,10 +244,31 @@ static bool looks_for_tenant(struct exchange *ex)
 	return look_for(ex, kind == ROUTE_GET_TENANT ? ex->route.item : ex->route.tenant);
 }
 
-/* What operators ask, or ask for, of which only the leader knows. */
+/* --- what only the leader can do ---------------------------------------------------- */
+
 static bool is_the_leaders(enum route_kind kind)
 {
-	return wal_follows() && answers[kind].catalogue && route_is_ours(kind);
+	return wal_follows() && answers[kind].following != HERE;
+}
+
+/* An errand that has come here is not sent on: this proxy led a moment ago. */
+static void leave_to_leader(struct exchange *ex)
+{
+	if (ex->errand != NULL)
+		exchange_fail(ex, STATUS_DEPOSED, "none");
+	else if (answers[ex->route.kind].following == PASSED_ON)
+		errand_pass_on(ex);
+	else
+		exchange_fail_saying(
+		        ex, STATUS_DEPOSED, "none",
+		        "another proxy leads, and an export is only to be had "
+		        "from that one itself, which stands still for it");
+}
+
+/* Not a word of what other proxies pass on. */
+static bool is_no_errand(const struct exchange *ex)
+{
+	return ex->errand != NULL && answers[ex->route.kind].following != PASSED_ON;
 }
 
 /* --- the catalogue of another proxy ------------------------------------------------- */
@@ -285,12 +316,14 @@ void dispatch(struct exchange *ex)
 	bool ready = is_ready(kind);
 	const char *killer;
 
-	if (kind == ROUTE_BAD_PATH) {
+	if (is_no_errand(ex)) {
+		no_such_path(ex);
+	} else if (kind == ROUTE_BAD_PATH) {
 		bad_path(ex);
 	} else if (kind == ROUTE_IDENTITY) {
 		identity(ex);
 	} else if (is_the_leaders(kind)) {
-		exchange_fail(ex, STATUS_DEPOSED, "none");
+		leave_to_leader(ex);
 	} else if (ready && ex->body != NULL && (killer = killer_in(ex)) != NULL) {
 		exchange_error(ex, 400, "InvalidArgumentError", "%s", killer);
 	} else if (ready && looks_for_tenant(ex)) {

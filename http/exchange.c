@@ -3,6 +3,7 @@
  * out. */
 #include "http/exchange.h"
 #include "http/access.h"
+#include "http/errand.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +34,8 @@ struct exchange *exchange_create(struct client *client, const struct request_hea
 
 	ex->client = client;
 	ex->head = head;
-	access_address(client, head, ex->address);
+	if (client != NULL)
+		access_address(client, head, ex->address);
 	trace_begin(&ex->trace, headers_get(&head->headers, "traceparent"));
 	ex->body = blob_ref(body);
 	ex->started_us = clock_us();
@@ -110,6 +112,8 @@ void exchange_finish(struct exchange *ex)
 		client_abort(ex->client);
 		ex->http = 0;
 	}
+	if (ex->errand != NULL)
+		errand_end(ex->errand);
 	exchange_totals.classes[ex->http / 100 < 6 ? ex->http / 100 : 5]++;
 	tally_answer(ex);
 	log_exchange(ex);
@@ -182,11 +186,16 @@ void exchange_reply(struct exchange *ex, int http, const struct headers *more,
 	struct headers h = {0};
 	struct client *client = ex->client;
 
+	ex->http = http;
+	ex->bytes_out = blob_len(body);
+	if (ex->errand != NULL) {
+		errand_reply(ex->errand, http, more, body);
+		exchange_finish(ex);
+		return;
+	}
 	if (more != NULL)
 		headers_copy(&h, more);
 	exchange_headers(ex, http, &h);
-	ex->http = http;
-	ex->bytes_out = blob_len(body);
 	ex->client = NULL;
 	client_reply(client, http, &h, body);
 	headers_clear(&h);
@@ -256,20 +265,30 @@ static const char *error_name(enum status s)
 	}
 }
 
-void exchange_fail(struct exchange *ex, enum status s, const char *outcome)
+void exchange_fail_saying(struct exchange *ex, enum status s, const char *outcome,
+                          const char *message)
 {
 	struct headers h = {0};
 	struct text json = {0};
-	char *message = ex->seq > 0 ? mem_format("%s (record %lld)", status_text(s),
-	                                         (long long)ex->seq)
-	                            : mem_string(status_text(s));
 
 	exchange_totals.timeouts += status_http(s) == 504;
 	headers_add(&h, "retry-after", RETRY_AFTER);
 	headers_add(&h, "x-chromatid-outcome", outcome);
 	exchange_add_error(&json, error_name(s), message);
-	free(message);
 	reply_json(ex, status_http(s), &h, &json);
+}
+
+void exchange_fail(struct exchange *ex, enum status s, const char *outcome)
+{
+	char *message;
+
+	if (ex->seq == 0) {
+		exchange_fail_saying(ex, s, outcome, status_text(s));
+		return;
+	}
+	message = mem_format("%s (record %lld)", status_text(s), (long long)ex->seq);
+	exchange_fail_saying(ex, s, outcome, message);
+	free(message);
 }
 
 void exchange_no_collection(struct exchange *ex)

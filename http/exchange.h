@@ -18,6 +18,7 @@
 #include "http/server.h"
 #include "wal/wal.h"
 
+struct errand;
 struct relay;
 struct repeat;
 struct line;
@@ -39,6 +40,7 @@ struct company {
 
 struct exchange {
 	struct client *client; /* NULL once it has been answered, or has left */
+	struct errand *errand; /* instead of a client: it is for one of another proxy */
 	const struct request_head *head;
 	char address[ADDRESS_BYTES]; /* the client's */
 	struct blob *body;
@@ -82,6 +84,7 @@ void dispatch(struct exchange *ex);
 bool dispatch_needs_catalogue(const struct exchange *ex);
 
 /* --- exchange.c -------------------------------------------------------------------- */
+/* `client` NULL: of an errand, which sets its address itself. */
 struct exchange *exchange_create(struct client *client, const struct request_head *head,
                                  struct blob *body);
 /* Our headers and `more` (may be NULL), then the end. `body` may be NULL. */
@@ -95,6 +98,9 @@ void exchange_error(struct exchange *ex, int http, const char *name, const char 
                     ...) __attribute__((format(printf, 4, 5)));
 /* Of our own: with Retry-After and X-Chromatid-Outcome ("none", "pending", "unknown"). */
 void exchange_fail(struct exchange *ex, enum status s, const char *outcome);
+/* The same in words of its own. */
+void exchange_fail_saying(struct exchange *ex, enum status s, const char *outcome,
+                          const char *message);
 /* 404, or what Chroma says before it looks for a collection. */
 void exchange_no_collection(struct exchange *ex);
 /* An error body in Chroma's shape. */
@@ -233,6 +239,7 @@ void adopt_page(struct exchange *ex);   /* adopt_page.c */
 void verify_begin(struct exchange *ex); /* verify_page.c */
 void verify_page(struct exchange *ex);
 void resync_page(struct exchange *ex);
+void resyncs_page(struct exchange *ex);
 void history_page(struct exchange *ex);
 void export_begin_page(struct exchange *ex);
 void export_look_page(struct exchange *ex);

@@ -12,6 +12,7 @@
 
 #include "core/clock.h"
 #include "http/access.h"
+#include "http/errand.h"
 #include "http/exchange.h"
 #include "http/operator.h"
 #include "http/timeline.h"
@@ -276,6 +277,7 @@ char *http_start(const struct conf *conf)
 	options.max_body = most_body();
 	options.max_held = most_held();
 	timeline_start();
+	errand_start();
 	return server_start(&options);
 }
 
@@ -294,6 +296,7 @@ void http_drain(bool others, void (*done)(void *arg), void *arg)
 	draining.until = clock_ms() + exchange_conf->drain_timeout;
 	draining.done = done;
 	draining.arg = arg;
+	wal_errand_rest();
 	server_drain(others ? LAST_REQUEST_MS : 0);
 	timer_start(&draining.look, 0, on_drain_look, NULL);
 }
@@ -309,5 +312,6 @@ void http_stop(void)
 	export_stop();
 	timeline_stop();
 	server_stop();
+	errand_stop_all();
 	together_stop();
 }

@@ -2,12 +2,15 @@
  *
  *	POST /admin/resync            {"instance"?, "collection"?, "tenant"?, "database"?}
  *	POST /admin/sync_collections  {"target_instance"}: all of them there
+ *	GET  /admin/resync            those under way, and those in quarantine, as in
+ * /status
  *
  * Each goes into quarantine there, from where it is made anew (wal/rebuild.c): it is not
  * read there meanwhile. Without an instance: wherever it is in quarantine already. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "http/admin.h"
 #include "http/status.h"
@@ -138,4 +141,14 @@ void resync_page(struct exchange *ex)
 	else
 		carry_out(ex, &w);
 	wish_clear(&w);
+}
+
+/* As the leader knows it, whichever proxy is asked (errand.c). */
+void resyncs_page(struct exchange *ex)
+{
+	json_t *o = json_object();
+
+	status_set(o, "resync", status_resync(clock_wall_ms()));
+	status_set(o, "quarantine", status_quarantine());
+	status_send(ex, o);
 }

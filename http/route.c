@@ -96,6 +96,7 @@ static const struct row {
         {"GET", "/admin/verify", ROUTE_VERIFICATION, VERB_NONE, "verification"},
         {"POST", "/admin/wal/records", ROUTE_HISTORY, VERB_NONE, "wal_records"},
         {"POST", "/admin/resync", ROUTE_RESYNC, VERB_NONE, "resync"},
+        {"GET", "/admin/resync", ROUTE_RESYNCS, VERB_NONE, "resyncs"},
         {"POST", "/admin/sync_collections", ROUTE_RESYNC, VERB_NONE, "sync_collections"},
         {"POST", "/admin/export", ROUTE_EXPORT_BEGIN, VERB_NONE, "export"},
         {"GET", "/admin/export/{c}", ROUTE_EXPORT_LOOK, VERB_NONE, "export_look"},
@@ -167,6 +168,7 @@ bool route_is_ours(enum route_kind kind)
 	case ROUTE_VERIFY:
 	case ROUTE_VERIFICATION:
 	case ROUTE_RESYNC:
+	case ROUTE_RESYNCS:
 	case ROUTE_HISTORY:
 	case ROUTE_EXPORT_BEGIN:
 	case ROUTE_EXPORT_LOOK:

@@ -15,6 +15,7 @@
 #include "core/timer.h"
 #include "wal/append.h"
 #include "wal/engine.h"
+#include "wal/errand.h"
 #include "wal/lead.h"
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
@@ -56,7 +57,8 @@ static void on_no_goodbye(void *arg)
 
 static void on_drain_look(void *arg)
 {
-	bool quiet = persist_waiting() == 0 && !worker_is_busy() && !chronicle_is_busy();
+	bool quiet = persist_waiting() == 0 && !worker_is_busy() &&
+	             !chronicle_is_busy() && !errand_is_busy();
 
 	(void)arg;
 	for (unsigned i = 0; i < health_count(); i++)

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/version.h"
+#include "wal/errand.h"
 #include "wal/lead.h"
 
 /* Runs first, outside the numbering: what the rest needs to find out where it stands. */
@@ -287,6 +288,7 @@ static const char *const *const migrations[][2] = {
         {follow_schema, nothing},    /* 13 */
         {unproven_schema, nothing},  /* 14 */
         {trace_schema, nothing},     /* 15 */
+        {errand_schema, nothing},    /* 16 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 _Static_assert(VERSION == CHROMATID_SCHEMA, "core/version.h says which it is");

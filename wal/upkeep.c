@@ -25,6 +25,7 @@
 #include "core/mem.h"
 #include "wal/append.h"
 #include "wal/engine.h"
+#include "wal/errand.h"
 #include "wal/heal.h"
 #include "wal/lead.h"
 #include "wal/retain.h"
@@ -359,6 +360,7 @@ static void tidy(void)
 
 	persist_add_fence(unit);
 	partition_add_tidy(unit, upkeep.retention, below);
+	errand_add_tidy(unit);
 	pg_submit(wal_upkeep(), unit, on_tidied, NULL, &upkeep.pending);
 }
 

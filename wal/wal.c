@@ -17,6 +17,7 @@
 #include "core/timer.h"
 #include "wal/append.h"
 #include "wal/engine.h"
+#include "wal/errand.h"
 #include "wal/heal.h"
 #include "wal/lead.h"
 #include "wal/mirror.h"
@@ -164,6 +165,9 @@ static void on_heard(void *arg, const char *what)
 		mirror_kick();
 	} else if (strcmp(what, WAL_LEASE_FREE) == 0) {
 		lease_freed();
+	} else if (strcmp(what, WAL_ERRAND) == 0) {
+		errand_kick();
+		errand_look();
 	}
 }
 

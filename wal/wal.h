@@ -360,6 +360,48 @@ enum status wal_there_answer(const struct reply *reply, struct uuid *id);
 void wal_wish_start(const struct conf *conf); /* wish.c: the same, by SQL */
 void wal_wish_stop(void);
 
+/* What only the leader can do, asked of another proxy: an errand, which the leader takes
+ * from PostgreSQL, carries out, and answers there (errand.c). What is in it only those
+ * know who write and read it; it is kept for an hour if nobody fetches the answer. */
+#define WAL_ERRAND_BODY_MOST (1024u * 1024)
+#define WAL_ERRAND_ANSWER_MOST (8u * 1024 * 1024)
+struct wal_errand {
+	const char *method, *target, *headers;
+	const char *address, *who; /* for whom: from where, and by whose right */
+	struct blob *body;
+};
+struct wal_errand_answer {
+	int code;
+	const char *headers;
+	const char *leader; /* who has carried it out */
+	struct blob *body;
+};
+enum wal_errand_end {
+	ERRAND_ANSWERED,
+	ERRAND_TOO_MANY,  /* this proxy waits for many already: nothing was done */
+	ERRAND_NOT_NOTED, /* PostgreSQL is away: nothing was done */
+	ERRAND_NOT_TAKEN, /* nobody leads, or has time: withdrawn, nothing will be done */
+	ERRAND_UNKNOWN,   /* it may have been done: who has taken it leads no more, or
+	                     PostgreSQL does not say */
+	ERRAND_LATE,      /* who leads is still at it */
+};
+/* `answer` is for ERRAND_ANSWERED. Cancelled, it is withdrawn if nobody has taken it. */
+typedef void(wal_errand_fn)(void *arg, enum wal_errand_end end,
+                            const struct wal_errand_answer *answer);
+void wal_errand_ask(const struct wal_errand *e, msec patience, wal_errand_fn *done,
+                    void *arg, struct op **slot);
+/* While we lead `carry_out` is told of each errand that is taken. It must lead to
+ * wal_errand_answer() or wal_errand_drop() (nobody will ever say what has become of it),
+ * which end `taken`. */
+struct wal_taken;
+typedef void(wal_carry_out_fn)(const struct wal_errand *e, struct wal_taken *taken);
+void wal_errand_start(wal_carry_out_fn *carry_out);
+void wal_errand_answer(struct wal_taken *taken, int code, const char *headers,
+                       struct blob *body);
+void wal_errand_drop(struct wal_taken *taken);
+void wal_errand_rest(void); /* no more are taken: the next leader will */
+void wal_errand_stop(void); /* when none is being carried out */
+
 /* What an operator asks about the log, answered by PostgreSQL as JSON, on a session of
  * its own: nothing else waits for it. */
 enum wal_page {

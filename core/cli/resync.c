@@ -91,6 +91,13 @@ static bool is_done(const json_t *begun, const json_t *status)
 	return true;
 }
 
+/* Who has begun something may ask the one that leads, through any proxy. Who only looks
+ * may not, and asks this one. */
+static const char *page_of(const json_t *begun)
+{
+	return begun != NULL ? "/admin/resync" : "/status";
+}
+
 static int watch(struct cli *c, const json_t *begun)
 {
 	bool done = false, first = true;
@@ -100,11 +107,12 @@ static int watch(struct cli *c, const json_t *begun)
 		struct answer a;
 		json_t *s = NULL;
 
-		if (!ask("GET", "/status", NULL, &a) || (s = answer_json(&a)) == NULL) {
+		if (!ask("GET", page_of(begun), NULL, &a) ||
+		    (s = answer_json(&a)) == NULL) {
 			code = print_failure(c, &a);
 		} else if (!json_is_array(json_object_get(s, "resync"))) {
 			code = print_wrong(c, CLI_NOT,
-			                   "this proxy does not lead any more");
+			                   "another proxy leads: ask that one");
 		} else {
 			done = is_done(begun, s);
 			if (!cli_json(c))

@@ -177,3 +177,20 @@ def test_one_that_follows_stops_when_an_older_one_leads(world, old, tmp_path):
     follower.terminate()
     wait_until(lambda: new.status()["leader"], 30, "the last one leads")
     all_there(world, work)
+
+
+def test_an_older_leader_is_passed_no_request_of_an_operator(world, old):
+    """It takes no errands, or this one does not even follow it: in both cases nothing is done."""
+    new = world.proxy
+    begin(world, old)
+    new.start(wait="listening")
+    wait_until(lambda: new.log_contains("leads; waiting"), 30, "it has seen who leads")
+    if world.sql("SELECT 1 FROM chromatid.lease WHERE tails = epoch"):
+        wait_until(lambda: new.ready() == 200, 30, "it follows")
+    answer = new.http.post("/admin/complete_mappings", json={})
+    assert answer.status_code == 503 and answer.headers["x-chromatid-outcome"] == "none", answer.text
+    assert world.sql("SELECT * FROM chromatid.errand") == []
+    old.terminate()
+    wait_until(lambda: new.ready() == 200 and new.status()["leader"], 30, "this one leads")
+    assert new.http.post("/admin/complete_mappings", json={}).status_code == 202
+    assert new.log().count("completion of") == 1

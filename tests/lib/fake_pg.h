@@ -29,6 +29,7 @@ void fake_pg_at_death(unsigned commits, bool linger, msec later);
 unsigned fake_pg_sent(const char *session); /* units in the group under way */
 void fake_pg_take_lease(msec holds_for);    /* another proxy takes over */
 bool fake_pg_has_epoch(int64_t epoch);
+int64_t fake_pg_epoch(void);
 
 /* What it holds. */
 struct fake_log {
@@ -84,6 +85,10 @@ void fake_pg_wish(int64_t collection, const char *by);
 unsigned fake_pg_wishes(void);
 /* Events noted that say this, and how often the last of them happened in a row. */
 unsigned fake_pg_events(const char *about, unsigned *times);
+/* Errands that are noted, and of those (unless NULL) how many are taken. From now on each
+ * is taken by another in the very moment when it is withdrawn. */
+unsigned fake_pg_errands(unsigned *taken);
+void fake_pg_take_errands_at_last(void);
 unsigned fake_pg_tidied(void); /* how often old ones were looked for */
 unsigned fake_pg_keys(void);   /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);

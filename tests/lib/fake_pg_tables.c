@@ -865,6 +865,11 @@ bool fake_pg_has_epoch(int64_t epoch)
 	return db.epoch == epoch;
 }
 
+int64_t fake_pg_epoch(void)
+{
+	return db.epoch;
+}
+
 /* --- loading
  * ----------------------------------------------------------------------------- */
 
@@ -2043,6 +2048,11 @@ const char *fake_tables_execute(const struct fake_part *part, struct fake_set *s
 			fake_operator_statements[k].run(set);
 			return "";
 		}
+	for (size_t k = 0; fake_errand_statements[k].name != NULL; k++)
+		if (strcmp(fake_errand_statements[k].name, part->name) == 0) {
+			fake_errand_statements[k].run(set);
+			return "";
+		}
 	fprintf(stderr, "fake_pg does not know the statement %s\n", part->name);
 	abort();
 }
@@ -2066,6 +2076,7 @@ void fake_tables_stop(void)
 {
 	fake_tasks_stop();
 	fake_operator_stop();
+	fake_errands_stop();
 	struct fake_log *l;
 	struct tenant_row *t;
 	struct database_row *d;

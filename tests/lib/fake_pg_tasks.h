@@ -25,5 +25,7 @@ extern const struct fake_statement fake_task_statements[]; /* the last has no na
 void fake_tasks_stop(void);
 extern const struct fake_statement fake_operator_statements[]; /* as well */
 void fake_operator_stop(void);
+extern const struct fake_statement fake_errand_statements[]; /* fake_pg_errand.c */
+void fake_errands_stop(void);
 
 #endif

@@ -651,6 +651,35 @@ mutant(
     (WAL, "else if (conf_lists(wish.conf->protected_collections, c->name))", "else if (false)"),
 )
 
+# --- errands -----------------------------------------------------------------------------------
+
+mutant(
+    "errand_withdrawn_though_taken",
+    "what the leader has taken is not withdrawn",
+    (WAL, "return f->taken != 0 ? step_taken(f) : step_untaken(f);", "return step_untaken(f);"),
+)
+mutant(
+    "errand_denied_though_taken",
+    "that nothing was done is said when its row has gone, and nobody had taken it",
+    (WAL, "if (s == STATUS_OK && pg_changed(r, 0) == 1)\n\t\tend(a, ERRAND_NOT_TAKEN);",
+     "if (s == STATUS_OK)\n\t\tend(a, ERRAND_NOT_TAKEN);"),
+)
+mutant(
+    "errand_done_when_deposed",
+    "who leads no more carries nothing out",
+    (WAL, "if (one && lease_epoch() == taking.epoch)", "if (one)"),
+)
+mutant(
+    "errand_done_twice",
+    "what is under way is not taken once more",
+    (WAL, "\t\ttext_addf(&ids, \"%s%s\", ids.len > 0 ? \",\" : \"\", t->id.text);", "\t\t(void)t;"),
+)
+mutant(
+    "errand_of_a_former_leader",
+    "who has taken it and leads no more will not answer",
+    (WAL, "\tif (f->taken != f->epoch)\n\t\treturn ERRAND_GIVE_UP;\n", ""),
+)
+
 # --- what is noted -------------------------------------------------------------------------------
 
 mutant(

@@ -33,6 +33,7 @@ LONGEST = 120  # seconds; a test that takes longer has noticed, too
 # From the quick ones to the thorough ones; of wal, where nothing else is said.
 TESTS = [
     "core/networks",
+    "errand_step",
     "http/access",
     "http/forwarded",
     "http/alike",
@@ -57,6 +58,7 @@ TESTS = [
     "quarantine",
     "detach",
     "override",
+    "errands",
     "unmap",
     "chronicle",
     "join",
