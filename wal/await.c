@@ -32,6 +32,7 @@ static struct {
 	unsigned n;
 	struct op *asking;
 	bool again;
+	bool infers; /* it is asked for those, too */
 	struct timer look;
 } await;
 
@@ -39,6 +40,18 @@ static const struct pg_statement find_outcomes = {
         "find_outcomes", "SELECT o.seq, " OUTCOME_COLUMNS " FROM chromatid.outcome o"
                          " LEFT JOIN chromatid.log l ON l.seq = o.seq" OUTCOME_JOINS
                          " WHERE o.seq = ANY (string_to_array($1::text, ',')::bigint[])"};
+
+/* An item write whose outcome was lost was accepted if an instance is further:
+ * infer_decision() in recover.c. */
+static const struct pg_statement find_inferred = {
+        "find_inferred",
+        "SELECT l.seq, CASE l.kind WHEN 1 THEN 201 ELSE 200 END, NULL::bytea,"
+        " NULL::smallint, NULL::uuid, NULL::uuid FROM chromatid.log l"
+        " WHERE l.seq = ANY (string_to_array($1::text, ',')::bigint[]) AND l.kind < 10"
+        " AND NOT EXISTS (SELECT 1 FROM chromatid.outcome o WHERE o.seq = l.seq)"
+        " AND EXISTS (SELECT 1 FROM chromatid.position p"
+        "  JOIN chromatid.instance i ON i.id = p.instance AND NOT i.detached"
+        "  WHERE p.scope = l.collection AND p.seq >= l.seq)"};
 
 enum { SEQ, OUTCOME };
 
@@ -97,22 +110,31 @@ static struct awaited *find(wal_seq seq)
 	return NULL;
 }
 
-static void on_found(void *arg, enum status s, const struct pg_results *r)
+static void take(const struct pg_results *r, int at)
 {
 	struct awaited *a;
 
-	(void)arg;
-	for (int row = 0; s == STATUS_OK && row < pg_rows(r, 0); row++) {
-		wal_seq seq = pg_get_int8(r, 0, row, SEQ);
+	for (int row = 0; row < pg_rows(r, at); row++) {
+		wal_seq seq = pg_get_int8(r, at, row, SEQ);
 
 		while ((a = find(seq)) != NULL) {
 			blob_unref(&a->op->outcome.body);
-			stored_outcome(r, 0, row, OUTCOME, &a->op->outcome);
+			stored_outcome(r, at, row, OUTCOME, &a->op->outcome);
 			a->op->outcome.seq = seq;
 			end(a, STATUS_OK);
 		}
 	}
-	if (await.again && s == STATUS_OK)
+}
+
+static void on_found(void *arg, enum status s, const struct pg_results *r)
+{
+	(void)arg;
+	if (s != STATUS_OK)
+		return; /* looked for again */
+	take(r, 0);
+	if (await.infers)
+		take(r, 1);
+	if (await.again)
 		await_kick();
 }
 
@@ -127,16 +149,7 @@ static void drop_unwanted(void)
 	}
 }
 
-static void on_look(void *arg)
-{
-	(void)arg;
-	drop_unwanted();
-	await_kick();
-	if (await.n > 0)
-		timer_start(&await.look, LOOK_MS, on_look, NULL);
-}
-
-void await_kick(void)
+static void ask(bool infers)
 {
 	struct pg_unit *unit;
 	struct text seqs = {0};
@@ -153,8 +166,26 @@ void await_kick(void)
 	}
 	unit = pg_unit_create();
 	pg_add(unit, &find_outcomes, 1, (struct pg_param[]){pg_text(text_string(&seqs))});
+	await.infers = infers;
+	if (infers)
+		pg_add(unit, &find_inferred, 1,
+		       (struct pg_param[]){pg_text(text_string(&seqs))});
 	text_clear(&seqs);
 	pg_submit(wal_reader(), unit, on_found, NULL, &await.asking);
+}
+
+void await_kick(void)
+{
+	ask(false);
+}
+
+static void on_look(void *arg)
+{
+	(void)arg;
+	drop_unwanted();
+	ask(true);
+	if (await.n > 0)
+		timer_start(&await.look, LOOK_MS, on_look, NULL);
 }
 
 void await_outcome(wal_seq seq, struct wal_op *op)

@@ -1147,6 +1147,35 @@ static void find_outcomes(struct fake_set *set)
 	}
 }
 
+static bool is_passed(const struct fake_log *l)
+{
+	const struct position_row *p;
+	const struct instance_row *i;
+
+	each_row(p, &db.positions)
+	        each_row(i, &db.instances) if (i->id == p->instance && !i->detached &&
+	                                       p->scope == l->collection &&
+	                                       p->seq >= l->seq) return true;
+	return false;
+}
+
+static void find_inferred(struct fake_set *set)
+{
+	const struct fake_log *l;
+
+	each_row(l, &db.log)
+	{
+		if (l->decision != 0 || l->kind >= 10 || !is_listed(text(1), l->seq) ||
+		    !is_passed(l))
+			continue;
+		put_number(set, l->seq);
+		put_number(set, l->kind == 1 ? 201 : 200);
+		for (int k = 0; k < 4; k++)
+			put(set, NULL);
+		end_row(set);
+	}
+}
+
 static void count_others(struct fake_set *set)
 {
 	fake_set_number(set, 0);
@@ -1900,6 +1929,7 @@ static const struct fake_statement statements[] = {
         {"tail_clock", clock_now},
         {"tail_log", tail_log},
         {"find_outcomes", find_outcomes},
+        {"find_inferred", find_inferred},
         {"mirror_clock", mirror_clock},
         {"mirror_instances", nothing},
         {"mirror_places", nothing},

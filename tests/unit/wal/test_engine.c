@@ -939,6 +939,41 @@ static void a_leader_whose_epoch_is_over_is_deposed_and_leads_again_later(void *
 	world_finish();
 }
 
+static void deposed(void)
+{
+	fake_pg_take_lease(3000);
+	pass_ms(1500);
+	assert_false(wal_leads());
+}
+
+/* Only a later position says that it was accepted: its outcome could not be stored. */
+static void who_waits_for_an_outcome_that_was_lost_hears_what_follows_from_positions(
+        void **state)
+{
+	struct write *w, *later;
+
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_HANG_BEFORE, 1);
+	w = add("docs", "a");
+	pass_ms(10);
+	assert_true(w->appended);
+	deposed();
+	fake_pg_refuse("outcome", 1);
+	world_lead(10000);
+	later = add("docs", "b");
+	pass_ms(50);
+	assert_decided(later, 201);
+	assert_string_equal(model_items(PRIMARY, "docs"), "a,b");
+	assert_false(w->ended); /* PostgreSQL would have to say so */
+	deposed();
+	world_lead(10000);
+	world_settle();
+	assert_decided(w, 201);
+	world_finish();
+}
+
 static void an_append_left_behind_at_the_server_does_not_commit_under_the_next_leader(
         void **state)
 {
@@ -1106,6 +1141,8 @@ int main(void)
 	        world_story(a_second_step_is_not_taken_when_the_lease_has_run_out),
 	        world_story(
 	                a_leader_whose_epoch_is_over_is_deposed_and_leads_again_later),
+	        world_story(
+	                who_waits_for_an_outcome_that_was_lost_hears_what_follows_from_positions),
 	        world_story(
 	                an_append_left_behind_at_the_server_does_not_commit_under_the_next_leader),
 	        world_story(a_crash_after_the_answer_before_the_position_loses_nothing),
