@@ -122,7 +122,8 @@ static const char people[] =
         "`/status/collections` lists collections, those that are not as they should be "
         "first, then the newest (`?limit=N`, 200, 1000 at most; `total` is how many "
         "there are): for each of `instances` the `state` there (`current`, `behind`, "
-        "`quarantine`, `lost`, `detached`, `not there yet`) and `pending_writes`, and "
+        "`quarantine`, `lost`, `unproven` (made anew and not compared yet: read only if "
+        "no other can answer), `detached`, `not there yet`) and `pending_writes`, and "
         "the "
         "`verification`: `result`, `at`, `last_equal_at`, `items`, `differences` of the "
         "last comparison.\n";

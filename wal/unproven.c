@@ -184,6 +184,11 @@ unsigned wal_unproven(const struct instance *in)
 	return n;
 }
 
+bool wal_is_unproven(const struct instance *in, const struct collection *c)
+{
+	return unproven_is(c, instance_index(in));
+}
+
 void unproven_clear(void)
 {
 	struct unproven *u;

@@ -117,7 +117,13 @@ def test_it_is_not_read_before_it_is_compared(world, victim):
         fill(c, first, 500)
     converged(world)
     path = f"{COLLECTIONS}/{c.id}/get"
-    readers = []
+    readers, shown = [], []
+
+    def look():
+        """What the page of collections says of it, and how many the metric counts."""
+        (row,) = world.http.get("/status/collections").json()["collections"]
+        (place,) = [i for i in row["instances"] if i["name"] == victim]
+        return place["state"], row["well"], world.metric("chromatid_unproven_collections")
 
     def read():
         answer = world.http.post(path, json={"ids": ["item1500"]})
@@ -134,9 +140,12 @@ def test_it_is_not_read_before_it_is_compared(world, victim):
         while not world.proxy.log_contains("compared, and read from now on"):
             if read() == victim:
                 assert world.proxy.log_contains("compared, and read from now on")
+            shown.append(look())
+        assert ("unproven", False, 1) in shown, set(shown)
         assert len(readers) > 20 and world.metric("chromatid_resync_collections_total") == 1
         wait_until(lambda: read() == victim, 20, "it is read there again")
     healed(world)
+    assert look() == ("current", True, 0)
 
 
 @BOTH
