@@ -148,6 +148,22 @@ def test_it_is_not_read_before_it_is_compared(world, victim):
     assert look() == ("current", True, 0)
 
 
+def test_items_of_which_two_do_not_fit_in_an_answer_are_compared(world):
+    """Their copy is proven all the same: each is compared alone."""
+    c = world.client().create_collection("docs", embedding_function=None)
+    fill(c, 0, 50)
+    for id in ("large1", "large2"):
+        c.add(ids=[id], embeddings=vectors(1), uris=[id + "x" * 17_000_000])
+    fill(c, 50, 50)
+    converged(world)
+    lose(world.replica, "docs")
+    noticed(world, c)
+    wait_until(lambda: world.proxy.log_contains("compared, and read from now on"), 60, "it is proven")
+    assert not world.proxy.log_contains("not compared")
+    assert world.metric("chromatid_resync_collections_total") == 1
+    healed(world)
+
+
 @BOTH
 def test_it_is_made_anew_while_clients_write(world, victim):
     c = world.client().create_collection("docs", embedding_function=None)

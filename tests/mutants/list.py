@@ -492,6 +492,21 @@ mutant(
     (WAL, "(proven && unproven_is(b->collection, j))", "(proven && !proven && unproven_is(b->collection, j))"),
 )
 mutant(
+    "large_items_uncompared",
+    "items of which two do not fit in an answer are compared one by one",
+    (WAL, "\t\tpass_alone(p);\n", '\t\tpass_over(p, "too large");\n'),
+)
+mutant(
+    "large_fields_unseen",
+    "a field of a large item that differs is found",
+    (WAL, "p->alone.found += look_add(&p->look, p->round.answers, p->who);\n\tp->alone.odd = true;", ""),
+)
+mutant(
+    "large_items_lost",
+    "what only an instance has, and is too large to be logged again, keeps it from being made anew",
+    (WAL, "if (p->repair && is_any_out_of_reach(p))", "if (p->repair && is_any_out_of_reach(p) && p->share == 0)"),
+)
+mutant(
     "returned_and_trusted",
     "what returns after it was given up is not trusted",
     (WAL, "if (detach_is_returning(i) && is_trusted(v))", "if (detach_is_returning(i) && v > 100)"),
