@@ -53,6 +53,7 @@ TESTS = [
     "adopt",
     "verifying",
     "unproven",
+    "standing",
     "fences",
     "quarantine",
     "detach",
