@@ -70,15 +70,10 @@ static bool item_now(const struct pass *p, struct json_slice *id)
 
 static void next_field(struct pass *p)
 {
-	struct json_slice id;
-
 	p->tries = p->looks = 0;
 	p->alone.bytes += pass_largest(p);
 	p->alone.at++;
-	if (item_now(p, &id))
-		pass_go(p, pass_rest(p), ask_field, false);
-	else
-		pass_go(p, pass_rest(p), over, false);
+	pass_go(p, pass_rest(p), ask_field, false);
 }
 
 static void add_found(struct pass *p)
@@ -92,9 +87,8 @@ static void add_found(struct pass *p)
 static void say_too_large(struct pass *p)
 {
 	log_warn("verify",
-	         "collection %s: of an item at one of the places %llu to %llu the %s "
-	         "alone "
-	         "take more than %zu MiB",
+	         "collection %s: an item at one of the places %llu to %llu: its %s "
+	         "alone take more than %zu MiB",
 	         p->collection->public_id.text, (unsigned long long)p->offset,
 	         (unsigned long long)(p->offset + p->limit - 1),
 	         fields[p->alone.at % FIELDS], verify_sizes.alone / (1024 * 1024));
@@ -125,7 +119,10 @@ static void ask_field(struct pass *p)
 	struct text body = {0};
 	struct blob *question;
 
-	item_now(p, &id);
+	if (!item_now(p, &id)) {
+		over(p);
+		return;
+	}
 	text_adds(&body, "{\"ids\":[");
 	text_add(&body, id.at, id.len);
 	text_addf(&body, "],\"include\":[\"%s\"]}", fields[p->alone.at % FIELDS]);
@@ -174,8 +171,6 @@ static void add_ids(struct pass *p, unsigned i)
 /* All that any of them has there, and that were not compared with the window before. */
 static void begin_items(struct pass *p)
 {
-	struct json_slice id;
-
 	text_reset(&p->alone.ids);
 	text_addc(&p->alone.ids, '[');
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
@@ -184,7 +179,7 @@ static void begin_items(struct pass *p)
 	text_addc(&p->alone.ids, ']');
 	p->alone.at = 0;
 	p->tries = p->looks = 0;
-	pass_go(p, pass_rest(p), item_now(p, &id) ? ask_field : over, false);
+	pass_go(p, pass_rest(p), ask_field, false);
 }
 
 /* At rest: an item that one does not have is missing there. */
