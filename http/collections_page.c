@@ -40,7 +40,8 @@ static bool is_well(const struct collection *c)
 	for (unsigned i = 0; i < health_count(); i++) {
 		const struct instance *in = health_instance(i);
 
-		if (wal_behind(in, c) > 0 || !wal_readable(in, c))
+		if (wal_behind(in, c) > 0 || !wal_readable(in, c) ||
+		    wal_is_unproven(in, c))
 			return false;
 	}
 	return true;
@@ -123,6 +124,8 @@ static const char *state_at(const struct instance *in, const struct collection *
 		                                                : "lost";
 	if (!wal_readable(in, c))
 		return "quarantine";
+	if (wal_is_unproven(in, c))
+		return "unproven";
 	return wal_behind(in, c) > 0 ? "behind" : "current";
 }
 

@@ -8,18 +8,24 @@
 #include "http/errand.h"
 #include "http/exchange.h"
 
+/* Chroma has no words for these two; an operator is told what is wrong. */
 static void no_such_path(struct exchange *ex)
 {
-	exchange_reply(ex, 404, NULL, NULL);
+	if (ex->route.ours)
+		exchange_error(ex, 404, "NotFoundError",
+		               "There is no such path; `chromatid --document-api` lists "
+		               "what there is");
+	else
+		exchange_reply(ex, 404, NULL, NULL);
 }
 
 static void wrong_method(struct exchange *ex)
 {
-	struct headers h = {0};
-
-	headers_add(&h, "allow", ex->route.allow);
-	exchange_reply(ex, 405, &h, NULL);
-	headers_clear(&h);
+	if (ex->route.ours)
+		exchange_error(ex, 405, "ChromaError", "This path takes %s, not %.20s",
+		               ex->route.allow, ex->head->method);
+	else
+		exchange_reply(ex, 405, NULL, NULL);
 }
 
 static void heartbeat(struct exchange *ex)

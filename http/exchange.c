@@ -164,6 +164,8 @@ void exchange_headers(const struct exchange *ex, int http, struct headers *h)
 {
 	char trace[TRACE_ID_BYTES];
 
+	if (ex->route.kind == ROUTE_WRONG_METHOD)
+		headers_add(h, "allow", ex->route.allow);
 	if (http >= 400 && headers_get(h, "chroma-trace-id") == NULL)
 		headers_add(h, "chroma-trace-id", trace_id(&ex->trace, trace));
 	if (http >= 400 && is_ours(ex) && headers_get(h, "x-chromatid-outcome") == NULL)

@@ -372,6 +372,11 @@ static double quarantined(const struct sheet *s, unsigned i)
 	return if_led(s, s->wal.instances[i].quarantined);
 }
 
+static double unproven(const struct sheet *s, unsigned i)
+{
+	return if_led(s, wal_unproven(health_instance(i)));
+}
+
 static void add_wal(struct sheet *s)
 {
 	add_appends(s);
@@ -396,6 +401,9 @@ static void add_wal(struct sheet *s)
 	             "Collections there that nobody made through the proxy.", strange);
 	per_instance(s, "chromatid_quarantined_entries", "gauge",
 	             "Collections whose lane there cannot go on.", quarantined);
+	per_instance(s, "chromatid_unproven_collections", "gauge",
+	             "Collections that were made anew there and are not compared yet.",
+	             unproven);
 	per_instance(s, "chromatid_wal_executions_in_flight", "gauge",
 	             "Writes it is at work on.", in_flight);
 }

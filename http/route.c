@@ -399,6 +399,25 @@ static void add_allowed(struct route *r, const char *method)
 	         more);
 }
 
+/* The path is known: its first row names it in the log. */
+static void wrong_method(struct route *r, const struct row *row)
+{
+	if (r->kind == ROUTE_NONE)
+		r->op = row->op;
+	r->kind = ROUTE_WRONG_METHOD;
+	add_allowed(r, row->method);
+}
+
+/* Under one of our first segments there is nothing of Chroma's. */
+static bool begins_like_ours(const struct segments *path)
+{
+	for (size_t i = 0; path->count > 0 && i < ROWS; i++)
+		if (route_is_ours(table[i].kind) &&
+		    match_one(&row_segments(i)->list[0], &path->list[0]))
+			return true;
+	return false;
+}
+
 static bool method_is(const char *method, const char *row)
 {
 	return strcmp(method, row) == 0 ||
@@ -412,6 +431,7 @@ static void found_row(struct route *r, size_t i, const struct segments *path,
 	r->verb = table[i].verb;
 	r->op = table[i].op;
 	r->tail = end;
+	r->ours = route_is_ours(r->kind);
 	if (!take_segments(r, row_segments(i), path))
 		r->kind = ROUTE_BAD_PATH;
 }
@@ -432,9 +452,9 @@ void route_parse(struct route *r, const char *method, const char *target)
 			found_row(r, i, &path, end);
 			return;
 		}
-		r->kind = ROUTE_WRONG_METHOD;
-		add_allowed(r, table[i].method);
+		wrong_method(r, &table[i]);
 	}
+	r->ours = begins_like_ours(&path);
 }
 
 void route_clear(struct route *r)

@@ -95,6 +95,7 @@ enum route_verb {
 struct route {
 	enum route_kind kind;
 	enum route_verb verb;
+	bool ours;      /* it is, or begins like, a path that Chroma has not */
 	const char *op; /* its name in logs and metrics; a constant */
 	char *tenant;   /* segments, percent-decoded; NULL where the path has none */
 	char *database;
@@ -103,7 +104,7 @@ struct route {
 	        tail; /* what follows the collection in the path, with its slash; or "" */
 	const char *query; /* what follows '?', or NULL */
 	const char *bad;   /* ROUTE_BAD_PATH: the parameter's name in Chroma's words */
-	char allow[ROUTE_ALLOW_BYTES];
+	char allow[ROUTE_ALLOW_BYTES]; /* ROUTE_WRONG_METHOD: what the path takes */
 };
 
 /* `target` must outlive the route. */

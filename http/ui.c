@@ -129,7 +129,7 @@ static void answer(struct exchange *ex)
 void ui_page(struct exchange *ex)
 {
 	if (!exchange_conf->ui) {
-		exchange_reply(ex, 404, NULL, NULL);
+		exchange_error(ex, 404, "NotFoundError", "The page is off (UI)");
 		return;
 	}
 	know();

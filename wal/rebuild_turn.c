@@ -143,29 +143,8 @@ static void run(struct job *self, void *arg)
 /* --- the whole -----------------------------------------------------------------------
  */
 
-struct telling {
-	wal_rebuild_fn *fn;
-	void *arg;
-};
-
-static void tell_unproven(void *arg, struct collection *c, unsigned i,
-                          int64_t since_wall_ms)
-{
-	const struct telling *t = arg;
-	const struct wal_rebuild each = {
-	        .collection = c,
-	        .in = health_instance(i),
-	        .step = "comparing",
-	        .why = "",
-	        .since_wall_ms = since_wall_ms,
-	};
-
-	t->fn(t->arg, &each);
-}
-
 void wal_each_rebuild(wal_rebuild_fn *fn, void *arg)
 {
-	struct telling telling = {fn, arg};
 	const struct rebuild *b;
 
 	TAILQ_FOREACH (b, &rebuilds, link) {
@@ -186,7 +165,7 @@ void wal_each_rebuild(wal_rebuild_fn *fn, void *arg)
 
 		fn(arg, &each);
 	}
-	unproven_each(tell_unproven, &telling);
+	unproven_each(fn, arg);
 }
 
 enum status wal_rebuild(struct collection *c, const struct instance *in, const char *why)

@@ -10,7 +10,7 @@
  * When it does not go well:
  *   - it is found wrong: it is made anew once more, and is unproven after that
  *   - it cannot be compared: tried again, each time with a larger share of the instances'
- *     time, in the end with all of it (verify.c)
+ *     time, in the end with all of it (verify.c); why is told
  *   - no proven instance is up and shows everything: it is read. It has all the records,
  *     and one item in it that is wrong is less likely than a refusal is certain
  *   - none other will ever be: one that is parked may learn from it, and then they are
@@ -39,6 +39,8 @@ struct unproven {
 	unsigned instance;
 	bool proven; /* only its row is still there */
 	int64_t since_wall_ms;
+	unsigned tries;  /* to compare it ... */
+	const char *why; /* ... and what became of the last; NULL: none has failed */
 	struct timer again;
 	struct op *pending;
 	TAILQ_ENTRY(unproven) link;
@@ -157,6 +159,26 @@ void unproven_found(const struct collection *c, unsigned well)
 	}
 }
 
+static void not_compared(struct unproven *u, const char *why)
+{
+	bool same = u->why != NULL && strcmp(u->why, why) == 0;
+
+	u->tries++;
+	u->why = why;
+	if (!same)
+		log_warn("rebuild",
+		         "collection %s at %s: made anew, and not compared: %s",
+		         u->collection->public_id.text,
+		         instance_name(health_instance(u->instance)), why);
+}
+
+void unproven_not_found(const struct collection *c, const char *why)
+{
+	for (unsigned i = 0; i < health_count(); i++)
+		if (unproven_is(c, i))
+			not_compared(find(c, i), why);
+}
+
 void unproven_sweep(void)
 {
 	struct unproven *u, *next;
@@ -168,15 +190,23 @@ void unproven_sweep(void)
 	}
 }
 
-void unproven_each(void (*fn)(void *arg, struct collection *c, unsigned i,
-                              int64_t since_wall_ms),
-                   void *arg)
+void unproven_each(wal_rebuild_fn *fn, void *arg)
 {
 	const struct unproven *u;
 
-	TAILQ_FOREACH (u, &all, link)
+	TAILQ_FOREACH (u, &all, link) {
+		const struct wal_rebuild each = {
+		        .collection = u->collection,
+		        .in = health_instance(u->instance),
+		        .step = "comparing",
+		        .why = u->why != NULL ? u->why : "",
+		        .attempt = u->tries,
+		        .since_wall_ms = u->since_wall_ms,
+		};
+
 		if (!u->proven && !quarantine_is_parked(u->collection, u->instance))
-			fn(arg, u->collection, u->instance, u->since_wall_ms);
+			fn(arg, &each);
+	}
 }
 
 unsigned wal_unproven(const struct instance *in)
@@ -187,6 +217,11 @@ unsigned wal_unproven(const struct instance *in)
 	TAILQ_FOREACH (u, &all, link)
 		n += !u->proven && u->instance == instance_index(in);
 	return n;
+}
+
+bool wal_is_unproven(const struct instance *in, const struct collection *c)
+{
+	return unproven_is(c, instance_index(in));
 }
 
 void unproven_clear(void)

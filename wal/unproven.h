@@ -12,9 +12,9 @@ unsigned unproven_at(const struct collection *c); /* a bit for each instance */
 /* Everything in it was compared; these are as it should be. */
 void unproven_found(const struct collection *c, unsigned well);
 void unproven_sweep(void); /* of collections that are deleted */
-void unproven_each(void (*fn)(void *arg, struct collection *c, unsigned i,
-                              int64_t since_wall_ms),
-                   void *arg);
+/* It could not be compared; `why` stays. */
+void unproven_not_found(const struct collection *c, const char *why);
+void unproven_each(wal_rebuild_fn *fn, void *arg);
 void unproven_clear(void);
 /* It is not to be read there: an instance that is proven shows everything. */
 bool unproven_gives_way(const struct collection *c, unsigned i);

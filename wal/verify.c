@@ -201,8 +201,9 @@ static void count(enum wal_verified result)
 /* Of those that differ one is right, and stays. */
 static void prove(const struct pass *p, enum wal_verified result)
 {
-	if (result != VERIFIED_UNFINISHED && (p->levels & LEVEL_CONTENT) != 0 &&
-	    __builtin_popcount(p->who) > 1)
+	if (result == VERIFIED_UNFINISHED)
+		unproven_not_found(p->collection, p->unfinished);
+	else if ((p->levels & LEVEL_CONTENT) != 0 && __builtin_popcount(p->who) > 1)
 		unproven_found(p->collection, p->who & ~p->wrong);
 }
 

@@ -184,6 +184,8 @@ static void ask_log(struct pass *p)
  */
 
 /* What was found of the whole stays; the items as they are now. */
+static void ask_items(struct pass *p);
+
 static void look_again(struct pass *p)
 {
 	struct look was = p->look;
@@ -202,6 +204,10 @@ static void on_items(void *arg, enum status s)
 {
 	struct pass *p = arg;
 
+	if (s == STATUS_TOO_LARGE && look_fewer(&p->look)) {
+		pass_go(p, 0, ask_items, true);
+		return;
+	}
 	if (s != STATUS_OK) {
 		pass_again(p, "it differs, and could not be looked at again at rest");
 		return;

@@ -152,6 +152,10 @@ static void on_sample(void *arg, enum status s)
 {
 	struct pass *p = arg;
 
+	if (s == STATUS_TOO_LARGE) {
+		over(p); /* nobody searches by such vectors */
+		return;
+	}
 	if (s != STATUS_OK) {
 		not_found(p);
 		return;

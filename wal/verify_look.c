@@ -97,17 +97,16 @@ static void add_id(struct text *list, struct json_slice id)
 	text_add(list, id.at, id.len);
 }
 
-static struct blob *get_of(struct text *ids)
+#define EVERYTHING "\"documents\",\"metadatas\",\"uris\",\"embeddings\""
+
+static struct blob *get_of(struct text *ids, const char *fields)
 {
 	struct text body = {0};
 	size_t len;
 
 	if (ids->len == 0)
 		return NULL;
-	text_addf(&body,
-	          "{\"ids\":[%s],\"include\":[\"documents\",\"metadatas\",\"uris\","
-	          "\"embeddings\"]}",
-	          text_string(ids));
+	text_addf(&body, "{\"ids\":[%s],\"include\":[%s]}", text_string(ids), fields);
 	text_clear(ids);
 	len = body.len;
 	return blob_adopt(text_detach(&body), len);
@@ -145,8 +144,8 @@ static bool stands_otherwise(const struct rows *a, const struct rows *b)
 	return false;
 }
 
-struct blob *look_question(struct blob *const windows[], unsigned who, size_t most,
-                           bool *moved)
+static struct blob *question_about(struct blob *const windows[], unsigned who,
+                                   size_t most, const char *fields, bool *moved)
 {
 	struct answers a = read_all(windows, who);
 	struct text ids = {0};
@@ -160,7 +159,18 @@ struct blob *look_question(struct blob *const windows[], unsigned who, size_t mo
 		*moved = *moved || stands_otherwise(&a.rows[a.first], &a.rows[i]);
 	}
 	forget_all(&a);
-	return get_of(&ids);
+	return get_of(&ids, fields);
+}
+
+struct blob *look_question(struct blob *const windows[], unsigned who, size_t most,
+                           bool *moved)
+{
+	return question_about(windows, who, most, EVERYTHING, moved);
+}
+
+struct blob *look_question_ids(struct blob *const windows[], unsigned who, bool *moved)
+{
+	return question_about(windows, who, SIZE_MAX, "", moved);
 }
 
 struct blob *look_question_again(const struct look *look)
@@ -171,7 +181,22 @@ struct blob *look_question_again(const struct look *look)
 		if (look->items[k].id != NULL)
 			add_id(&ids, (struct json_slice){look->items[k].id,
 			                                 strlen(look->items[k].id)});
-	return get_of(&ids);
+	return get_of(&ids, EVERYTHING);
+}
+
+bool look_fewer(struct look *look)
+{
+	size_t named = 0, drop;
+
+	for (size_t k = 0; k < look->n; k++)
+		named += look->items[k].id != NULL;
+	drop = named - named / 2;
+	for (size_t k = look->n; k-- > 0 && drop > 0;) {
+		drop -= look->items[k].id != NULL;
+		free(look->items[k].id);
+		look->items[k].id = NULL;
+	}
+	return named > 0;
 }
 
 /* --- what differs ------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
  *   ask_window    the same places of all, one window after the other, in order
  *   on_window     equal, as nearly always: the next, after a rest
  *   on_suspects   they differ, even at rest: what does?
+ *   pass_alone    two items do not fit in an answer: one by one (verify_alone.c)
  *   pass_index    does each find what it holds? (verify_index.c)
  *   pass_heal     who is right, and what follows (verify_heal.c)
  * When it does not go well:
@@ -27,7 +28,6 @@
 
 #define TRIES_MOST 6u
 #define AGAIN_FIRST_MS 50u
-#define SECOND_LOOK_MS 30u
 #define REST_MOST_MS 10000u
 #define WINDOW_BYTES (1024u * 1024u) /* of each; all are looked at in one turn */
 #define WINDOW_FIRST 20u
@@ -39,6 +39,7 @@
 
 static void ask_shape(struct pass *p);
 static void ask_window(struct pass *p);
+static void smaller(struct pass *p);
 
 static bool has(unsigned who, unsigned i)
 {
@@ -69,6 +70,7 @@ void pass_clear(struct pass *p)
 	probe_destroy(&p->probe);
 	evidence_destroy(&p->evidence);
 	text_clear(&p->missed);
+	text_clear(&p->alone.ids);
 	free(p->seen);
 	p->seen = NULL;
 	collection_release(&p->collection);
@@ -184,6 +186,11 @@ static size_t place_of(const struct pass *p, uint64_t hash)
 	return k;
 }
 
+bool pass_has_seen(const struct pass *p, uint64_t hash)
+{
+	return place_of(p, hash) < p->n_seen;
+}
+
 /* Does a window begin among what was seen? Two in a row: one alone may have been deleted
  * and come again, behind what nobody has seen. */
 static bool goes_on(const struct pass *p, const uint64_t *ids, size_t n)
@@ -205,6 +212,11 @@ static size_t largest(struct blob *const windows[])
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
 		len = blob_len(windows[i]) > len ? blob_len(windows[i]) : len;
 	return len;
+}
+
+size_t pass_largest(const struct pass *p)
+{
+	return largest(p->round.answers);
 }
 
 static size_t next_limit(const struct pass *p, size_t n, size_t bytes)
@@ -258,8 +270,10 @@ static const struct blob *longest(struct blob *const windows[])
 
 static void go_on(struct pass *p, struct blob *const windows[])
 {
-	size_t bytes = largest(windows), n, limit = p->limit;
+	size_t bytes = largest(windows) + p->alone.bytes, n, limit = p->limit;
 	uint64_t *ids;
+
+	p->alone.bytes = 0;
 
 	n = ids_of(longest(windows), &ids);
 	p->tries = p->looks = 0;
@@ -304,15 +318,10 @@ static void add_order(struct pass *p)
 	p->whole_order = true;
 }
 
-/* If every item is everywhere, and nothing else is missing that would move them, they
- * stand in another order. */
-static void judged(struct pass *p, size_t n)
+static void go_on_behind(struct pass *p)
 {
 	struct blob *windows[CONF_MAX_INSTANCES];
 
-	if (p->moved || (n == 0 && p->look.found[LOOK_MISSING] == 0))
-		add_order(p);
-	p->odd_windows++;
 	memcpy(windows, p->held, sizeof(windows));
 	memset(p->held, 0, sizeof(p->held));
 	go_on(p, windows); /* which may be the end of the pass */
@@ -320,31 +329,55 @@ static void judged(struct pass *p, size_t n)
 		blob_unref(&windows[i]);
 }
 
+/* If every item is everywhere, and nothing else is missing that would move them, they
+ * stand in another order. */
+void pass_judged(struct pass *p, size_t n)
+{
+	if (p->moved || (n == 0 && p->look.found[LOOK_MISSING] == 0))
+		add_order(p);
+	p->odd_windows++;
+	go_on_behind(p);
+}
+
+void pass_equal(struct pass *p)
+{
+	go_on_behind(p);
+}
+
 static void on_suspects(void *arg, enum status s)
 {
 	struct pass *p = arg;
 
 	if (s == STATUS_OK) {
-		judged(p, look_add(&p->look, p->round.answers, p->who));
+		pass_judged(p, look_add(&p->look, p->round.answers, p->who));
 		return;
 	}
 	drop_windows(p);
+	p->rests = true;
+	if (s == STATUS_TOO_LARGE) {
+		smaller(p);
+		return;
+	}
 	p->limit = p->limit / 2 > WINDOW_LEAST ? p->limit / 2 : WINDOW_LEAST;
 	p->step = ask_window;
-	p->rests = true;
 	pass_again(p, "an instance does not answer");
+}
+
+void pass_hold(struct pass *p)
+{
+	drop_windows(p);
+	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
+		p->held[i] = blob_ref(p->round.answers[i]);
 }
 
 static void look_closer(struct pass *p)
 {
 	struct blob *question;
 
-	drop_windows(p);
-	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
-		p->held[i] = blob_ref(p->round.answers[i]);
+	pass_hold(p);
 	question = look_question(p->held, p->who, SUSPECTS_MOST, &p->moved);
 	if (question == NULL)
-		judged(p, 0);
+		pass_judged(p, 0);
 	else
 		round_ask(&p->round, p->who, "/get", question, on_suspects, p);
 	blob_unref(&question);
@@ -352,7 +385,7 @@ static void look_closer(struct pass *p)
 
 /* --- windows ------------------------------------------------------------------------ */
 
-static bool are_equal(const struct pass *p)
+bool pass_answers_equal(const struct pass *p)
 {
 	const struct blob *first = p->round.answers[first_of(p->who)];
 
@@ -375,7 +408,7 @@ static bool is_unreadable(struct pass *p)
 	return true;
 }
 
-static void not_read(struct pass *p)
+void pass_not_read(struct pass *p)
 {
 	if (is_unreadable(p)) {
 		items_over(p);
@@ -390,7 +423,7 @@ static void not_read(struct pass *p)
 static void smaller(struct pass *p)
 {
 	if (p->limit == WINDOW_LEAST) {
-		pass_over(p, "an item is too large to be compared");
+		pass_alone(p);
 		return;
 	}
 	p->limit = p->limit / 2 > WINDOW_LEAST ? p->limit / 2 : WINDOW_LEAST;
@@ -412,7 +445,7 @@ static void on_window(void *arg, enum status s)
 
 	switch (s) {
 	case STATUS_OK:
-		if (are_equal(p))
+		if (pass_answers_equal(p))
 			go_on(p, p->round.answers);
 		else
 			differs(p);
@@ -425,7 +458,7 @@ static void on_window(void *arg, enum status s)
 		pass_again(p, "it takes too long at rest");
 		break;
 	default:
-		not_read(p);
+		pass_not_read(p);
 	}
 }
 

@@ -3,6 +3,7 @@
  *	verify.c           what is verified when
  *	verify_found.c     what was found last
  *	verify_pass.c      one collection, from its start to its end
+ *	verify_alone.c     its items that are too large for an answer with two
  *	verify_round.c     the same question to several instances; at rest if it must be
  *	verify_index.c     does an instance find what it holds?
  *	verify_heal.c      who is right, and what follows from that
@@ -53,6 +54,8 @@ uint64_t look_total(const struct look *look);
  * that all have do not stand in one order. */
 struct blob *look_question(struct blob *const windows[], unsigned who, size_t most,
                            bool *moved);
+/* The same, of windows of nothing but ids: whom of them who has. */
+struct blob *look_question_ids(struct blob *const windows[], unsigned who, bool *moved);
 /* The answers to such a question: adds what differs, returns how many. */
 size_t look_add(struct look *look, struct blob *const answers[], unsigned who);
 /* One of the whole; `group` as in look_item. */
@@ -60,6 +63,9 @@ void look_add_whole(struct look *look, enum look_kind kind, const unsigned char 
                     unsigned right);
 /* The `get` for all items that were found; NULL: none is known by its id. */
 struct blob *look_question_again(const struct look *look);
+/* The answer to that is too large: half of them are not asked for any more, and what was
+ * seen of these stands. False: none was asked for. */
+bool look_fewer(struct look *look);
 /* What an instance says of the collection itself. False: equal everywhere. `right`: who
  * has it by that name, if not all. */
 bool look_shapes(struct blob *const answers[], unsigned who, const char *name,
@@ -132,6 +138,13 @@ unsigned probe_damaged(const struct probe_score *scores, unsigned who,
 
 /* --- verify_round.c: one question to several ----------------------------------------
  */
+/* So large an answer may be; less in tests. */
+struct verify_sizes {
+	size_t window;
+	size_t alone; /* with one field of one item */
+};
+extern struct verify_sizes verify_sizes;
+
 struct round;
 struct round_question {
 	struct round *round;
@@ -164,6 +177,9 @@ bool round_may_ask(const struct collection *c, unsigned i);
  *   STATUS_BAD_REPLY  another answer, or none: see `http` */
 void round_ask(struct round *r, unsigned who, const char *verb, struct blob *body,
                void (*done)(void *arg, enum status s), void *arg);
+/* The same, for one field of one item. */
+void round_ask_much(struct round *r, unsigned who, const char *verb, struct blob *body,
+                    void (*done)(void *arg, enum status s), void *arg);
 /* New records of the collection wait until round_release(), a second at most. STATUS_OK:
  * those instances are at rest, and equally far; STATUS_BUSY: they did not come to it. */
 void round_rest(struct round *r, unsigned who, void (*done)(void *arg, enum status s),
@@ -220,6 +236,12 @@ struct pass {
 	struct blob *held[CONF_MAX_INSTANCES]; /* windows that differ */
 	uint64_t *seen; /* hashes of the ids of the window before */
 	size_t n_seen;
+	struct {
+		struct text ids; /* of the items, as a list */
+		unsigned at;     /* the field of the item that is asked for */
+		size_t found, bytes;
+		bool odd; /* something differs */
+	} alone;
 	enum probe_space space;
 	struct probe *probe;
 	unsigned probes, sampler;
@@ -239,6 +261,18 @@ void pass_again(struct pass *p, const char *why);
 msec pass_rest(const struct pass *p); /* after a round, to take no more than the share */
 void pass_over(struct pass *p, const char *unfinished);
 unsigned pass_failed(const struct pass *p, int http); /* who has answered so */
+
+/* For verify_alone.c: of the answers of the round, or of the windows that are held. */
+#define SECOND_LOOK_MS 30u
+bool pass_answers_equal(const struct pass *p);
+size_t pass_largest(const struct pass *p); /* answer */
+void pass_hold(struct pass *p);            /* the answers, as windows */
+bool pass_has_seen(const struct pass *p, uint64_t hash);
+void pass_not_read(struct pass *p);
+/* The windows that are held differ, at rest, in so many rows; or they are equal. */
+void pass_judged(struct pass *p, size_t n);
+void pass_equal(struct pass *p);
+void pass_alone(struct pass *p); /* verify_alone.c; then one of these two */
 
 void pass_index(struct pass *p);  /* verify_index.c; then pass_heal() */
 void pass_heal(struct pass *p);   /* verify_heal.c; then pass_over() */

@@ -9,7 +9,8 @@
  * When it does not go well:
  *   - a client has touched them since, or is about to (it may have deleted one of them,
  *     which must not come back): decided anew, six times at most
- *   - it cannot be logged, or is refused: nobody is made anew, the next time tells more
+ *   - it cannot be logged, or is refused, or is too large to be asked for again: nobody
+ * is made anew, the next time tells more
  */
 #include <string.h>
 
@@ -29,13 +30,13 @@ static bool has(unsigned who, unsigned i)
  */
 
 /* The winner lacks it, one of the others has it, and is right in that. */
-static bool is_to_rescue(const struct pass *p, const struct look_item *item,
-                         unsigned *from)
+static bool would_be_lost(const struct pass *p, const struct look_item *item,
+                          unsigned *from)
 {
 	const struct decide_facts facts = {p->who, p->troubled};
 	unsigned right;
 
-	if (item->id == NULL || item->group[p->decided.winner] != 0)
+	if (item->kind != LOOK_MISSING || item->group[p->decided.winner] != 0)
 		return false;
 	decide_item(item, &facts, &right);
 	if (has(right, p->decided.winner))
@@ -44,6 +45,12 @@ static bool is_to_rescue(const struct pass *p, const struct look_item *item,
 		if (has(right, *from) && item->group[*from] != 0)
 			return true;
 	return false;
+}
+
+static bool is_to_rescue(const struct pass *p, const struct look_item *item,
+                         unsigned *from)
+{
+	return item->id != NULL && would_be_lost(p, item, from);
 }
 
 struct lists {
@@ -245,9 +252,23 @@ static bool is_any_to_rescue(const struct pass *p)
 	return false;
 }
 
+/* Of what is too large to be asked for again it is known who has it. */
+static bool is_any_out_of_reach(const struct pass *p)
+{
+	unsigned from;
+
+	for (size_t k = 0; k < p->look.n; k++)
+		if (p->look.items[k].id == NULL &&
+		    would_be_lost(p, &p->look.items[k], &from))
+			return true;
+	return false;
+}
+
 void pass_rescue(struct pass *p)
 {
-	if (p->repair && is_any_to_rescue(p))
+	if (p->repair && is_any_out_of_reach(p))
+		pass_over(p, "what only one has is too large to be logged again");
+	else if (p->repair && is_any_to_rescue(p))
 		pass_go(p, 0, ask_items, true);
 	else
 		pass_park(p);

@@ -17,8 +17,10 @@
 #define LOOK_EVERY_MS 3u
 #define REST_MOST_MS 1000u
 #define ANSWER_MOST_MS 15000u
-#define ANSWER_BYTES_MOST (32u * 1024u * 1024u)
 #define BEHIND_MOST 200u
+
+struct verify_sizes verify_sizes = {.window = (size_t)32 * 1024 * 1024,
+                                    .alone = (size_t)64 * 1024 * 1024};
 
 static bool has(unsigned who, unsigned i)
 {
@@ -102,14 +104,15 @@ static msec time_left(const struct round *r)
 	return r->until > now ? r->until - now : 1;
 }
 
-static void ask(struct round *r, unsigned i, const char *verb, struct blob *body)
+static void ask(struct round *r, unsigned i, const char *verb, struct blob *body,
+                size_t most)
 {
 	struct round_question *q = &r->questions[i];
 	struct prepared p;
 	struct headers headers = {0};
 	struct call call = {.headers = &headers,
 	                    .timeout = time_left(r),
-	                    .max_reply = ANSWER_BYTES_MOST,
+	                    .max_reply = most,
 	                    .repeatable = true};
 
 	if (verb == NULL)
@@ -130,19 +133,33 @@ static void ask(struct round *r, unsigned i, const char *verb, struct blob *body
 	prepared_clear(&p);
 }
 
-void round_ask(struct round *r, unsigned who, const char *verb, struct blob *body,
-               void (*done)(void *arg, enum status s), void *arg)
+static void ask_all(struct round *r, unsigned who, const char *verb, struct blob *body,
+                    size_t most)
 {
 	forget_answers(r);
 	r->who = who;
-	r->done = done;
-	r->arg = arg;
 	r->status = STATUS_OK;
 	r->began = clock_ms();
 	r->left = (unsigned)__builtin_popcount(who);
 	for (unsigned i = 0; i < CONF_MAX_INSTANCES; i++)
 		if (has(who, i))
-			ask(r, i, verb, body);
+			ask(r, i, verb, body, most);
+}
+
+void round_ask(struct round *r, unsigned who, const char *verb, struct blob *body,
+               void (*done)(void *arg, enum status s), void *arg)
+{
+	r->done = done;
+	r->arg = arg;
+	ask_all(r, who, verb, body, verify_sizes.window);
+}
+
+void round_ask_much(struct round *r, unsigned who, const char *verb, struct blob *body,
+                    void (*done)(void *arg, enum status s), void *arg)
+{
+	r->done = done;
+	r->arg = arg;
+	ask_all(r, who, verb, body, verify_sizes.alone);
 }
 
 /* --- at rest ------------------------------------------------------------------------ */

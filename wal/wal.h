@@ -154,6 +154,7 @@ bool wal_readable(const struct instance *in, const struct collection *c);
 /* Collections that were made anew there and are not compared yet: read only if no other
  * instance can answer. */
 unsigned wal_unproven(const struct instance *in);
+bool wal_is_unproven(const struct instance *in, const struct collection *c);
 /* Is it there, in whatever state? Not one that the instance has lost. */
 bool wal_holds(const struct instance *in, const struct collection *c);
 bool wal_database_current(const struct instance *in, const struct database *db);

@@ -1,10 +1,11 @@
 """One PostgreSQL for all tests; a world for each test, or for each module that shares one."""
 
+import signal
 import tempfile
 
 import pytest
 
-from world import Postgres, World
+from world import Postgres, Proxy, World, wait_until
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,23 @@ def postgres():
 def world(postgres, tmp_path):
     with World(postgres, tmp_path, WRITE_WAIT="10s") as world:
         yield world
+
+
+@pytest.fixture
+def pair(world, tmp_path):
+    """Two proxies of the world: the one that leads, and one that follows."""
+    settings = {name: value for name, value in world.proxy.settings.items() if name != "PORT"}
+    second = Proxy(tmp_path / "second", settings, "second")
+    second.start(wait="ready")
+    wait_until(lambda: second.status()["healthy_instances"] == 2, 20, "it has probed them")
+    first = world.proxy
+    yield first, second
+    for proxy in (first, second):
+        if proxy.running():
+            proxy.signal(signal.SIGCONT)
+            proxy.terminate()
+        proxy.check_sanitizers()
+        proxy.kill()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ instance_request_duration_seconds{instance} instance_connections{instance,state}
 failovers_total{from,to} wal_appends_total{op} wal_append_duration_seconds wal_commit_batch_entries
 wal_pending_entries{instance} wal_pending_bytes{instance} wal_oldest_pending_timestamp_seconds{instance}
 wal_applied_total{instance,result} wal_merged_calls_total wal_merged_entries_total quarantined_entries{instance}
+unproven_collections{instance}
 collections{state} resync_records_total verify_total{result} postgres_up postgres_query_duration_seconds{query}
 postgres_errors_total{class} event_loop_lag_seconds buffered_bytes auth_failures_total log_messages_total{level}
 """.split()

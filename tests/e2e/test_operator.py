@@ -321,6 +321,30 @@ def test_errors_of_ours_say_that_nothing_has_happened(shared_world):
         assert answer.headers["chroma-trace-id"] and answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize("path", ["/admin", "/admin/nothing", "/status/x", "/wal", "/health/", "/transaction/safety"])
+def test_a_path_of_ours_that_is_not_there_says_so(shared_world, path):
+    answer = shared_world.http.get(path)
+    assert (answer.status_code, answer.json()["error"]) == (404, "NotFoundError")
+    assert "no such path" in answer.json()["message"]
+    assert shared_world.http.head(path).content == b""
+
+
+def test_a_path_of_ours_says_which_methods_it_takes(shared_world):
+    for method, path, allow in (("PUT", "/admin/verify", "POST,GET,HEAD"), ("GET", "/wal/cleanup", "POST"),
+                                ("POST", "/metrics", "GET,HEAD"), ("BREW", "/health", "GET,HEAD")):  # fmt: skip
+        answer = shared_world.http.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+        assert answer.json() == {"error": "ChromaError", "message": f"This path takes {allow}, not {method}"}
+
+
+def test_other_paths_are_refused_as_chroma_does_it(shared_world):
+    http = shared_world.http
+    for answer in (http.get("/nothing"), http.get("/"), http.get("/api/v2/nothing"), http.get("/api/admin")):
+        assert (answer.status_code, answer.content) == (404, b"") and "content-type" not in answer.headers
+    answer = http.put("/api/v2/version")
+    assert (answer.status_code, answer.content, answer.headers["allow"]) == (405, b"", "GET,HEAD")
+
+
 def test_reads_of_a_collection_can_be_kept_together(make_world):
     world = make_world(READ_AFFINITY="on", READ_REPLICA_RATIO="0.5")
     by_whom = {}

@@ -117,7 +117,13 @@ def test_it_is_not_read_before_it_is_compared(world, victim):
         fill(c, first, 500)
     converged(world)
     path = f"{COLLECTIONS}/{c.id}/get"
-    readers = []
+    readers, shown = [], []
+
+    def look():
+        """What the page of collections says of it, and how many the metric counts."""
+        (row,) = world.http.get("/status/collections").json()["collections"]
+        (place,) = [i for i in row["instances"] if i["name"] == victim]
+        return place["state"], row["well"], world.metric("chromatid_unproven_collections")
 
     def read():
         answer = world.http.post(path, json={"ids": ["item1500"]})
@@ -134,8 +140,27 @@ def test_it_is_not_read_before_it_is_compared(world, victim):
         while not world.proxy.log_contains("compared, and read from now on"):
             if read() == victim:
                 assert world.proxy.log_contains("compared, and read from now on")
+            shown.append(look())
+        assert ("unproven", False, 1) in shown, set(shown)
         assert len(readers) > 20 and world.metric("chromatid_resync_collections_total") == 1
         wait_until(lambda: read() == victim, 20, "it is read there again")
+    healed(world)
+    assert look() == ("current", True, 0)
+
+
+def test_items_of_which_two_do_not_fit_in_an_answer_are_compared(world):
+    """Their copy is proven all the same: each is compared alone."""
+    c = world.client().create_collection("docs", embedding_function=None)
+    fill(c, 0, 50)
+    for id in ("large1", "large2"):
+        c.add(ids=[id], embeddings=vectors(1), uris=[id + "x" * 17_000_000])
+    fill(c, 50, 50)
+    converged(world)
+    lose(world.replica, "docs")
+    noticed(world, c)
+    wait_until(lambda: world.proxy.log_contains("compared, and read from now on"), 60, "it is proven")
+    assert not world.proxy.log_contains("not compared")
+    assert world.metric("chromatid_resync_collections_total") == 1
     healed(world)
 
 

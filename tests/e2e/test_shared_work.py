@@ -4,32 +4,13 @@ the collections, and what becomes of one of them harms nothing."""
 import re
 import signal
 
-import pytest
-
 from compare import DEFAULT_DATABASE, converged
 from test_rebuild import Writers, fill, healed, vectors
-from world import Proxy, wait_until
+from world import wait_until
 
 N = 5
 RECORDS = 3000
 STEP = 500
-
-
-@pytest.fixture
-def proxies(world, tmp_path):
-    """The one that leads, and another, which waits."""
-    second = Proxy(tmp_path / "second", {**world.proxy.settings, "PORT": "0"}, name="second")
-    second.settings["PORT"] = str(second.port)
-    second.start(wait="listening")
-    wait_until(lambda: second.status()["healthy_instances"] == 2, 20, "it has probed them")
-    first = world.proxy
-    yield first, second
-    for proxy in (first, second):
-        if proxy.running():
-            proxy.signal(signal.SIGCONT)
-            proxy.terminate()
-        proxy.check_sanitizers()
-        proxy.kill()
 
 
 def make(world):
@@ -87,10 +68,10 @@ def copied_by(world):
     return re.findall(r"items copied by ([^\"\\]+)", world.proxy.log())
 
 
-def test_both_copy(world, proxies):
+def test_both_copy(world, pair):
     make(world)
     lose_disk(world)
-    names = {name_of(proxy) for proxy in proxies}
+    names = {name_of(proxy) for proxy in pair}
     wait_until(lambda: {t["worker_id"] for t in tasks(world)} >= names, 60, "both have taken a task")
     assert workers(world) == dict.fromkeys(names, "alive")
     shown = wait_until(
@@ -101,60 +82,60 @@ def test_both_copy(world, proxies):
     assert set(copied_by(world)) == names
 
 
-def test_clients_write_while_both_copy(world, proxies):
+def test_clients_write_while_both_copy(world, pair):
     make(world)
     with Writers(world, "docs0"):
         lose_disk(world)
-        in_the_middle_of(world, proxies[1])
+        in_the_middle_of(world, pair[1])
         wait_until(lambda: len(copied_by(world)) >= N, 180, "all are copied")
     complete(world)
 
 
-def test_the_other_one_is_killed_in_the_middle(world, proxies):
+def test_the_other_one_is_killed_in_the_middle(world, pair):
     make(world)
     lose_disk(world)
-    task = in_the_middle_of(world, proxies[1])
-    proxies[1].kill()
+    task = in_the_middle_of(world, pair[1])
+    pair[1].kill()
     wait_until(lambda: world.proxy.log_contains("which copies it, has ended"), 30, "it is missed")
     complete(world)
-    assert workers(world)[name_of(proxies[1])] == "dead"
+    assert workers(world)[name_of(pair[1])] == "dead"
     assert len(copied_by(world)) >= N
     assert f'{task["collection_id"]} at replica: made anew from primary, attempt 2' not in world.proxy.log()
 
 
-def test_the_one_that_leads_is_killed_in_the_middle(world, proxies):
+def test_the_one_that_leads_is_killed_in_the_middle(world, pair):
     make(world)
     lose_disk(world)
-    in_the_middle_of(world, proxies[0])
+    in_the_middle_of(world, pair[0])
     world.proxy.kill()
-    now_leads(world, proxies[1])
+    now_leads(world, pair[1])
     c = world.client().get_collection("docs1", embedding_function=None)
     c.add(ids=["afterwards"], embeddings=vectors(1))
     complete(world)
     assert c.get(ids=["afterwards"])["ids"] == ["afterwards"]
 
 
-def test_one_that_sleeps_wakes_up_too_late(world, proxies):
+def test_one_that_sleeps_wakes_up_too_late(world, pair):
     """What it still has in its hands goes to a collection that nobody reads."""
     make(world)
     lose_disk(world)
-    task = in_the_middle_of(world, proxies[1])
-    proxies[1].signal(signal.SIGSTOP)
+    task = in_the_middle_of(world, pair[1])
+    pair[1].signal(signal.SIGSTOP)
     wait_until(lambda: world.proxy.log_contains("its worker is not heard of"), 30, "it is missed")
     again = f'{task["collection_id"]} at replica: made anew from primary, attempt 2'
     wait_until(lambda: world.proxy.log_contains(again), 30, "another collection is begun")
-    proxies[1].signal(signal.SIGCONT)
-    wait_until(lambda: proxies[1].log_contains("is not ours any more"), 30, "it hears of that")
+    pair[1].signal(signal.SIGCONT)
+    wait_until(lambda: pair[1].log_contains("is not ours any more"), 30, "it hears of that")
     complete(world)
 
 
-def test_the_one_that_leads_sleeps(world, proxies):
+def test_the_one_that_leads_sleeps(world, pair):
     make(world)
     lose_disk(world)
-    in_the_middle_of(world, proxies[0])
+    in_the_middle_of(world, pair[0])
     first = world.proxy
     first.signal(signal.SIGSTOP)
-    now_leads(world, proxies[1])
+    now_leads(world, pair[1])
     wait_until(lambda: world.proxy.log_contains("attempt 2"), 60, "it is begun anew")
     first.signal(signal.SIGCONT)
     complete(world)
@@ -162,19 +143,19 @@ def test_the_one_that_leads_sleeps(world, proxies):
     assert world.proxy.ready() == 200
 
 
-def test_one_that_stops_gives_back(world, proxies):
+def test_one_that_stops_gives_back(world, pair):
     make(world)
     lose_disk(world)
-    task = in_the_middle_of(world, proxies[1])
-    proxies[1].terminate()
-    assert name_of(proxies[1]) not in workers(world)
+    task = in_the_middle_of(world, pair[1])
+    pair[1].terminate()
+    assert name_of(pair[1]) not in workers(world)
     complete(world)
     assert f'{task["collection_id"]} at replica: made anew from primary, attempt 2' not in world.proxy.log()
 
 
-def test_an_instance_that_is_another_server_for_one(world, proxies, tmp_path):
+def test_an_instance_that_is_another_server_for_one(world, pair, tmp_path):
     """The other proxy's replica is somebody else's server: it copies nothing to it."""
-    other = proxies[1]
+    other = pair[1]
     other.terminate()
     stranger = type(world.replica)(tmp_path, "stranger")
     stranger.start()

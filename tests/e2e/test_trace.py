@@ -138,6 +138,14 @@ def test_each_refusal_has_a_line_and_an_id(traced):
     assert (line["op"], line["status"]) == ("unknown", 400)
 
 
+def test_a_wrong_method_is_logged_under_the_name_of_its_path(traced):
+    for method, path, op in (("PUT", "/admin/wal_count", "wal_count"), ("DELETE", "/admin/verify", "verify"),
+                             ("PUT", "/api/v2/version", "version")):  # fmt: skip
+        answer = traced.http.request(method, path)
+        line = line_of(traced, answer.headers["chroma-trace-id"])
+        assert (line["op"], line["status"]) == (op, 405)
+
+
 def test_merged_calls_name_each_record(traced):
     world = traced
     c = make(world, "merged")

@@ -15,22 +15,6 @@ from crash import Lock
 from world import Proxy, wait_until
 
 
-@pytest.fixture
-def pair(world, tmp_path):
-    """The one that leads, and one that follows."""
-    second = Proxy(tmp_path / "second", {**world.proxy.settings, "PORT": "0"}, name="second")
-    second.settings["PORT"] = str(second.port)
-    second.start(wait="ready")
-    first = world.proxy
-    yield first, second
-    for proxy in (first, second):
-        if proxy.running():
-            proxy.signal(signal.SIGCONT)
-            proxy.terminate()
-        proxy.check_sanitizers()
-        proxy.kill()
-
-
 def make(client, name="docs"):
     return client.get_or_create_collection(name, embedding_function=None)
 

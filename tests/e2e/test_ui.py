@@ -164,7 +164,8 @@ def test_it_can_be_switched_off(world, tmp_path):
     second = Proxy(tmp_path, {**settings, "UI": "off"}, "second")
     try:
         second.start(wait="listening")
-        assert second.http.get("/ui").status_code == 404
+        answer = second.http.get("/ui")
+        assert answer.status_code == 404 and "UI" in answer.json()["message"]
         assert second.http.get("/status/collections").json() == {"total": None, "listed": 0, "collections": None}
         second.terminate()
     finally:

@@ -136,6 +136,7 @@ static void check(const char *method, const char *target)
 	must((r.kind == ROUTE_BAD_PATH) == (r.bad != NULL));
 	must((r.kind != ROUTE_WRONG_METHOD) || r.allow[0] != '\0');
 	must(strlen(r.allow) + 1 < ROUTE_ALLOW_BYTES);
+	must(!r.ours || strncmp(target, "/api/", 5) != 0);
 	if (r.kind != ROUTE_BAD_PATH) {
 		check_names(&r, target);
 		if (r.tenant != NULL && r.database != NULL && r.item != NULL)

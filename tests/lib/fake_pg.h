@@ -30,6 +30,8 @@ unsigned fake_pg_sent(const char *session); /* units in the group under way */
 void fake_pg_take_lease(msec holds_for);    /* another proxy takes over */
 bool fake_pg_has_epoch(int64_t epoch);
 int64_t fake_pg_epoch(void);
+/* The one that leads executes what others append, so they follow it; not at first. */
+void fake_pg_is_followed(bool yes);
 
 /* What it holds. */
 struct fake_log {
@@ -94,6 +96,7 @@ unsigned fake_pg_keys(void);   /* of idempotency */
 int64_t fake_pg_position(const char *instance, int64_t scope);
 const char *fake_pg_verified(int64_t collection); /* its last result; "" */
 unsigned fake_pg_unproven(void); /* rows of copies that were not compared yet */
+void fake_pg_prove(void);        /* whoever leads has compared them all */
 bool fake_pg_database_gone(int64_t id);
 void fake_pg_database(int64_t id, const char **tenant, const char **name);
 /* The live collections, as "tenant/database/name" lines, sorted; freed by the caller. */

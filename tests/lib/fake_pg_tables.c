@@ -106,6 +106,7 @@ static struct {
 	int64_t version, clock, epoch, cluster;
 	char *holder, *holder_name;
 	bool adoption_closed;
+	bool followed; /* by those who do not lead */
 	msec until;
 	rows_of(fake_log) log;
 	rows_of(tenant_row) tenants;
@@ -1181,12 +1182,86 @@ static void count_others(struct fake_set *set)
 	fake_set_number(set, 0);
 }
 
-/* There is nobody to follow here: it waits until it leads. */
+/* Nobody is followed, unless a test wants that: they wait until they lead. */
 static void mirror_clock(struct fake_set *set)
 {
 	put_number(set, db.clock);
-	put(set, "f");
+	put(set, db.followed ? "t" : "f");
 	end_row(set);
+}
+
+static void mirror_leader(struct fake_set *set)
+{
+	put(set, db.followed ? "t" : "f");
+	end_row(set);
+}
+
+static void mirror_instances(struct fake_set *set)
+{
+	const struct instance_row *i;
+
+	each_row(i, &db.instances)
+	{
+		put_number(set, i->id);
+		put(set, i->name);
+		end_row(set);
+	}
+}
+
+static int64_t position_at(const struct instance_row *i, int64_t scope)
+{
+	const struct position_row *p;
+	int64_t seq = i->floor;
+
+	each_row(p, &db.positions) if (p->instance == i->id && p->scope == scope &&
+	                               p->seq > seq) seq = p->seq;
+	return seq;
+}
+
+static struct unproven_row *unproven_of(int64_t instance, int64_t collection);
+
+static void put_standing(struct fake_set *set, const struct collection_row *c,
+                         const struct instance_row *i)
+{
+	const struct binding_row *b;
+	const struct quarantine_row *q;
+	const char *local = "", *cause = NULL;
+	char number_text[24];
+
+	each_row(b, &db.bindings) if (b->collection == c->id && b->instance == i->id)
+	        local = b->local;
+	each_row(q, &db.quarantines) if (q->collection == c->id && q->instance == i->id)
+	{
+		snprintf(number_text, sizeof(number_text), "%lld", (long long)q->cause);
+		cause = number_text;
+	}
+	put_number(set, c->id);
+	put_number(set, i->id);
+	put(set, local);
+	put_number(set, position_at(i, c->id));
+	put_number(set, position_at(i, c->database));
+	put(set, i->detached ? "t" : "f");
+	put(set, cause);
+	put(set, unproven_of(i->id, c->id) != NULL ? "t" : "f");
+	end_row(set);
+}
+
+static void standing_collections(struct fake_set *set)
+{
+	const struct collection_row *c;
+	const struct instance_row *i;
+
+	each_row(c, &db.collections)
+	{
+		if (c->life == 2 || !is_listed(text(1), c->id))
+			continue;
+		each_row(i, &db.instances) put_standing(set, c, i);
+	}
+}
+
+void fake_pg_is_followed(bool yes)
+{
+	db.followed = yes;
 }
 
 int64_t fake_pg_append_elsewhere(int kind, int64_t collection, int64_t database,
@@ -1405,6 +1480,11 @@ static void load_unproven(struct fake_set *set)
 		put_number(set, u->since_ms);
 		end_row(set);
 	}
+}
+
+void fake_pg_prove(void)
+{
+	db.unproven.n = 0;
 }
 
 unsigned fake_pg_unproven(void)
@@ -1931,7 +2011,11 @@ static const struct fake_statement statements[] = {
         {"find_outcomes", find_outcomes},
         {"find_inferred", find_inferred},
         {"mirror_clock", mirror_clock},
-        {"mirror_instances", nothing},
+        {"mirror_instances", mirror_instances},
+        {"mirror_leader", mirror_leader},
+        {"mirror_tail", nothing},
+        {"standing_collections", standing_collections},
+        {"standing_databases", nothing},
         {"mirror_places", nothing},
         {"mirror_undecided", nothing},
         {"fetch", fetch},

@@ -19,6 +19,7 @@ struct fake_call {
 	char *detail;
 	bool served, alone;
 	msec timeout;
+	size_t most;           /* of an answer; 0: any */
 	struct evbuffer *data; /* streams: what the receiver has not taken yet */
 	TAILQ_ENTRY(fake_call) link;
 };
@@ -138,6 +139,10 @@ static void on_stream(void *arg)
 
 static void answer(struct fake_call *c, int http, const char *body)
 {
+	if (c->receiver == NULL && c->most > 0 && strlen(body) > c->most) {
+		end(c, STATUS_TOO_LARGE, "the reply is too large");
+		return;
+	}
 	c->detail = mem_string("");
 	c->reply = (struct reply){.status = STATUS_OK,
 	                          .sent = true,
@@ -177,6 +182,7 @@ static struct fake_call *begin(struct upstream *up, const struct call *call, voi
 	c->arg = arg;
 	c->alone = call->alone;
 	c->timeout = call->timeout;
+	c->most = call->max_reply;
 	c->op.deliver = deliver;
 	c->op.release = release;
 	c->op.abandon = abandon;

@@ -195,6 +195,36 @@ mutant(
     (WAL, "\tif (t->late_look)\n", "\tif (false)\n"),
     (WAL, "\t\tif (r->turns[i].late_look)\n", "\t\tif (false)\n"),
 )
+mutant(
+    "no_second_late_look",
+    "what was in doubt is looked at once more, ten times later",
+    (WAL, "look.last = !again || d->looks > 0;", "look.last = true;"),
+)
+mutant(
+    "late_look_forgotten",
+    "what was in doubt is looked at also by the next leader",
+    (WAL, "\t\tif (i >= 0 && c != NULL)\n\t\t\twait_for(c,", "\t\tif (i >= 0 && c == NULL)\n\t\t\twait_for(c,"),
+)
+mutant(
+    "late_look_at_texts_only",
+    "a late look compares the embeddings of few ids, too",
+    (WAL, "question_about(bytes, len, IDS_MOST, EMBEDDINGS_MOST)", "question_about(bytes, len, IDS_MOST, 0)"),
+)
+mutant(
+    "late_look_by_the_unproven",
+    "what was not compared yet says nothing in a late look",
+    (WAL, "return may_be_asked(j) && !unproven_is(look.doubt->collection, j);", "return may_be_asked(j);"),
+)
+mutant(
+    "late_look_without_rest",
+    "a late look compares two instances that are equally far",
+    (WAL, "!may_tell(j) || lanes[j].done != lanes[i].done", "!may_tell(j)"),
+)
+mutant(
+    "late_look_gives_up",
+    "a late look that cannot be made now is made later",
+    (WAL, "\td->due = clock_ms() + ((msec)POSTPONE_MS << n);", "\td->due = clock_ms() + ((msec)POSTPONE_MS << n) * 100000;"),
+)
 
 # --- reads -------------------------------------------------------------------------------
 
@@ -506,6 +536,36 @@ mutant(
     "learns_from_the_unproven",
     "nothing is made anew from what was not compared, if there is another",
     (WAL, "(proven && unproven_is(b->collection, j))", "(proven && !proven && unproven_is(b->collection, j))"),
+)
+mutant(
+    "read_unproven_elsewhere",
+    "nor is it read by a proxy that follows",
+    (WAL, "stands(c->standing.current, i) && !standing_gives_way(c, i)", "stands(c->standing.current, i)"),
+)
+mutant(
+    "unproven_unknown_elsewhere",
+    "a proxy that follows hears what is not compared",
+    (WAL, "\ts->unproven |= (unsigned)pg_get_bool(r, at, row, UNPROVEN) << i;\n", ""),
+)
+mutant(
+    "unproven_beside_the_dead",
+    "and reads it if no instance that is proven is up",
+    (WAL, "if ((proven >> j & 1) != 0 && instance_up(health_instance(j)))", "if ((proven >> j & 1) != 0)"),
+)
+mutant(
+    "large_items_uncompared",
+    "items of which two do not fit in an answer are compared one by one",
+    (WAL, "\t\tpass_alone(p);\n", '\t\tpass_over(p, "too large");\n'),
+)
+mutant(
+    "large_fields_unseen",
+    "a field of a large item that differs is found",
+    (WAL, "p->alone.found += look_add(&p->look, p->round.answers, p->who);\n\tp->alone.odd = true;", ""),
+)
+mutant(
+    "large_items_lost",
+    "what only an instance has, and is too large to be logged again, keeps it from being made anew",
+    (WAL, "if (p->repair && is_any_out_of_reach(p))", "if (p->repair && is_any_out_of_reach(p) && p->share == 0)"),
 )
 mutant(
     "returned_and_trusted",

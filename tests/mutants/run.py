@@ -54,6 +54,7 @@ TESTS = [
     "adopt",
     "verifying",
     "unproven",
+    "standing",
     "fences",
     "quarantine",
     "detach",

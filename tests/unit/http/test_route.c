@@ -183,6 +183,48 @@ static void a_wrong_method_is_told_the_right_ones_in_the_order_of_chroma(void **
 	}
 }
 
+static void a_wrong_method_has_the_name_of_its_path(void **state)
+{
+	(void)state;
+	assert_route("PUT", "/admin/wal_count", ROUTE_WRONG_METHOD);
+	assert_string_equal(r.op, "wal_count");
+	assert_route("PUT", "/admin/verify", ROUTE_WRONG_METHOD);
+	assert_string_equal(r.op, "verify");
+	assert_route("GET", C "/add", ROUTE_WRONG_METHOD);
+	assert_string_equal(r.op, "add");
+}
+
+static void what_begins_like_a_path_of_ours_is_ours(void **state)
+{
+	static const struct {
+		const char *method, *target;
+		bool ours;
+	} rows[] = {
+	        {"GET", "/admin/verify", true},
+	        {"PUT", "/admin/verify", true},
+	        {"GET", "/admin", true},
+	        {"GET", "/admin/x/y/z", true},
+	        {"GET", "/wal?x", true},
+	        {"GET", "/health/", true},
+	        {"PUT", "/transaction", true},
+	        {"GET", "/", false},
+	        {"GET", "", false},
+	        {"GET", "/nothing", false},
+	        {"GET", "/administer", false},
+	        {"GET", "//admin/verify", false},
+	        {"GET", "/api/v2/version", false},
+	        {"PUT", "/api/v2/version", false},
+	        {"GET", "/api/admin", false},
+	        {"POST", "/docs/x", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		route(rows[i].method, rows[i].target);
+		assert_int_equal(r.ours, rows[i].ours);
+	}
+}
+
 static void all_methods_of_a_path_fit_the_allow_header(void **state)
 {
 	(void)state;
@@ -459,6 +501,8 @@ int main(void)
 	        cmocka_unit_test_teardown(
 	                a_wrong_method_is_told_the_right_ones_in_the_order_of_chroma,
 	                stop),
+	        cmocka_unit_test_teardown(a_wrong_method_has_the_name_of_its_path, stop),
+	        cmocka_unit_test_teardown(what_begins_like_a_path_of_ours_is_ours, stop),
 	        cmocka_unit_test_teardown(all_methods_of_a_path_fit_the_allow_header,
 	                                  stop),
 	        cmocka_unit_test_teardown(what_is_not_in_the_table_is_not_there, stop),

@@ -628,14 +628,23 @@ static void a_doubt_survives_a_restart(void **state)
 	world_finish();
 }
 
-static void what_arrived_late_is_found(void **state)
+/* A request arrives at the primary that we have given up. */
+static void arrives_late(const char *verb, const char *body)
 {
-	const struct seen *seen;
-	struct seen now;
 	char target[256];
-	static const char body[] = "{\"ids\":[\"a\"],\"metadatas\":[{\"late\":\"yes\"}]}";
 
-	(void)state;
+	snprintf(target, sizeof(target),
+	         "/api/v2/tenants/default_tenant/databases/default_database/collections/"
+	         "%s/%s",
+	         model_collection_id(PRIMARY, "docs"), verb);
+	model_execute(PRIMARY, "POST", target, body, strlen(body), NULL);
+}
+
+static const char late_item[] = "{\"ids\":[\"a\"],\"metadatas\":[{\"late\":\"yes\"}]}";
+
+/* Of what the primary was sent the answer is lost; then the item is deleted. */
+static void begin_late(void)
+{
 	world_start();
 	made("docs");
 	model_fault(PRIMARY, FAULT_LOST_BEFORE, 1);
@@ -643,20 +652,84 @@ static void what_arrived_late_is_found(void **state)
 	world_settle();
 	take_out("docs", "a");
 	world_settle();
-	snprintf(target, sizeof(target),
-	         "/api/v2/tenants/default_tenant/databases/default_database/collections/"
-	         "%s/add",
-	         model_collection_id(PRIMARY, "docs"));
-	model_execute(PRIMARY, "POST", target, body, sizeof(body) - 1, NULL);
-	pass_ms(65000);
-	now = quarantines();
-	seen = &now;
-	assert_int_equal(seen->n, 1);
-	assert_ptr_equal(seen->last.in, health_instance(A));
-	assert_int_equal(seen->last.cause, QUARANTINE_DIFFERS);
+}
+
+static void assert_found_late(void)
+{
+	struct seen now = quarantines();
+
+	assert_int_equal(now.n, 1);
+	assert_ptr_equal(now.last.in, health_instance(A));
+	assert_int_equal(now.last.cause, QUARANTINE_DIFFERS);
 	assert_false(wal_current(health_instance(A), named("docs")));
 	assert_true(wal_current(health_instance(B), named("docs")));
+}
+
+static void what_arrived_late_is_found(void **state)
+{
+	(void)state;
+	begin_late();
+	arrives_late("add", late_item);
+	pass_ms(65000);
+	assert_found_late();
 	world_stop();
+}
+
+/* By its vector alone, if it is nothing else. */
+static void a_vector_that_arrived_late_is_found(void **state)
+{
+	(void)state;
+	world_start();
+	made("docs");
+	model_fault(PRIMARY, FAULT_LOST_BEFORE, 1);
+	add_embedded("docs", "a", 2, false);
+	world_settle();
+	arrives_late("update", "{\"ids\":[\"a\"],\"embeddings\":[[7,7]]}");
+	pass_ms(65000);
+	assert_found_late();
+	world_stop();
+}
+
+static void what_arrived_late_is_found_when_the_other_is_back(void **state)
+{
+	(void)state;
+	begin_late();
+	arrives_late("add", late_item);
+	pass_ms(50000);
+	world_down(B);
+	pass_ms(30000);
+	assert_int_equal(quarantines().n, 0);
+	world_up(B);
+	pass_ms(60000);
+	assert_found_late();
+	world_stop();
+}
+
+/* One has the first of two changes, and waits until that is durable, the other has both:
+ * that is no difference. */
+static void a_late_look_compares_those_that_are_equally_far(void **state)
+{
+	(void)state;
+	for (msec shift = 0; shift < 400; shift += 25) {
+		world_start();
+		world_merges(true); /* then each change is seen in the item */
+		made("docs");
+		model_fault(PRIMARY, FAULT_LOST_AFTER, 1);
+		add("docs", "a");
+		world_settle();
+		pass_ms(55000 + shift);
+		model_latency(REPLICA, 100);
+		fake_pg_delay(60);
+		for (unsigned n = 0; n < 20; n++) {
+			upsert("docs", "a");
+			upsert("docs", "a");
+			pass_ms(400);
+		}
+		assert_int_equal(quarantines().n, 0);
+		model_latency(REPLICA, 1);
+		fake_pg_delay(2);
+		world_finish();
+	}
 }
 
 /* Else it would be there for good, and have the name of the next one. */
@@ -709,6 +782,9 @@ int main(void)
 	        world_story(what_was_in_doubt_is_looked_at_later_and_is_well),
 	        world_story(a_doubt_survives_a_restart),
 	        world_story(what_arrived_late_is_found),
+	        world_story(a_vector_that_arrived_late_is_found),
+	        world_story(what_arrived_late_is_found_when_the_other_is_back),
+	        world_story(a_late_look_compares_those_that_are_equally_far),
 	        world_story(a_create_that_may_be_there_is_found_before_it_is_deleted),
 	};
 

@@ -14,6 +14,7 @@
 #include "wal/append.h"
 #include "wal/heal.h"
 #include "wal/unproven.h"
+#include "wal/verify_private.h"
 
 /* --- helpers -------------------------------------------------------------------------
  */
@@ -201,6 +202,186 @@ static void the_better_index_is_not_asked_for(void **state)
 	world_stop();
 }
 
+/* --- items that are large ------------------------------------------------------------
+ */
+
+/* A document of so many bytes. */
+static void enlarge(unsigned i, const char *id, size_t bytes, char letter)
+{
+	char *text = mem_alloc(bytes + 1), *body;
+
+	memset(text, letter, bytes);
+	text[bytes] = '\0';
+	body = mem_format("{\"ids\":[\"%s\"],\"documents\":[\"%s\"]}", id, text);
+	behind_our_back(i, "update", body);
+	free(body);
+	free(text);
+}
+
+/* What B has lost, it learns from A again; two such items do not fit in an answer. */
+static void lose_large(void)
+{
+	static const char *const ids[] = {"a", "b", "c", "d", "e"};
+
+	lose_at(B);
+	for (size_t k = 0; k < 5; k++)
+		enlarge(A, ids[k], 3000, 'x');
+	verify_sizes = (struct verify_sizes){.window = 4000, .alone = 4000};
+}
+
+static int usual_sizes(void **state)
+{
+	verify_sizes = (struct verify_sizes){.window = (size_t)32 * 1024 * 1024,
+	                                     .alone = (size_t)64 * 1024 * 1024};
+	return world_tear_down(state);
+}
+
+/* The log does not know of what was enlarged. */
+static void stop_equal(void)
+{
+	const char *name = "docs";
+	char *a, *b;
+
+	world_settle();
+	a = model_dump_collection(world_model(A),
+	                          model_collection_id(world_model(A), name));
+	b = model_dump_collection(world_model(B),
+	                          model_collection_id(world_model(B), name));
+	assert_string_equal(a, b);
+	free(a);
+	free(b);
+	world_stop();
+}
+
+static void of_large_items_each_is_compared_alone(void **state)
+{
+	uint64_t before = n_rebuilt();
+
+	(void)state;
+	lose_large();
+	until_unproven(B);
+	until_proven(B);
+	assert_int_equal(n_rebuilt(), before + 1);
+	stop_equal();
+}
+
+static struct wal_verification found;
+
+static void keep_found(void *arg, const struct wal_verification *v)
+{
+	(void)arg;
+	found = *v;
+}
+
+static void until_verified_as(enum wal_verified result)
+{
+	msec until = clock_ms() + 60000;
+
+	memset(&found, 0, sizeof(found));
+	while (found.collection == NULL || found.result != result) {
+		assert_true(clock_ms() < until);
+		pass_ms(1);
+		wal_each_verification(keep_found, NULL);
+	}
+}
+
+static void what_differs_in_a_large_item_is_found(void **state)
+{
+	static const char *const harms[][2] = {
+	        {"update", "{\"ids\":[\"c\"],\"uris\":[\"other\"]}"},
+	        {"update", "{\"ids\":[\"a\"],\"metadatas\":[{\"a\":\"o\"}]}"},
+	        {"update", "{\"ids\":[\"e\"],\"embeddings\":[[7,7]]}"},
+	        {"delete", "{\"ids\":[\"d\"]}"},
+	        {"delete", "{\"ids\":[\"a\",\"e\"]}"},
+	        {"add", "{\"ids\":[\"y\"],\"embeddings\":[[7,7]]}"},
+	};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(harms) / sizeof(harms[0]); k++) {
+		uint64_t before = n_rebuilt();
+
+		lose_large();
+		until_unproven(B);
+		behind_our_back(B, harms[k][0], harms[k][1]);
+		until_verified_as(VERIFIED_DIFFERS);
+		assert_int_equal(found.found[3], 0); /* no other order */
+		until_proven(B);
+		assert_int_equal(n_rebuilt(), before + 2);
+		stop_equal();
+	}
+}
+
+/* Nor are two documents of it equal that are only equally long. */
+static void a_large_document_that_differs_is_found(void **state)
+{
+	uint64_t before = n_rebuilt();
+
+	(void)state;
+	lose_large();
+	until_unproven(B);
+	enlarge(B, "b", 3000, 'z');
+	enlarge(B, "c", 3000, 'z');
+	until_proven(B);
+	assert_int_equal(n_rebuilt(), before + 2);
+	stop_equal();
+}
+
+/* B is wrong more often, but has an item that A lacks, too large to be logged again with
+ * the others that differ. */
+static void what_only_one_has_is_not_lost_because_it_is_large(void **state)
+{
+	int64_t job;
+
+	(void)state;
+	lose_large();
+	until_unproven(B);
+	until_proven(B);
+	behind_our_back(A, "delete", "{\"ids\":[\"c\"]}");
+	behind_our_back(B, "delete", "{\"ids\":[\"a\",\"d\"]}");
+	assert_int_equal(wal_verify(named("docs"), VERIFY_REPAIR, &job), STATUS_OK);
+	until_verified_as(VERIFIED_UNFINISHED);
+	assert_string_equal(found.why,
+	                    "what only one has is too large to be logged again");
+	pass_ms(10000);
+	assert_non_null(strchr(model_items(world_model(B), "docs"), 'c'));
+	verify_sizes.window = 20000;
+	assert_int_equal(wal_verify(named("docs"), VERIFY_REPAIR, &job), STATUS_OK);
+	until_verified_as(VERIFIED_DIFFERS);
+	pass_ms(10000);
+	assert_non_null(strchr(model_items(world_model(A), "docs"), 'c'));
+	stop_equal();
+}
+
+static char told[200];
+
+static void tell(void *arg, const struct wal_rebuild *b)
+{
+	(void)arg;
+	snprintf(told, sizeof(told), "%s: %s", b->step, b->why);
+}
+
+/* It is said why, and goes on when somebody has changed the item. */
+static void an_item_that_is_too_large_is_told_of(void **state)
+{
+	(void)state;
+	lose_large();
+	enlarge(A, "c", 5000, 'x');
+	until_unproven(B);
+	told[0] = '\0';
+	pass_ms(30000);
+	assert_int_equal(n_equal(), 0);
+	assert_false(is_read(B));
+	assert_true(is_read(A));
+	wal_each_rebuild(tell, NULL);
+	assert_string_equal(told, "comparing: an item is too large to be compared");
+	take_out("docs", "c");
+	until_proven(B);
+	told[0] = '\0';
+	wal_each_rebuild(tell, NULL);
+	assert_string_equal(told, "");
+	stop_equal();
+}
+
 /* --- a crash -------------------------------------------------------------------------
  */
 
@@ -335,6 +516,16 @@ int main(void)
 	        world_story(without_repair_what_differs_stays_unread),
 	        world_story(it_is_no_witness),
 	        world_story(the_better_index_is_not_asked_for),
+	        cmocka_unit_test_teardown(of_large_items_each_is_compared_alone,
+	                                  usual_sizes),
+	        cmocka_unit_test_teardown(what_differs_in_a_large_item_is_found,
+	                                  usual_sizes),
+	        cmocka_unit_test_teardown(a_large_document_that_differs_is_found,
+	                                  usual_sizes),
+	        cmocka_unit_test_teardown(
+	                what_only_one_has_is_not_lost_because_it_is_large, usual_sizes),
+	        cmocka_unit_test_teardown(an_item_that_is_too_large_is_told_of,
+	                                  usual_sizes),
 	        world_story(whoever_leads_next_compares_it),
 	        world_story(the_log_is_away_when_it_is_proven),
 	        world_story(it_is_read_when_nobody_else_is_up),
