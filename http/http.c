@@ -14,6 +14,7 @@
 #include "http/access.h"
 #include "http/exchange.h"
 #include "http/operator.h"
+#include "http/shown.h"
 #include "http/timeline.h"
 
 #define LOOK_MS 10u
@@ -275,6 +276,7 @@ char *http_start(const struct conf *conf)
 	cors_start(conf->cors_allow_origins);
 	options.max_body = most_body();
 	options.max_held = most_held();
+	shown_start();
 	timeline_start();
 	return server_start(&options);
 }
@@ -308,6 +310,7 @@ void http_stop(void)
 	timer_stop(&draining.look);
 	export_stop();
 	timeline_stop();
+	shown_stop();
 	server_stop();
 	together_stop();
 }

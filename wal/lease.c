@@ -19,6 +19,7 @@
 #include "core/job.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/lease.h"
 #include "wal/wal_private.h"
 
 #define TTL "5 seconds"
@@ -214,7 +215,7 @@ bool lease_may_send(void)
 	return lease.epoch > 0 && clock_ms() < lease.granted + SEND_FOR_MS;
 }
 
-static bool is_alone(void)
+bool lease_is_alone(void)
 {
 	return lease.others_seen == 0 || clock_ms() > lease.others_seen + OTHERS_FOR_MS;
 }
@@ -223,7 +224,7 @@ bool lease_shows(void)
 {
 	if (lease_may_send())
 		return true;
-	if (lease.epoch == 0 || !is_alone())
+	if (lease.epoch == 0 || !lease_is_alone())
 		return false;
 	return pg_state(wal_control()) != PG_UP || pg_state(wal_pg()) != PG_UP ||
 	       (lease.asked > lease.granted && clock_ms() >= lease.asked + SILENT_MS);

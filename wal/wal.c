@@ -18,6 +18,7 @@
 #include "wal/mirror.h"
 #include "wal/rebuild.h"
 #include "wal/retain.h"
+#include "wal/shown.h"
 #include "wal/unproven.h"
 #include "wal/wal_private.h"
 
@@ -198,6 +199,7 @@ void wal_recovered(void)
 	identity_judge(); /* before anything is executed */
 	engine_hold(false);
 	tail_lead();
+	shown_kick();
 }
 
 void wal_another_is_leading(void)

@@ -42,6 +42,7 @@ TESTS = [
     "pooler",
     "verdict",
     "retain",
+    "shown_kept",
     "engine",
     "tail",
     "merge",
