@@ -100,10 +100,10 @@ json_t *status_proxy_name(void)
 /* The others are not known to this one; who leads is said beside (figures_from). */
 static json_t *proxy_list(const struct status_facts *k)
 {
-	return json_pack("[{s:o, s:s, s:b, s:b, s:b, s:o}]", "name",
-	                 status_proxy_name(), "version", CHROMATID_VERSION, "leader",
-	                 k->wal.leads ? 1 : 0, "ready", operator_ready() ? 1 : 0,
-	                 "draining", http_draining() ? 1 : 0, "started_at",
+	return json_pack("[{s:o, s:s, s:b, s:b, s:b, s:o}]", "name", status_proxy_name(),
+	                 "version", CHROMATID_VERSION, "leader", k->wal.leads ? 1 : 0,
+	                 "ready", operator_ready() ? 1 : 0, "draining",
+	                 http_draining() ? 1 : 0, "started_at",
 	                 status_time(k->process.started_wall_ms));
 }
 
