@@ -24,6 +24,9 @@ struct status_facts {
 	msec led_age; /* ... by now */
 };
 
+/* An instance that has lost its disk has all its collections in such a list. How many
+ * there are is told elsewhere. */
+#define STATUS_LISTED 500u
 #define STATUS_AS_TEXT (JSON_COMPACT | JSON_REAL_PRECISION(12))
 
 /* --- status_value.c ---------------------------------------------------------------- */
@@ -42,21 +45,22 @@ void status_set_known(json_t *object, const json_t *from, const char *key);
 void status_send(struct exchange *ex, json_t *document); /* takes it over */
 json_t *status_instances(void);
 json_t *status_performance_now(void);
-struct status_facts status_know(void);
+/* Lists of what the leader knows are no longer than that. */
+struct status_facts status_know(size_t most);
 void status_forget(struct status_facts *k);
 
 /* --- status_led.c ------------------------------------------------------------------ */
-json_t *status_led(const struct status_facts *k);
+json_t *status_led(const struct status_facts *k, size_t most);
 void status_write_led(struct text *out); /* for the others: bounded */
 
 /* --- quarantine_page.c ------------------------------------------------------------- */
-json_t *status_quarantine(void);
+json_t *status_quarantine(size_t most); /* entries */
 
 /* --- adopt_page.c ------------------------------------------------------------------ */
 json_t *status_strangers(void);
 
 /* --- rebuild_page.c ---------------------------------------------------------------- */
-json_t *status_resync(int64_t now_ms);
+json_t *status_resync(int64_t now_ms, size_t most);
 
 /* --- verify_page.c ----------------------------------------------------------------- */
 json_t *status_verification(void);

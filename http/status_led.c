@@ -74,7 +74,7 @@ static json_t *collections_object(void)
 	return o;
 }
 
-json_t *status_led(const struct status_facts *k)
+json_t *status_led(const struct status_facts *k, size_t most)
 {
 	json_t *o = json_object();
 
@@ -84,10 +84,10 @@ json_t *status_led(const struct status_facts *k)
 	status_set(o, "instances", instances_object(k));
 	status_set(o, "wal", log_object(k));
 	status_set(o, "collections", collections_object());
-	status_set(o, "resync", status_resync(k->now_ms));
+	status_set(o, "resync", status_resync(k->now_ms, most));
 	status_set(o, "strangers", status_strangers());
 	status_set(o, "verification", status_verification());
-	status_set(o, "quarantine", status_quarantine());
+	status_set(o, "quarantine", status_quarantine(most));
 	status_set(o, "export", status_export());
 	status_set(o, "removed_instances", status_removed());
 	return o;
@@ -104,7 +104,7 @@ static char *dump(json_t *document, size_t most)
 
 void status_write_led(struct text *out)
 {
-	struct status_facts k = status_know();
+	struct status_facts k = status_know(LISTED_MOST + 1); /* one more: is it all? */
 	size_t most = LISTED_MOST;
 	char *json = dump(k.led, most);
 

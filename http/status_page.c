@@ -184,7 +184,7 @@ static json_t *collections_object(const struct status_facts *k)
 
 /* --- the documents ----------------------------------------------------------------- */
 
-struct status_facts status_know(void)
+struct status_facts status_know(size_t most)
 {
 	struct status_facts k = {.now_ms = clock_wall_ms()};
 
@@ -192,7 +192,7 @@ struct status_facts status_know(void)
 	wal_figures(&k.wal);
 	process_figures(&k.process);
 	lag_figures(&k.lag);
-	k.led = shown_is_ours() ? status_led(&k)
+	k.led = shown_is_ours() ? status_led(&k, most)
 	                        : json_incref(shown_told(WAL_SHOWN_FIGURES, &k.led_age));
 	return k;
 }
@@ -216,7 +216,7 @@ void status_send(struct exchange *ex, json_t *document)
 
 json_t *status_instances(void)
 {
-	struct status_facts k = status_know();
+	struct status_facts k = status_know(0);
 	json_t *list = instance_list(&k);
 
 	status_forget(&k);
@@ -225,7 +225,7 @@ json_t *status_instances(void)
 
 json_t *status_performance_now(void)
 {
-	struct status_facts k = status_know();
+	struct status_facts k = status_know(0);
 	json_t *o = status_performance(&k);
 
 	status_forget(&k);
@@ -300,7 +300,7 @@ static void set_log(json_t *o, const struct status_facts *k)
 
 void status_page(struct exchange *ex)
 {
-	struct status_facts k = status_know();
+	struct status_facts k = status_know(STATUS_LISTED);
 	json_t *o = json_object();
 
 	set_head(o, &k);
@@ -313,7 +313,7 @@ void status_page(struct exchange *ex)
 
 void wal_status_page(struct exchange *ex)
 {
-	struct status_facts k = status_know();
+	struct status_facts k = status_know(0);
 	json_t *o = json_object(), *both = unified_object(&k), *wal = wal_object(&k);
 
 	json_object_update(both, wal);

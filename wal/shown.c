@@ -31,6 +31,7 @@
 
 #define LOOK_MS 1000u
 #define AGAIN_MS 2900u /* at the latest; a run may be early */
+#define LIST_MS 4900u  /* all collections are looked at for it */
 
 struct part {
 	/* of a leader */
@@ -48,26 +49,40 @@ static struct {
 	struct job *job;
 	struct op *pending;
 	int64_t epoch; /* under which it was noted */
+	int64_t clock; /* of PostgreSQL, microseconds, or a moment before; 0: not known
+	                  ... */
+	msec clock_at; /* ... at that time of ours */
 	struct part parts[WAL_SHOWN_PARTS];
 } shown;
 
 static const msec every[WAL_SHOWN_PARTS] = {
-        [WAL_SHOWN_FIGURES] = 0, [WAL_SHOWN_COLLECTIONS] = AGAIN_MS};
+        [WAL_SHOWN_FIGURES] = 0, [WAL_SHOWN_COLLECTIONS] = LIST_MS};
 
 /* --- the leader writes -------------------------------------------------------------- */
+
+/* $1 epoch, $2 part, $3 version, $4 when it was so: a statement may have to wait. */
+#define WHEN "least(clock_timestamp(), to_timestamp($4::bigint / 1e6))"
+#define CLOCK " RETURNING (extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
 
 static const struct pg_statement note = {
         "shown_note",
         "INSERT INTO chromatid.shown AS s (part, epoch, version, at, document)"
-        " SELECT $2::int, $1, $3, clock_timestamp(), $4 FROM chromatid.lease"
-        " WHERE epoch = $1"
+        " SELECT $2::int, $1, $3, " WHEN ", $5 FROM chromatid.lease WHERE epoch = $1"
         " ON CONFLICT (part) DO UPDATE SET epoch = excluded.epoch,"
         " version = excluded.version, at = excluded.at, document = excluded.document"
-        " WHERE s.epoch <= excluded.epoch"};
+        " WHERE s.epoch <= excluded.epoch" CLOCK};
 
 static const struct pg_statement touch = {
-        "shown_touch", "UPDATE chromatid.shown SET at = clock_timestamp()"
-                       " WHERE epoch = $1 AND part = $2::int AND version = $3"};
+        "shown_touch", "UPDATE chromatid.shown SET at = " WHEN
+                       " WHERE epoch = $1 AND part = $2::int AND version = $3" CLOCK};
+
+/* By the clock of PostgreSQL, and rather a moment too early. */
+static struct pg_param when(msec now)
+{
+	if (shown.clock == 0)
+		return pg_null();
+	return pg_int8(shown.clock + (int64_t)(now - shown.clock_at) * 1000);
+}
 
 /* True: it is other than what was noted last. */
 static bool make(enum wal_shown which, struct part *part)
@@ -112,13 +127,22 @@ static void add(struct pg_unit *unit, enum wal_shown which, struct part *part, m
 		return;
 	part->noted = now;
 	part->version += is_new ? 1 : 0;
-	pg_add(unit, is_new ? &note : &touch, is_new ? 4 : 3,
+	pg_add(unit, is_new ? &note : &touch, is_new ? 5 : 4,
 	       (struct pg_param[]){pg_int8(shown.epoch), pg_int4(which),
-	                           pg_int8(part->version),
+	                           pg_int8(part->version), when(now),
 	                           pg_text(text_string(&part->text))});
 }
 
 /* Where nothing was written the row is not there, or not ours: all of it next time. */
+static bool was_noted(const struct pg_results *r, int at)
+{
+	if (pg_rows(r, at) != 1)
+		return false;
+	shown.clock = pg_get_int8(r, at, 0, 0);
+	shown.clock_at = clock_ms();
+	return true;
+}
+
 static void on_noted(void *arg, enum status s, const struct pg_results *r)
 {
 	int at = 0;
@@ -126,8 +150,7 @@ static void on_noted(void *arg, enum status s, const struct pg_results *r)
 	(void)arg;
 	for (unsigned k = 0; k < WAL_SHOWN_PARTS; k++)
 		if (shown.parts[k].next != RESTS)
-			shown.parts[k].is_noted =
-			        s == STATUS_OK && pg_changed(r, at++) == 1;
+			shown.parts[k].is_noted = s == STATUS_OK && was_noted(r, at++);
 	if (s == STATUS_DB_REFUSED)
 		log_warn("shown", "what is known was not noted: %s", pg_message(r));
 	if (s == STATUS_OK)
