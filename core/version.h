@@ -2,6 +2,6 @@
 #define CORE_VERSION_H
 
 #define CHROMATID_VERSION "0.1.0"
-#define CHROMATID_SCHEMA 16 /* of the tables in PostgreSQL: wal/schema.c */
+#define CHROMATID_SCHEMA 17 /* of the tables in PostgreSQL: wal/schema.c */
 
 #endif

@@ -8,6 +8,7 @@
 #include "core/mem.h"
 #include "core/metrics.h"
 #include "http/operator.h"
+#include "http/shown.h"
 
 static int oldest_first(const void *a, const void *b)
 {
@@ -69,7 +70,7 @@ void collection_metrics(struct text *page)
 	size_t most = (size_t)exchange_conf->metrics_per_collection, n;
 	const struct collection **shown;
 
-	if (most == 0 || !wal_leads())
+	if (most == 0 || !shown_is_ours())
 		return;
 	shown = mem_array(catalogue_count(NULL).live + 1,
 	                  sizeof(const struct collection *));

@@ -1,17 +1,21 @@
 /* http/collections_page.c - GET /status/collections: each collection, what of it each
  * instance lacks, and when it was compared last.
  *
- *	{"total", "listed", "collections": [..]}    ?limit=N, 200 if it is not said
+ *	{"total", "listed", "age_seconds", "collections": [..]}    ?limit=N, 200 if it is
+ *not said
  *
  * Those that are not as they should be come first, then the newest: of thousands the
- * list shows what somebody wants to see. While another proxy leads it is not known here:
- * null. Nobody is asked for it; the items are those of the last comparison. */
+ * list shows what somebody wants to see. While another proxy leads it is what that has
+ * told last (shown.c), 200 at most; null if it has not. Nobody is asked for it; the items
+ * are those of the last comparison. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
 #include "http/exchange.h"
+#include "http/shown.h"
+#include "http/status.h"
 
 #define LISTED_USUAL 200u
 #define LISTED_MOST 1000u
@@ -187,26 +191,64 @@ static size_t limit_of(const struct exchange *ex)
 	return n < LISTED_MOST ? n : LISTED_MOST;
 }
 
+/* No more than `listed`, nor than fit into `most` bytes. */
+static void add_rows(struct text *json, const struct rows *rows, size_t listed,
+                     size_t most)
+{
+	size_t k;
+
+	text_addf(json, "\"total\":%zu,\"collections\":[", rows->n);
+	for (k = 0; k < rows->n && k < listed && json->len < most; k++) {
+		text_adds(json, k > 0 ? "," : "");
+		add_row(json, &rows->list[k]);
+	}
+	text_addf(json, "],\"listed\":%zu}", k);
+}
+
+/* For the others. */
+void collections_write(struct text *json)
+{
+	struct rows rows = gather();
+
+	text_addf(json, "{\"shape\":%d,", SHOWN_SHAPE);
+	add_rows(json, &rows, LISTED_USUAL, WAL_SHOWN_MOST / 2);
+	free(rows.list);
+}
+
+static void page_of_another(struct exchange *ex, size_t listed)
+{
+	json_t *o = json_object(), *list = json_array(), *row;
+	msec age;
+	const json_t *told = shown_told(WAL_SHOWN_COLLECTIONS, &age);
+	size_t k;
+
+	json_array_foreach(json_object_get(told, "collections"), k, row)
+	{
+		if (k < listed)
+			json_array_append(list, row);
+	}
+	status_set_known(o, told, "total");
+	status_set(o, "listed", status_count(json_array_size(list)));
+	status_set(o, "age_seconds",
+	           told != NULL ? status_seconds((int64_t)age) : json_null());
+	status_set(o, "collections", told != NULL ? json_incref(list) : json_null());
+	json_decref(list);
+	status_send(ex, o);
+}
+
 void collections_page(struct exchange *ex)
 {
 	struct text json = {0};
 	size_t listed = limit_of(ex);
 	struct rows rows;
 
-	if (!wal_leads()) {
-		exchange_json(ex, 200,
-		              "{\"total\":null,\"listed\":0,\"collections\":null}");
+	if (!shown_is_ours()) {
+		page_of_another(ex, listed);
 		return;
 	}
 	rows = gather();
-	listed = rows.n < listed ? rows.n : listed;
-	text_addf(&json, "{\"total\":%zu,\"listed\":%zu,\"collections\":[", rows.n,
-	          listed);
-	for (size_t k = 0; k < listed; k++) {
-		text_adds(&json, k > 0 ? "," : "");
-		add_row(&json, &rows.list[k]);
-	}
-	text_adds(&json, "]}");
+	text_adds(&json, "{\"age_seconds\":0,");
+	add_rows(&json, &rows, listed, SIZE_MAX);
 	free(rows.list);
 	exchange_json_text(ex, 200, &json);
 }

@@ -102,6 +102,9 @@ static const char answers[] =
         "starts. `/ready` is 200 only while a write can be taken. `/status` (with "
         "`?realtime=true` the instances are asked first), `/status/timeline`, "
         "`/status/collections` and `/wal/status` are described by `status.schema.json`. "
+        "Every proxy shows what the one that leads knows: `figures_from` says who has "
+        "told it and how old it is, null that nobody is known to lead, and then it is "
+        "null. "
         "`/metrics` is Prometheus text, or with `Accept: "
         "application/json` five numbers for older scripts. `POST /wal/cleanup` with "
         "`{\"max_age_hours\": 24}` shortens the log: what "
@@ -122,7 +125,8 @@ static const char people[] =
         "each five seconds, in columns: `at_ms`, `requests_per_second`, "
         "`errors_per_second` (answers of 5xx), and for each of `instances` its worst "
         "`state` (`up`, `read_only`, `down`, `unknown`) since the sample before, "
-        "`pending_writes` (null: another proxy leads) and `requests_per_second`. They "
+        "`pending_writes` (null: nobody was known to lead) and `requests_per_second`. "
+        "They "
         "are numbered from `first` to `last`; `?after=N` asks for those behind N. "
         "`/status/collections` lists collections, those that are not as they should be "
         "first, then the newest (`?limit=N`, 200, 1000 at most; `total` is how many "
@@ -131,7 +135,8 @@ static const char people[] =
         "no other can answer), `detached`, `not there yet`) and `pending_writes`, and "
         "the "
         "`verification`: `result`, `at`, `last_equal_at`, `items`, `differences` of the "
-        "last comparison.\n";
+        "last comparison. `age_seconds` says how old that is: a proxy that does not lead "
+        "has it from the one that does, every few seconds, the first 200 at most.\n";
 
 static const char admin[] =
         "\n## Requests of operators\n\n"

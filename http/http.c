@@ -15,6 +15,7 @@
 #include "http/errand.h"
 #include "http/exchange.h"
 #include "http/operator.h"
+#include "http/shown.h"
 #include "http/timeline.h"
 
 #define LOOK_MS 10u
@@ -276,6 +277,7 @@ char *http_start(const struct conf *conf)
 	cors_start(conf->cors_allow_origins);
 	options.max_body = most_body();
 	options.max_held = most_held();
+	shown_start();
 	timeline_start();
 	errand_start();
 	return server_start(&options);
@@ -311,6 +313,7 @@ void http_stop(void)
 	timer_stop(&draining.look);
 	export_stop();
 	timeline_stop();
+	shown_stop();
 	server_stop();
 	errand_stop_all();
 	together_stop();

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "http/admin.h"
+#include "http/shown.h"
 #include "http/status.h"
 
 #define USUAL_LIMIT 100
@@ -138,19 +139,20 @@ void wal_entry_page(struct exchange *ex)
 
 /* --- as older scripts ask ---------------------------------------------------------- */
 
-/* Only who leads knows what is owed. */
-static const char *owed(char room[24])
+static json_t *owed(void)
 {
-	snprintf(room, 24, "%llu", (unsigned long long)wal_owed());
-	return wal_leads() ? room : "null";
+	uint64_t n;
+
+	return shown_pending(&n) ? status_count(n) : json_null();
 }
 
 void wal_count_page(struct exchange *ex)
 {
-	char room[24];
+	json_t *o = json_object();
 
-	exchange_json(ex, 200, "{\"pending_writes\":%s,\"wal_system_ready\":%s}",
-	              owed(room), wal_ready() ? "true" : "false");
+	status_set(o, "pending_writes", owed());
+	status_set(o, "wal_system_ready", json_boolean(wal_takes_writes()));
+	status_send(ex, o);
 }
 
 static void on_errors(void *arg, enum status s, const char *json, int64_t n)
@@ -179,8 +181,7 @@ static void on_debug(void *arg, enum status s, const char *json, int64_t n)
 		return;
 	}
 	o = json_loads(json, 0, NULL);
-	status_set(json_object_get(o, "summary"), "pending_writes",
-	           wal_leads() ? status_count(wal_owed()) : json_null());
+	status_set(json_object_get(o, "summary"), "pending_writes", owed());
 	status_send(ex, o);
 }
 

@@ -1,12 +1,12 @@
 /* http/metrics_page.c - GET /metrics: Prometheus text, or with Accept: application/json
  * the five numbers that older scripts read.
  *
- * Everything is read where it is counted already. While this proxy does not lead, what
- * only the leader knows is NaN: a graph shows a gap then, not a 0. */
+ * Everything is read where it is counted already. What only the leader knows is on its
+ * page alone, though the others show it elsewhere (shown.c): who scrapes all of them and
+ * adds up is to count it once. A family of which nothing is known has no samples. */
 #include <math.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/lag.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -14,12 +14,15 @@
 #include "core/version.h"
 #include "http/access.h"
 #include "http/operator.h"
+#include "http/shown.h"
+#include "http/status.h"
 
 struct sheet {
 	struct text text;
 	struct wal_figures wal;
 	struct process_figures process;
 	struct lag_figures lag;
+	bool led; /* what only the leader knows is ours to tell */
 };
 
 static void one(struct sheet *s, const char *name, const char *type, const char *help,
@@ -39,12 +42,16 @@ static void labelled(struct sheet *s, const char *name, const char *key,
 	text_clear(&labels);
 }
 
-static double if_led(const struct sheet *s, double value)
-{
-	return s->wal.leads ? value : (double)NAN;
-}
-
 /* --- the proxy and its clients ----------------------------------------------------- */
+
+static double figures_age(const struct sheet *s)
+{
+	msec age = 0;
+
+	if (!s->led && shown_told(WAL_SHOWN_FIGURES, &age) == NULL)
+		return (double)NAN;
+	return (double)age / 1000;
+}
 
 static void add_proxy(struct sheet *s)
 {
@@ -57,6 +64,10 @@ static void add_proxy(struct sheet *s)
 	one(s, "chromatid_leader_changes_total", "counter",
 	    "How often this proxy began to lead, or ceased to.",
 	    (double)s->wal.leader_changes);
+	one(s, "chromatid_figures_age_seconds", "gauge",
+	    "How old what this proxy shows of the leader's figures is; 0: it leads "
+	    "itself; NaN: it knows none, and shows null.",
+	    figures_age(s));
 	one(s, "chromatid_leader_epoch", "gauge",
 	    "Which leadership this is, counted over all proxies; 0: not led by this one.",
 	    (double)s->wal.epoch);
@@ -102,6 +113,16 @@ static void per_instance(struct sheet *s, const char *name, const char *type,
 	for (unsigned i = 0; i < health_count(); i++)
 		labelled(s, name, "instance", instance_name(health_instance(i)),
 		         value(s, i));
+}
+
+/* As far as the leader knows. */
+static void per_instance_led(struct sheet *s, const char *name, const char *help,
+                             instance_value_fn *value)
+{
+	if (s->led)
+		per_instance(s, name, "gauge", help, value);
+	else
+		metrics_family(&s->text, name, "gauge", help);
 }
 
 /* One label besides the instance. */
@@ -266,17 +287,17 @@ static void add_instances(struct sheet *s)
 
 static double owed(const struct sheet *s, unsigned i)
 {
-	return if_led(s, (double)s->wal.instances[i].owed);
+	return (double)s->wal.instances[i].owed;
 }
 
 static double owed_bytes(const struct sheet *s, unsigned i)
 {
-	return if_led(s, (double)s->wal.instances[i].owed_bytes);
+	return (double)s->wal.instances[i].owed_bytes;
 }
 
 static double oldest_owed(const struct sheet *s, unsigned i)
 {
-	return if_led(s, (double)s->wal.instances[i].oldest_wall_ms / 1000);
+	return (double)s->wal.instances[i].oldest_wall_ms / 1000;
 }
 
 static double in_flight(const struct sheet *s, unsigned i)
@@ -348,7 +369,8 @@ static void add_rebuilt(struct sheet *s)
 
 static double strange(const struct sheet *s, unsigned i)
 {
-	return if_led(s, wal_strangers(i));
+	(void)s;
+	return wal_strangers(i);
 }
 
 static void add_log(struct sheet *s)
@@ -364,17 +386,19 @@ static void add_log(struct sheet *s)
 
 static double is_detached(const struct sheet *s, unsigned i)
 {
-	return if_led(s, wal_detached(health_instance(i)));
+	(void)s;
+	return wal_detached(health_instance(i));
 }
 
 static double quarantined(const struct sheet *s, unsigned i)
 {
-	return if_led(s, s->wal.instances[i].quarantined);
+	return s->wal.instances[i].quarantined;
 }
 
 static double unproven(const struct sheet *s, unsigned i)
 {
-	return if_led(s, wal_unproven(health_instance(i)));
+	(void)s;
+	return wal_unproven(health_instance(i));
 }
 
 static void add_wal(struct sheet *s)
@@ -385,25 +409,30 @@ static void add_wal(struct sheet *s)
 	add_rebuilt(s);
 	add_verified(s);
 	add_log(s);
-	per_instance(s, "chromatid_instance_detached", "gauge",
-	             "1 while the log is not kept for it: it must be made anew.",
-	             is_detached);
-	one(s, "chromatid_wal_undecided_entries", "gauge",
-	    "Writes no instance has answered yet.", if_led(s, (double)s->wal.undecided));
-	per_instance(s, "chromatid_wal_pending_entries", "gauge",
-	             "Writes it has not durably executed.", owed);
-	per_instance(s, "chromatid_wal_pending_bytes", "gauge", "The bytes of those.",
-	             owed_bytes);
-	per_instance(s, "chromatid_wal_oldest_pending_timestamp_seconds", "gauge",
-	             "When the oldest of those was logged; 0: there is none.",
-	             oldest_owed);
-	per_instance(s, "chromatid_strangers", "gauge",
-	             "Collections there that nobody made through the proxy.", strange);
-	per_instance(s, "chromatid_quarantined_entries", "gauge",
-	             "Collections whose lane there cannot go on.", quarantined);
-	per_instance(s, "chromatid_unproven_collections", "gauge",
-	             "Collections that were made anew there and are not compared yet.",
-	             unproven);
+	per_instance_led(s, "chromatid_instance_detached",
+	                 "1 while the log is not kept for it: it must be made anew.",
+	                 is_detached);
+	metrics_family(&s->text, "chromatid_wal_undecided_entries", "gauge",
+	               "Writes no instance has answered yet.");
+	if (s->led)
+		metrics_value(&s->text, "chromatid_wal_undecided_entries", "",
+		              (double)s->wal.undecided);
+	per_instance_led(s, "chromatid_wal_pending_entries",
+	                 "Writes it has not durably executed.", owed);
+	per_instance_led(s, "chromatid_wal_pending_bytes", "The bytes of those.",
+	                 owed_bytes);
+	per_instance_led(s, "chromatid_wal_oldest_pending_timestamp_seconds",
+	                 "When the oldest of those was logged; 0: there is none.",
+	                 oldest_owed);
+	per_instance_led(s, "chromatid_strangers",
+	                 "Collections there that nobody made through the proxy.",
+	                 strange);
+	per_instance_led(s, "chromatid_quarantined_entries",
+	                 "Collections whose lane there cannot go on.", quarantined);
+	per_instance_led(
+	        s, "chromatid_unproven_collections",
+	        "Collections that were made anew there and are not compared yet.",
+	        unproven);
 	per_instance(s, "chromatid_wal_executions_in_flight", "gauge",
 	             "Writes it is at work on.", in_flight);
 }
@@ -414,8 +443,10 @@ static void add_collections(struct sheet *s)
 	struct catalogue_counts n = catalogue_count(NULL);
 
 	metrics_family(&s->text, name, "gauge", "Collections in the catalogue.");
-	labelled(s, name, "state", "live", if_led(s, n.live));
-	labelled(s, name, "state", "creating", if_led(s, n.creating));
+	if (!s->led)
+		return;
+	labelled(s, name, "state", "live", n.live);
+	labelled(s, name, "state", "creating", n.creating);
 }
 
 /* Of all sessions: nobody who looks at a graph cares which. */
@@ -536,22 +567,6 @@ static void add_process(struct sheet *s)
 
 /* --- the page ---------------------------------------------------------------------- */
 
-static void old_shape(struct exchange *ex)
-{
-	struct process_figures f;
-	char now[CLOCK_ISO_BYTES];
-
-	process_figures(&f);
-	exchange_json(ex, 200,
-	              "{\"memory_usage_mb\":%.1f,\"memory_percent\":%.1f,"
-	              "\"cpu_percent\":%.1f,\"timestamp\":\"%s\","
-	              "\"peak_memory_usage\":%.1f}",
-	              (double)f.resident / 1e6,
-	              (double)f.resident / (double)exchange_conf->max_memory_mb / 1e4,
-	              f.cpu_percent, clock_iso(clock_wall_ms(), now),
-	              (double)f.resident_peak / 1e6);
-}
-
 static void send_page(struct exchange *ex, struct text *page)
 {
 	struct headers h = {0};
@@ -570,10 +585,11 @@ void metrics_page(struct exchange *ex)
 	struct sheet s = {.text = {0}};
 
 	if (accept != NULL && strcasestr(accept, "application/json") != NULL) {
-		old_shape(ex);
+		process_page(ex);
 		return;
 	}
 	wal_figures(&s.wal);
+	s.led = shown_is_ours();
 	process_figures(&s.process);
 	lag_figures(&s.lag);
 	add_proxy(&s);

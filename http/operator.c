@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http/shown.h"
+
 /* Over when every instance has had its first verdict, for good. Not: when PostgreSQL was
  * there, or when it leads; a new version waits for the old one to hand over, and
  * platforms stop the old one when the new one is healthy. */
@@ -26,10 +28,9 @@ static bool is_starting(void)
 static bool all_is_well(void)
 {
 	for (unsigned i = 0; i < health_count(); i++)
-		if (!instance_writable(health_instance(i)) ||
-		    wal_detached(health_instance(i)))
+		if (!instance_writable(health_instance(i)))
 			return false;
-	return wal_takes_writes() && wal_quarantined() == 0;
+	return wal_takes_writes() && shown_is_well();
 }
 
 const char *operator_state(void)
@@ -68,15 +69,15 @@ static const char *why_not_ready(void)
 	return "";
 }
 
-/* Only who leads knows what is owed; an unknown number is not 0. */
+/* An unknown number is not 0. */
 static void health_page(struct exchange *ex)
 {
 	const char *state = operator_state();
 	char pending[24] = "null";
+	uint64_t n;
 
-	if (wal_leads())
-		snprintf(pending, sizeof(pending), "%llu",
-		         (unsigned long long)wal_owed());
+	if (shown_pending(&n))
+		snprintf(pending, sizeof(pending), "%llu", (unsigned long long)n);
 	exchange_json(ex, strcmp(state, "starting") == 0 ? 503 : 200,
 	              "{\"status\":\"%s\",\"healthy_instances\":\"%u/%u\","
 	              "\"pending_writes\":%s,\"service\":\"" OPERATOR_SERVICE "\","

@@ -15,15 +15,17 @@
 
 /* --- the list ---------------------------------------------------------------------- */
 
-/* An instance that has lost its disk has all its collections there. How many there are is
- * told elsewhere. */
-#define LISTED_MOST 500u
+struct page {
+	json_t *list;
+	size_t most;
+};
 
 static void add_entry(void *arg, const struct wal_quarantine *q)
 {
-	json_t *list = arg, *o;
+	const struct page *page = arg;
+	json_t *o;
 
-	if (json_array_size(list) == LISTED_MOST)
+	if (json_array_size(page->list) == page->most)
 		return;
 	o = json_object();
 	status_set(o, "instance", json_string(instance_name(q->in)));
@@ -39,15 +41,15 @@ static void add_entry(void *arg, const struct wal_quarantine *q)
 	status_set(o, "pending_writes", status_count(q->owed));
 	status_set(o, "since", status_time(q->since_wall_ms));
 	status_set(o, "next_try", status_time(q->retry_wall_ms));
-	json_array_append_new(list, o);
+	json_array_append_new(page->list, o);
 }
 
-json_t *status_quarantine(void)
+json_t *status_quarantine(size_t most)
 {
-	json_t *list = json_array();
+	struct page page = {.list = json_array(), .most = most};
 
-	wal_each_quarantine(add_entry, list);
-	return list;
+	wal_each_quarantine(add_entry, &page);
+	return page.list;
 }
 
 /* --- an operator's word ------------------------------------------------------------ */

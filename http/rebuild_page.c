@@ -4,6 +4,7 @@
 
 struct page {
 	json_t *list;
+	size_t most;
 	int64_t now_ms;
 };
 
@@ -29,7 +30,11 @@ static void add_entry(void *arg, const struct wal_rebuild *b)
 {
 	struct page *page = arg;
 	const struct collection *c = b->collection;
-	json_t *o = json_object();
+	json_t *o;
+
+	if (json_array_size(page->list) == page->most)
+		return;
+	o = json_object();
 
 	status_set(o, "instance", json_string(instance_name(b->in)));
 	status_set(o, "donor",
@@ -52,9 +57,9 @@ static void add_entry(void *arg, const struct wal_rebuild *b)
 	json_array_append_new(page->list, o);
 }
 
-json_t *status_resync(int64_t now_ms)
+json_t *status_resync(int64_t now_ms, size_t most)
 {
-	struct page page = {.list = json_array(), .now_ms = now_ms};
+	struct page page = {.list = json_array(), .most = most, .now_ms = now_ms};
 
 	wal_each_rebuild(add_entry, &page);
 	return page.list;

@@ -148,7 +148,7 @@ void resyncs_page(struct exchange *ex)
 {
 	json_t *o = json_object();
 
-	status_set(o, "resync", status_resync(clock_wall_ms()));
-	status_set(o, "quarantine", status_quarantine());
+	status_set(o, "resync", status_resync(clock_wall_ms(), STATUS_LISTED));
+	status_set(o, "quarantine", status_quarantine(STATUS_LISTED));
 	status_send(ex, o);
 }

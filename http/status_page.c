@@ -1,19 +1,20 @@
 /* http/status_page.c - GET /status and /wal/status: all that is known, as one document.
  *
  * Scripts of years read these keys, so none may go and each must be true. What only the
- * proxy that leads can know (what is owed, which collections there are) is null while
- * this one does not lead: a 0 would be a lie. What this version does not do yet counts
- * as 0 or is an empty list. docs/status.schema.json says what each key means. */
+ * proxy that leads can know (what is owed, which collections there are) is what that has
+ * told last, and null when it tells nothing: a 0 would be a lie. What concerns this
+ * process, or is seen as well from here, is its own. docs/status.schema.json says what
+ * each key means. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/clock.h"
 #include "core/mem.h"
 #include "core/version.h"
+#include "http/shown.h"
 #include "http/status.h"
 
 #define SCHEMA 1
-#define DIGITS 12
 
 /* --- instances --------------------------------------------------------------------- */
 
@@ -23,13 +24,6 @@ static json_t *success_rate(const struct instance_figures *f)
 	uint64_t tenths = f->requests > 0 ? f->successes * 1000 / f->requests : 1000;
 
 	return json_sprintf("%u.%u%%", (unsigned)(tenths / 10), (unsigned)(tenths % 10));
-}
-
-static int64_t lag_ms(const struct status_facts *k, unsigned i)
-{
-	int64_t since = k->wal.instances[i].oldest_wall_ms;
-
-	return since > 0 && k->now_ms > since ? k->now_ms - since : 0;
 }
 
 static void set_health(json_t *o, const struct instance *in,
@@ -62,19 +56,37 @@ static void set_requests(json_t *o, const struct instance_figures *f)
 	status_set(o, "writes", status_count(f->writes));
 }
 
-static void set_owed(json_t *o, const struct status_facts *k, unsigned i)
+/* By our own clock: it grows while the instance stays where it is. */
+static json_t *lag(const struct status_facts *k, const json_t *of)
 {
-	const struct wal_instance_figures *f = &k->wal.instances[i];
-	bool detached = wal_detached(health_instance(i));
+	const json_t *oldest = json_object_get(of, "oldest_ms");
+	int64_t since = json_integer_value(oldest);
 
-	status_set(o, "pending_writes", status_if_led(k, status_count(f->owed)));
-	status_set(o, "pending_bytes", status_if_led(k, status_count(f->owed_bytes)));
-	status_set(o, "caught_up",
-	           status_if_led(k, json_boolean(f->owed == 0 && !detached)));
-	status_set(o, "detached", status_if_led(k, json_boolean(detached)));
-	status_set(o, "lag_seconds", status_if_led(k, status_seconds(lag_ms(k, i))));
-	status_set(o, "replaying", json_boolean(f->replaying));
-	status_set(o, "last_error", status_text_or_null(f->last_error));
+	if (oldest == NULL)
+		return json_null();
+	return status_seconds(since > 0 && k->now_ms > since ? k->now_ms - since : 0);
+}
+
+static json_t *caught_up(const json_t *of)
+{
+	const json_t *owed = json_object_get(of, "pending_writes");
+	const json_t *detached = json_object_get(of, "detached");
+
+	if (owed == NULL || detached == NULL)
+		return json_null();
+	return json_boolean(json_integer_value(owed) == 0 && !json_is_true(detached));
+}
+
+static void set_owed(json_t *o, const struct status_facts *k, const char *name)
+{
+	static const char *const keys[] = {"pending_writes", "pending_bytes", "detached",
+	                                   "replaying", "last_error"};
+	const json_t *of = json_object_get(json_object_get(k->led, "instances"), name);
+
+	for (size_t n = 0; n < sizeof(keys) / sizeof(keys[0]); n++)
+		status_set_known(o, of, keys[n]);
+	status_set(o, "caught_up", caught_up(of));
+	status_set(o, "lag_seconds", lag(k, of));
 }
 
 static json_t *instance_object(const struct status_facts *k, unsigned i)
@@ -89,7 +101,7 @@ static json_t *instance_object(const struct status_facts *k, unsigned i)
 	status_set(o, "priority", json_integer(i == 0 ? 100 : 90 - 10 * (json_int_t)i));
 	set_health(o, in, &f);
 	set_requests(o, &f);
-	set_owed(o, k, i);
+	set_owed(o, k, instance_name(in));
 	return o;
 }
 
@@ -104,39 +116,33 @@ static json_t *instance_list(const struct status_facts *k)
 
 /* --- the log ----------------------------------------------------------------------- */
 
-static bool is_replaying(const struct status_facts *k)
-{
-	for (unsigned i = 0; i < health_count(); i++)
-		if (k->wal.instances[i].replaying)
-			return true;
-	return false;
-}
-
 static json_t *wal_object(const struct status_facts *k)
 {
+	static const char *const keys[] = {
+	        "pending_writes", "is_replaying",   "oldest_pending",
+	        "total_replayed", "failed_replays", "quarantined",
+	        "last_seq",       "undecided",      "decided"};
+	const json_t *wal = json_object_get(k->led, "wal");
 	json_t *o = json_object();
 
-	status_set(o, "pending_writes", status_if_led(k, status_count(k->wal.owed)));
-	status_set(o, "is_replaying", json_boolean(is_replaying(k)));
-	status_set(o, "oldest_pending",
-	           status_if_led(k, status_time(k->wal.oldest_wall_ms)));
-	status_set(o, "total_replayed", status_count(k->wal.replayed));
-	status_set(o, "failed_replays", status_count(k->wal.failures));
-	status_set(o, "quarantined", status_if_led(k, status_count(wal_quarantined())));
-	status_set(o, "last_seq", status_if_led(k, status_count((uint64_t)k->wal.seq)));
-	status_set(o, "undecided", status_if_led(k, status_count(k->wal.undecided)));
+	for (size_t n = 0; n < sizeof(keys) / sizeof(keys[0]); n++)
+		status_set_known(o, wal, keys[n]);
 	status_set(o, "appended", status_count(k->wal.appended));
-	status_set(o, "decided", status_count(k->wal.decided));
 	status_set_log(o);
 	return o;
+}
+
+static json_t *of_wal(const struct status_facts *k, const char *key)
+{
+	return status_known(json_object_get(k->led, "wal"), key);
 }
 
 static json_t *unified_object(const struct status_facts *k)
 {
 	json_t *o = json_object();
 
-	status_set(o, "pending_writes", status_if_led(k, status_count(k->wal.owed)));
-	status_set(o, "is_syncing", json_boolean(is_replaying(k)));
+	status_set(o, "pending_writes", of_wal(k, "pending_writes"));
+	status_set(o, "is_syncing", of_wal(k, "is_replaying"));
 	status_set(o, "sync_interval_seconds", json_integer(0)); /* at once */
 	status_set(o, "database", json_string("PostgreSQL"));
 	status_set(o, "approach",
@@ -167,19 +173,18 @@ static json_t *postgres_object(const struct status_facts *k)
 
 static json_t *collections_object(const struct status_facts *k)
 {
-	struct catalogue_counts n = catalogue_count(NULL);
+	static const char *const keys[] = {"live", "creating", "complete", "partial"};
+	const json_t *counts = json_object_get(k->led, "collections");
 	json_t *o = json_object();
 
-	status_set(o, "live", status_if_led(k, status_count(n.live)));
-	status_set(o, "creating", status_if_led(k, status_count(n.creating)));
-	status_set(o, "complete", status_if_led(k, status_count(n.complete)));
-	status_set(o, "partial", status_if_led(k, status_count(n.live - n.complete)));
+	for (size_t n = 0; n < sizeof(keys) / sizeof(keys[0]); n++)
+		status_set_known(o, counts, keys[n]);
 	return o;
 }
 
 /* --- the documents ----------------------------------------------------------------- */
 
-static struct status_facts know(void)
+struct status_facts status_know(size_t most)
 {
 	struct status_facts k = {.now_ms = clock_wall_ms()};
 
@@ -187,12 +192,20 @@ static struct status_facts know(void)
 	wal_figures(&k.wal);
 	process_figures(&k.process);
 	lag_figures(&k.lag);
+	k.led = shown_is_ours() ? status_led(&k, most)
+	                        : json_incref(shown_told(WAL_SHOWN_FIGURES, &k.led_age));
 	return k;
+}
+
+void status_forget(struct status_facts *k)
+{
+	json_decref(k->led);
+	k->led = NULL;
 }
 
 void status_send(struct exchange *ex, json_t *document)
 {
-	char *json = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
+	char *json = json_dumps(document, STATUS_AS_TEXT);
 	struct text text = {0};
 
 	json_decref(document);
@@ -203,16 +216,34 @@ void status_send(struct exchange *ex, json_t *document)
 
 json_t *status_instances(void)
 {
-	struct status_facts k = know();
+	struct status_facts k = status_know(0);
+	json_t *list = instance_list(&k);
 
-	return instance_list(&k);
+	status_forget(&k);
+	return list;
 }
 
 json_t *status_performance_now(void)
 {
-	struct status_facts k = know();
+	struct status_facts k = status_know(0);
+	json_t *o = status_performance(&k);
 
-	return status_performance(&k);
+	status_forget(&k);
+	return o;
+}
+
+/* Whose word it is what only a leader knows. */
+static json_t *figures_from(const struct status_facts *k)
+{
+	json_t *o;
+
+	if (k->led == NULL)
+		return json_null();
+	o = json_object();
+	status_set_known(o, k->led, "proxy");
+	status_set(o, "age_seconds", status_seconds((int64_t)k->led_age));
+	status_set_known(o, k->led, "whole");
+	return o;
 }
 
 static void set_head(json_t *o, const struct status_facts *k)
@@ -228,6 +259,7 @@ static void set_head(json_t *o, const struct status_facts *k)
 	           status_seconds(k->now_ms - k->process.started_wall_ms));
 	status_set(o, "leader", json_boolean(k->wal.leads));
 	status_set(o, "epoch", status_count((uint64_t)k->wal.epoch));
+	status_set(o, "figures_from", figures_from(k));
 }
 
 static const char *strategy(void)
@@ -254,34 +286,34 @@ static void set_instances(json_t *o, const struct status_facts *k)
 
 static void set_log(json_t *o, const struct status_facts *k)
 {
+	static const char *const led[] = {"resync",     "strangers", "verification",
+	                                  "quarantine", "export",    "removed_instances"};
+
 	status_set(o, "write_ahead_log", wal_object(k));
 	status_set(o, "wal", wal_object(k));
 	status_set(o, "unified_wal", unified_object(k));
 	status_set(o, "postgres", postgres_object(k));
 	status_set(o, "collections", collections_object(k));
-	status_set(o, "resync", status_if_led(k, status_resync(k->now_ms)));
-	status_set(o, "strangers", status_if_led(k, status_strangers()));
-	status_set(o, "verification", status_if_led(k, status_verification()));
-	status_set(o, "quarantine", status_if_led(k, status_quarantine()));
-	status_set(o, "export", status_export());
-	status_set(o, "removed_instances", status_if_led(k, status_removed()));
+	for (size_t n = 0; n < sizeof(led) / sizeof(led[0]); n++)
+		status_set_known(o, k->led, led[n]);
 }
 
 void status_page(struct exchange *ex)
 {
-	struct status_facts k = know();
+	struct status_facts k = status_know(STATUS_LISTED);
 	json_t *o = json_object();
 
 	set_head(o, &k);
 	set_instances(o, &k);
 	set_log(o, &k);
 	status_set_proxy(o, &k);
+	status_forget(&k);
 	status_send(ex, o);
 }
 
 void wal_status_page(struct exchange *ex)
 {
-	struct status_facts k = know();
+	struct status_facts k = status_know(0);
 	json_t *o = json_object(), *both = unified_object(&k), *wal = wal_object(&k);
 
 	json_object_update(both, wal);
@@ -289,11 +321,13 @@ void wal_status_page(struct exchange *ex)
 	status_set(o, "wal_system", both);
 	status_set(o, "performance_stats", status_performance(&k));
 	status_set(o, "high_volume_config", status_high_volume(&k));
-	status_set(o, "pending_writes", status_if_led(&k, status_count(k.wal.owed)));
-	status_set(o, "pending", status_if_led(&k, status_count(k.wal.owed)));
-	status_set(o, "failed_syncs", status_count(k.wal.failures));
-	status_set(o, "successful_syncs", status_count(k.wal.replayed));
-	status_set(o, "successful", status_count(k.wal.replayed));
-	status_set(o, "is_syncing", json_boolean(is_replaying(&k)));
+	status_set(o, "pending_writes", of_wal(&k, "pending_writes"));
+	status_set(o, "pending", of_wal(&k, "pending_writes"));
+	status_set(o, "failed_syncs", of_wal(&k, "failed_replays"));
+	status_set(o, "successful_syncs", of_wal(&k, "total_replayed"));
+	status_set(o, "successful", of_wal(&k, "total_replayed"));
+	status_set(o, "is_syncing", of_wal(&k, "is_replaying"));
+	status_set(o, "figures_from", figures_from(&k));
+	status_forget(&k);
 	status_send(ex, o);
 }

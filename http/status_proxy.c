@@ -1,6 +1,7 @@
 /* http/status_proxy.c - what the status document says of the proxy itself. */
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/events.h"
 #include "core/job.h"
 #include "core/version.h"
@@ -88,16 +89,21 @@ static json_t *concurrency_object(void)
 	return o;
 }
 
-/* The others are not known to this one yet. */
-static json_t *proxy_list(const struct status_facts *k)
+json_t *status_proxy_name(void)
 {
 	char host[64] = "chromatid";
 
 	gethostname(host, sizeof(host) - 1);
-	return json_pack("[{s:o, s:s, s:b, s:b, s:b, s:o}]", "name",
-	                 status_text_value(host), "version", CHROMATID_VERSION, "leader",
-	                 k->wal.leads ? 1 : 0, "ready", operator_ready() ? 1 : 0,
-	                 "draining", http_draining() ? 1 : 0, "started_at",
+	return status_text_value(host);
+}
+
+/* The others are not known to this one; who leads is said beside (figures_from). */
+static json_t *proxy_list(const struct status_facts *k)
+{
+	return json_pack("[{s:o, s:s, s:b, s:b, s:b, s:o}]", "name", status_proxy_name(),
+	                 "version", CHROMATID_VERSION, "leader", k->wal.leads ? 1 : 0,
+	                 "ready", operator_ready() ? 1 : 0, "draining",
+	                 http_draining() ? 1 : 0, "started_at",
 	                 status_time(k->process.started_wall_ms));
 }
 
@@ -171,4 +177,21 @@ void status_set_proxy(json_t *o, const struct status_facts *k)
 	status_set(o, "proxies", proxy_list(k));
 	status_set(o, "jobs", job_list());
 	status_set(o, "recent_events", event_list());
+}
+
+/* Five numbers, as older scripts read them. */
+void process_page(struct exchange *ex)
+{
+	struct process_figures f;
+	char now[CLOCK_ISO_BYTES];
+
+	process_figures(&f);
+	exchange_json(ex, 200,
+	              "{\"memory_usage_mb\":%.1f,\"memory_percent\":%.1f,"
+	              "\"cpu_percent\":%.1f,\"timestamp\":\"%s\","
+	              "\"peak_memory_usage\":%.1f}",
+	              (double)f.resident / 1e6,
+	              (double)f.resident / (double)exchange_conf->max_memory_mb / 1e4,
+	              f.cpu_percent, clock_iso(clock_wall_ms(), now),
+	              (double)f.resident_peak / 1e6);
 }

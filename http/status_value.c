@@ -54,15 +54,19 @@ json_t *status_rounded(double value)
 	return json_real((double)(int64_t)(value * 1000 + 0.5) / 1000);
 }
 
-json_t *status_if_led(const struct status_facts *k, json_t *value)
+json_t *status_known(const json_t *from, const char *key)
 {
-	if (k->wal.leads)
-		return value;
-	json_decref(value);
-	return json_null();
+	json_t *value = json_object_get(from, key);
+
+	return value != NULL ? json_incref(value) : json_null();
 }
 
 void status_set(json_t *object, const char *key, json_t *value)
 {
 	json_object_set_new(object, key, value);
+}
+
+void status_set_known(json_t *object, const json_t *from, const char *key)
+{
+	status_set(object, key, status_known(from, key));
 }

@@ -27,7 +27,7 @@ enum timeline_state {
 
 struct timeline_instance {
 	enum timeline_state state;
-	uint32_t pending; /* writes it is owed; TIMELINE_UNKNOWN: another proxy knows */
+	uint32_t pending; /* writes it is owed; TIMELINE_UNKNOWN: nobody told */
 	float requests;   /* a second */
 };
 

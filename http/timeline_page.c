@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "http/exchange.h"
+#include "http/shown.h"
 #include "http/timeline.h"
 
 static struct {
@@ -61,7 +62,7 @@ static uint32_t pending_of(const struct wal_figures *wal, unsigned i)
 {
 	uint64_t owed = wal->instances[i].owed;
 
-	if (!wal->leads)
+	if (!shown_is_ours() && !shown_pending_at(health_instance(i), &owed))
 		return TIMELINE_UNKNOWN;
 	return owed < TIMELINE_UNKNOWN ? (uint32_t)owed : TIMELINE_UNKNOWN - 1;
 }

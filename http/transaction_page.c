@@ -13,6 +13,7 @@
 #include "core/json_scan.h"
 #include "core/mem.h"
 #include "http/admin.h"
+#include "http/shown.h"
 #include "http/status.h"
 
 #define DAYS_USUAL 7
@@ -22,21 +23,21 @@
 static void on_counted(void *arg, enum status s, const char *json, int64_t given_up)
 {
 	struct exchange *ex = arg;
-	struct wal_figures f;
 	json_t *o, *undecided;
+	uint64_t n = 0;
+	bool known = shown_undecided(&n); /* so somebody leads */
 
 	if (s != STATUS_OK) {
 		admin_no_answer(ex, s);
 		return;
 	}
-	wal_figures(&f);
 	o = json_object();
 	status_set(o, "transaction_safety_service",
 	           json_pack("{s:b, s:b, s:b}", "available", wal_connected() ? 1 : 0,
-	                     "running", wal_leads() ? 1 : 0, "table_exists", 1));
+	                     "running", known ? 1 : 0, "table_exists", 1));
 	status_set(o, "recent_transactions", json_loads(json, 0, NULL));
 	status_set(o, "timing_gap_failures_24h", json_integer(given_up));
-	undecided = wal_leads() ? status_count(f.undecided) : json_null();
+	undecided = known ? status_count(n) : json_null();
 	status_set(o, "pending_recovery", json_incref(undecided));
 	status_set(o, "pending_recovery_operations", json_incref(undecided));
 	status_set(o, "pending_recovery_transactions", undecided);

@@ -26,6 +26,7 @@ bool lease_may_send(void);
 bool lease_shows(void); /* nobody else can have acknowledged anything: lease.c */
 void lease_add_count(struct pg_unit *unit); /* of the other proxies there are */
 bool lease_is_taken(void);                  /* another proxy has it */
+bool lease_is_alone(void); /* we have it, and no other proxy was there for a minute */
 int64_t lease_epoch(void);
 void wal_deposed(const char *why);
 void wal_forget(void); /* all that a leader knows; its clients wait on (await.c) */

@@ -216,7 +216,7 @@ bool lease_may_send(void)
 	return lease.epoch > 0 && clock_ms() < lease.granted + SEND_FOR_MS;
 }
 
-static bool is_alone(void)
+bool lease_is_alone(void)
 {
 	return lease.others_seen == 0 || clock_ms() > lease.others_seen + OTHERS_FOR_MS;
 }
@@ -225,7 +225,7 @@ bool lease_shows(void)
 {
 	if (lease_may_send())
 		return true;
-	if (lease.epoch == 0 || !is_alone())
+	if (lease.epoch == 0 || !lease_is_alone())
 		return false;
 	return pg_state(wal_control()) != PG_UP || pg_state(wal_pg()) != PG_UP ||
 	       (lease.asked > lease.granted && clock_ms() >= lease.asked + SILENT_MS);

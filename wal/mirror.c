@@ -32,6 +32,7 @@
 #include "wal/lead.h"
 #include "wal/mirror.h"
 #include "wal/record.h"
+#include "wal/shown.h"
 
 #define LOOK_MS 1000u     /* when nobody asks */
 #define UNDECIDED_MS 100u /* while something is not decided */
@@ -303,10 +304,12 @@ static void on_looked(void *arg, enum status s, const struct pg_results *r)
 			look(NULL);
 			return;
 		}
-		if (mirror.cares)
+		if (mirror.cares) {
 			identity_followed(r, 2);
+			shown_looked(r, 3, mirror.began);
+		}
 		if (mirror.asks)
-			standing_found(r, mirror.cares ? 3 : 1);
+			standing_found(r, mirror.cares ? 3 + WAL_SHOWN_PARTS : 1);
 		/* some instance may show it already */
 		end_all(&mirror.riding,
 		        mirror.resetting ? STATUS_LOG_UNAVAILABLE : STATUS_OK);
@@ -323,6 +326,7 @@ static void add_care(struct pg_unit *unit)
 	mirror.cared = mirror.began;
 	pg_add(unit, &mirror_leader, 0, NULL);
 	identity_add_follow(unit);
+	shown_add_look(unit);
 }
 
 static void add_asked(struct pg_unit *unit)
@@ -489,6 +493,7 @@ static void forget(void)
 	table_clear(&mirror.undecided);
 	mirror.resetting = false;
 	identity_clear();
+	shown_forget();
 	catalogue_clear();
 }
 

@@ -270,6 +270,15 @@ static const char *const follow_schema[] = {
         NULL,
 };
 
+/* What the leader knows, for the others to show (wal/shown.c). It is written each second
+ * and worth nothing after a crash, so it is not logged. */
+static const char *const shown_schema[] = {
+        "CREATE UNLOGGED TABLE chromatid.shown ("
+        " part int PRIMARY KEY, epoch bigint NOT NULL, version bigint NOT NULL,"
+        " at timestamptz NOT NULL, document text NOT NULL) WITH (fillfactor = 20)",
+        NULL,
+};
+
 static const char *const nothing[] = {NULL};
 
 static const char *const *const migrations[][2] = {
@@ -289,6 +298,7 @@ static const char *const *const migrations[][2] = {
         {unproven_schema, nothing},  /* 14 */
         {trace_schema, nothing},     /* 15 */
         {errand_schema, nothing},    /* 16 */
+        {shown_schema, nothing},     /* 17 */
 };
 #define VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 _Static_assert(VERSION == CHROMATID_SCHEMA, "core/version.h says which it is");

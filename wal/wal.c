@@ -25,6 +25,7 @@
 #include "wal/record.h"
 #include "wal/retain.h"
 #include "wal/scope.h"
+#include "wal/shown.h"
 #include "wal/unproven.h"
 
 #define MOMENT_MS 2000u
@@ -207,6 +208,7 @@ void wal_recovered(void)
 	identity_judge(); /* before anything is executed */
 	engine_hold(false);
 	tail_lead();
+	shown_kick();
 }
 
 void wal_another_is_leading(void)

@@ -16,6 +16,7 @@
 #include "core/metrics.h"
 #include "core/op.h"
 #include "core/status.h"
+#include "core/text.h"
 #include "core/trace.h"
 #include "health/health.h"
 #include "mapping/mapping.h"
@@ -463,6 +464,20 @@ struct wal_told {
 struct wal_told wal_told(void);
 /* How often writes have begun to go to another instance than before. */
 uint64_t wal_failovers(unsigned from, unsigned to);
+
+/* What only the proxy that leads knows, for the others to show: shown.c. */
+enum wal_shown { WAL_SHOWN_FIGURES, WAL_SHOWN_COLLECTIONS, WAL_SHOWN_PARTS };
+#define WAL_SHOWN_MOST 262144 /* bytes of one; nobody reads a longer one */
+struct wal_shows {
+	/* We lead: what is known now, as JSON, the same bytes for the same. */
+	void (*write)(enum wal_shown part, struct text *out);
+	/* We follow: what the leader has written; NULL: nothing is known. */
+	void (*read)(enum wal_shown part, const char *json);
+};
+void wal_shown_start(const struct wal_shows *shows);
+void wal_shown_stop(void);
+/* May what was read last be shown, and how old is it? */
+bool wal_shown_age(enum wal_shown part, msec *age);
 
 /* An instance that is in the log and not in the settings. */
 struct wal_removed {

@@ -71,7 +71,8 @@ static void add_instances(json_t *reasons, const json_t *status)
 static void add_log(json_t *reasons, const json_t *status)
 {
 	const json_t *postgres = json_object_get(status, "postgres");
-	size_t parked = json_array_size(json_object_get(status, "quarantine"));
+	long long parked =
+	        (long long)json_number_of(json_object_get(status, "wal"), "quarantined");
 	struct text t = {0};
 
 	if (!json_is_true(json_object_get(postgres, "connected"))) {
@@ -79,10 +80,15 @@ static void add_log(json_t *reasons, const json_t *status)
 		add_reason(reasons, &t);
 	}
 	if (parked > 0) {
-		text_addf(
-		        &t,
-		        "%zu collections are not kept up to date: `chromatid quarantine`",
-		        parked);
+		text_addf(&t,
+		          "%lld collections are not kept up to date: `chromatid "
+		          "quarantine`",
+		          parked);
+		add_reason(reasons, &t);
+	}
+	if (json_is_null(json_object_get(status, "figures_from"))) {
+		text_adds(&t, "nobody is known to lead: what is pending, or in "
+		              "quarantine, is not known");
 		add_reason(reasons, &t);
 	}
 }
@@ -120,7 +126,7 @@ static void say_well(const json_t *status)
 		text_addf(&out, ", %lld writes pending\n",
 		          (long long)json_integer_value(pending));
 	else
-		text_adds(&out, ", another proxy leads\n");
+		text_adds(&out, "\n"); /* an older one, that does not lead */
 	print_text(&out);
 }
 

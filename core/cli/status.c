@@ -13,7 +13,7 @@ static void add_count(struct columns *t, const json_t *object, const char *key)
 	if (json_is_integer(value))
 		columns_addf(t, "%lld", (long long)json_integer_value(value));
 	else
-		columns_add(t, "?"); /* only the one that leads knows */
+		columns_add(t, "?"); /* nobody is known to lead */
 }
 
 static void add_instance(struct columns *t, const json_t *in)
@@ -102,14 +102,28 @@ static void add_export(struct text *out, const json_t *export)
 	          (long long)json_number_of(export, "position"));
 }
 
+/* Whom the reader looks at, and whose word it is. */
+static void add_leader(struct text *out, const json_t *s)
+{
+	const json_t *from = json_object_get(s, "figures_from");
+
+	if (json_is_true(json_object_get(s, "leader"))) {
+		text_adds(out, ", leads");
+	} else if (json_is_object(from)) {
+		text_adds(out, ", follows ");
+		print_clean(out, json_text_of(from, "proxy"));
+	} else {
+		text_adds(out, ", does not lead");
+	}
+}
+
 static void add_head(struct text *out, const json_t *s)
 {
 	const json_t *wal = json_object_get(s, "wal");
 	const json_t *pending = json_object_get(wal, "pending_writes");
 
 	text_addf(out, "%s", json_text_of(s, "status"));
-	text_adds(out, json_is_true(json_object_get(s, "leader")) ? ", leads"
-	                                                          : ", does not lead");
+	add_leader(out, s);
 	if (json_is_integer(pending))
 		text_addf(out, ", %lld writes pending",
 		          (long long)json_integer_value(pending));
@@ -133,7 +147,7 @@ static void show(const json_t *s, bool first)
 	print_again(&out, first);
 }
 
-/* As the proxy sees it, with the log it must lead. */
+/* As the proxy sees it. */
 static int verdict_of(const json_t *s)
 {
 	return strcmp(json_text_of(s, "status"), "healthy") == 0 ? CLI_OK : CLI_NOT;

@@ -775,3 +775,16 @@ mutant(
     "a pooler that gives a session another process is refused",
     (WAL, "return first == opened && again == opened", "return first == opened"),
 )
+
+# --- what every proxy shows --------------------------------------------------------------
+
+mutant(
+    "old_figures_shown",
+    "what the leader has told is shown for ten seconds, then it is not known",
+    (WAL, "return kept->is && *age < CURRENT_FOR_MS;", "return kept->is;"),
+)
+mutant(
+    "figures_of_another_epoch",
+    "only what the proxy that leads has told is shown",
+    (WAL, "return found->is && found->epoch == found->leader;", "return found->is;"),
+)

@@ -43,6 +43,7 @@ TESTS = [
     "pooler",
     "verdict",
     "retain",
+    "shown_kept",
     "engine",
     "tail",
     "merge",

@@ -42,7 +42,7 @@ static void all_is_well(void **state)
 {
 	(void)state;
 	assert_reasons(ALL_WELL, WELL ",'lag_seconds':1", 0, "");
-	/* another proxy leads: it is not known here */
+	/* an older proxy, which does not lead and says no more */
 	assert_reasons(
 	        "'status':'healthy','postgres':{'connected':true},'quarantine':null",
 	        "'name':'a','healthy':true,'state':'up','pending_writes':null,"
@@ -66,8 +66,11 @@ static void each_thing_that_is_wrong_is_a_reason(void **state)
 	        "'status':'degraded','postgres':{'connected':false},'quarantine':[]",
 	        WELL, 1, "PostgreSQL");
 	assert_reasons(
-	        "'status':'healthy','postgres':{'connected':true},'quarantine':[{}]",
+	        "'status':'healthy','postgres':{'connected':true},'quarantine':[{}],"
+	        "'wal':{'quarantined':1}",
 	        WELL, 1, "1 collections");
+	assert_reasons(ALL_WELL ",'figures_from':null", WELL, 1, "nobody is known");
+	assert_reasons(ALL_WELL ",'figures_from':{}", WELL, 0, "");
 	assert_reasons("'status':'draining','postgres':{'connected':true}", WELL, 1,
 	               "draining");
 	assert_reasons("'postgres':{'connected':true}", WELL, 1, "not one of ours");
