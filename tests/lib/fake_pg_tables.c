@@ -2011,6 +2011,7 @@ static const struct fake_statement statements[] = {
         {"find_outcomes", find_outcomes},
         {"find_inferred", find_inferred},
         {"mirror_clock", mirror_clock},
+        {"shown_look", nothing}, /* of an older version, it tells nothing */
         {"mirror_instances", mirror_instances},
         {"mirror_leader", mirror_leader},
         {"mirror_tail", nothing},
