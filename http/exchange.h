@@ -196,6 +196,7 @@ void relay_gave_up(struct exchange *ex); /* 503, no effect */
 /* All that were current have failed it: ask again (ex->again), perhaps all of them. */
 void rounds_next(struct exchange *ex);
 /* One that is up was not asked, and there is a round left to ask it in. */
+bool rounds_left(const struct exchange *ex);
 bool rounds_another_comes(struct exchange *ex);
 /* Ask again (ex->again) when one may be current; in the end by this plan, or nobody. */
 void rounds_wait(struct exchange *ex, const struct relay_plan *stale, struct blob *body);

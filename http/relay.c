@@ -177,12 +177,30 @@ static void keep_refusal(struct exchange *ex)
 	rl->answer = (struct answer){.data = evbuffer_new()};
 }
 
+/* A Chroma beside a write: an item is in its metadata, and not yet in its index. A moment
+ * later it is. */
+static bool passes(const struct answer *refusal)
+{
+	static const char says[] = "Error finding id";
+
+	return refusal->http == 500 &&
+	       evbuffer_search(refusal->data, says, sizeof(says) - 1, NULL).pos >= 0;
+}
+
+static bool is_worth_another_round(struct exchange *ex)
+{
+	const struct relay *rl = ex->relay;
+
+	return rl->plan->wait != NULL &&
+	       (rl->plan->wait(ex) || (passes(&rl->refusal) && rounds_left(ex)));
+}
+
 static void nobody_left(struct exchange *ex)
 {
 	const struct relay_plan *plan = ex->relay->plan;
 	struct answer *refusal = &ex->relay->refusal;
 
-	if (refusal->http > 0 && (plan->wait == NULL || !plan->wait(ex))) {
+	if (refusal->http > 0 && !is_worth_another_round(ex)) {
 		pass_on(ex, refusal);
 		return;
 	}

@@ -8,6 +8,7 @@
  *   rounds_another_comes  one that is current has answered with an error: is there one
  *                         that may soon be current, too, and do better?
  *   rounds_next           all that were current have failed: another round
+ *   rounds_left           may there be one?
  * When it does not get better: those that failed are asked again, a few rounds at most;
  * then the one least behind, told how far (STALE_READS), or nobody. */
 #include "http/exchange.h"
@@ -23,9 +24,14 @@ static bool may_come(const struct exchange *ex, const struct instance *in)
 	       (ex->collection == NULL || wal_readable(in, ex->collection));
 }
 
+bool rounds_left(const struct exchange *ex)
+{
+	return ex->rounds + 1 < ROUNDS_MOST;
+}
+
 bool rounds_another_comes(struct exchange *ex)
 {
-	if (ex->rounds + 1 >= ROUNDS_MOST)
+	if (!rounds_left(ex))
 		return false;
 	for (unsigned i = 0; i < health_count(); i++)
 		if (may_come(ex, health_instance(i)))

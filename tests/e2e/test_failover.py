@@ -130,3 +130,24 @@ def test_a_backlog_is_applied_in_order_and_soon(world, victim):
     assert "6" not in content["records"] and "7" not in content["records"]
     assert content["records"]["8"]["metadatas"] == {"n": 5}
     assert len(content["order"]) == 150
+
+
+def test_a_search_that_meets_a_write_is_asked_again(make_world):
+    """A Chroma has an item's metadata a moment before it has its vector, and says 500."""
+    world = make_world(relays=True)
+    c = world.client().create_collection("docs", embedding_function=None)
+    c.add(ids=["1"], embeddings=[[1, 2]])
+    converged(world)
+    world.replica.kill()
+    wait_until(lambda: not world.proxy.instance("replica")["healthy"], 20, "it is seen down")
+    message = "Error executing plan: Internal error: Error finding id"
+    body = b'{"error":"InternalError","message":"%s"}' % message.encode()
+    relay = world.relay_of(world.primary)
+    relay.fault("error", times=2, match=lambda method, path: path.endswith("/query"), body=body)
+    assert c.query(query_embeddings=[[1, 2]], n_results=1)["ids"] == [["1"]]
+    assert relay.counts["error"] == 2
+    relay.fault("error", match=lambda method, path: path.endswith("/query"), body=body)
+    path = f"{COLLECTIONS}/{c.id}/query"
+    answer = world.http.post(path, json={"query_embeddings": [[1, 2]]})
+    assert answer.status_code == 500 and answer.json()["message"] == message
+    assert relay.counts["error"] == 5

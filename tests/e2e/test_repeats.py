@@ -100,7 +100,8 @@ def test_every_kind_of_write_joins_its_record_also_after_a_restart(writes):
     world.proxy.kill()
     world.proxy.settings["WRITE_WAIT"] = "50s"
     world.proxy.start(wait="listening")
-    wait_until(lambda: owed(world) == len(world.writes), 30, "it leads")
+    wait_until(lambda: world.proxy.status()["leader"], 30, "it leads")
+    assert owed(world) == len(world.writes)
     with ThreadPoolExecutor(len(world.writes)) as pool:
         answers = [pool.submit(send, world, write) for write in world.writes]
         wait_until(lambda: waiting(world, len(answers)), 30, "all wait")
@@ -321,7 +322,8 @@ def test_a_key_in_the_dark_and_after_kill_9(make_world):
     world.proxy.kill()
     world.proxy.settings["WRITE_WAIT"] = "50s"
     world.proxy.start(wait="listening")
-    wait_until(lambda: owed(world) == 2, 30, "it leads")
+    wait_until(lambda: world.proxy.status()["leader"], 30, "it leads")
+    assert owed(world) == 2
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(world.http.post, path, json=ONE, **key("p-1")) for _ in range(2)]
         wait_until(lambda: waiting(world, 2), 30, "both wait")

