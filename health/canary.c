@@ -129,13 +129,20 @@ static void write_marker(struct instance *in)
 	text_clear(&body);
 }
 
-/* No beat without a look at the one before: it would make an older disk ours. */
+/* No beat without a look at the one before, nor while somebody else is about to look: it
+ * would make an older disk ours. */
+static bool may_mark(const struct instance *in)
+{
+	const struct canary *c = &in->canary;
+
+	return marker_is_judged() && (c->marking || (c->looked && instance_up(in)));
+}
+
 static void write_item(struct instance *in)
 {
 	struct canary *c = &in->canary;
 
-	c->marker.there = (c->looked || c->marking) && marker_is_judged() &&
-	                  marker_registrar->next(in, &c->marker);
+	c->marker.there = may_mark(in) && marker_registrar->next(in, &c->marker);
 	if (c->marker.there)
 		write_marker(in);
 	else
@@ -440,7 +447,7 @@ void canary_up(struct instance *in, enum health was)
 	struct canary *c = &in->canary;
 
 	c->suspect = c->marking = false;
-	c->judged = true;
+	c->judged = marker_is_judged();
 	c->silent_since = c->started = 0;
 	c->series = 0;
 	set_writing(in, was == HEALTH_UNKNOWN ? WRITING_WELL : WRITING_UNPROVEN,

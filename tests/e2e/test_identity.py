@@ -356,3 +356,25 @@ def test_a_proxy_that_waits_writes_no_marker(filled, tmp_path):
     finally:
         second.kill()
         second.http.close()
+
+
+def test_a_canary_that_is_under_way_makes_no_blank_disk_ours(make_world):
+    """It began before we led, and is written while the marker is asked for."""
+    world = make_world(relays=True)
+    c = world.client().create_collection("docs", embedding_function=None)
+    c.add(ids=["1"], embeddings=[[1, 2]])
+    converged(world)
+    wait_until(lambda: all(marks(world).values()), 15, "both are marked")
+    world.proxy.terminate()
+    world.replica.kill()
+    world.replica.wipe()
+    world.replica.start()
+    relay = world.relay_of(world.replica)
+    ours = lambda method, path: "/tenants/ctd-" in path
+    relay.fault("delay", seconds=0.7, match=lambda method, path: ours(method, path) and path.endswith("/databases"))
+    relay.fault("delay", seconds=1.5, match=lambda method, path: ours(method, path) and method == "GET")
+    world.proxy.start()
+    wait_until(lambda: world.proxy.log_contains("came back without its data"), 30, "its disk is seen to be another")
+    relay.clear()
+    wait_until(lambda: world.metric("chromatid_resync_collections_total") == 1, 60, "it is made anew")
+    converged(world, timeout=60)

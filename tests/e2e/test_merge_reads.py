@@ -135,7 +135,7 @@ def test_each_hears_what_it_would_hear_alone(world, kind):
     assert all(told.status_code == 200 for told in answers)
     assert_as_alone(world, path, questions, answers)
     merged = world.metric(METRIC)
-    assert merged > len(questions) / 4, f"only {merged} of {len(questions)} shared a call"
+    assert merged > len(questions) / 20, f"only {merged} of {len(questions)} shared a call"
     assert world.metric("chromatid_read_merged_calls_total") <= merged / 2
 
 

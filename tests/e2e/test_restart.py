@@ -114,8 +114,8 @@ def test_who_watches_it_is_told_that_it_goes(world):
     writer.start()
     wait_until(lambda: world.proxy.status()["wal"]["pending_writes"] == 1, 10, "the write is in the log")
     world.proxy.signal(signal.SIGTERM)
-    wait_until(lambda: world.proxy.log_contains("finishing what is in flight"), 10, "it drains")
     ask = lambda path, **more: httpx.request("GET", world.proxy.url + path, **more)
+    wait_until(lambda: ask("/health").json()["status"] == "draining", 10, "it drains")
     assert ask("/api/v2/heartbeat").status_code == 200
     health = ask("/health")
     assert (health.status_code, health.json()["status"]) == (200, "draining")
