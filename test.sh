@@ -6,7 +6,7 @@
 #   ./test.sh unit [ctest args]  unit, fuzz corpora, integration; e.g. unit -R mapping
 #   ./test.sh e2e [pytest args]  real PostgreSQL and Chroma servers; e.g. e2e -k failover
 #   ./test.sh mutants [name]     each rule switched off once: does a test notice? (all of
-#                                them; "everything" takes a quarter, others each commit)
+#                                them; "everything" takes a tenth, others each commit)
 #   ./test.sh chaos [args]       a long run of faults: chaos --seed 7 --seconds 300
 #   ./test.sh upgrade [commits]  an earlier version beside this one (before followers, unless
 #                                others are named)
@@ -81,7 +81,7 @@ run_ctest() {
 }
 
 run_e2e() {
-	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e -n 4 --dist loadfile \
+	CHROMATID_BINARY=$binary .venv/bin/python -m pytest tests/e2e -n 4 --dist loadfile --no-loadscope-reorder \
 		-o cache_dir=build/pytest --timeout 300 --durations 10 -q "$@"
 }
 
@@ -125,7 +125,7 @@ all)
 	lint
 	step ctest run_ctest
 	step e2e run_e2e
-	step mutants python3 tests/mutants/run.py --share 6
+	step mutants python3 tests/mutants/run.py --share 10
 	bench
 	;;
 lint)

@@ -3,11 +3,14 @@
  * The happy path:
  *   wal_leave       are there other proxies?
  *   on_others       yes, and we lead: nothing new is sent; what is under way comes to its
- * end on_handed_over  the lease is given back, another leads. What our clients wait for
- * it executes (await.c), and what they ask now goes by its catalogue wal_drain       they
- * are gone: so may we When it does not go well:
+ *                   end
+ *   on_handed_over  the lease is given back, another leads. What our clients wait for it
+ *                   executes (await.c), and what they ask now goes by its catalogue
+ *   wal_drain       they are gone: so may we
+ *
+ * When it does not go well:
  *   - there are no others: we lead until our clients are gone, and then give the lease
- * back
+ *     back
  *   - PostgreSQL does not say: as if there were none
  *   - what is under way does not end within two seconds: the next one finds it in doubt
  */

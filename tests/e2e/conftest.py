@@ -8,6 +8,17 @@ import pytest
 from world import Postgres, Proxy, World, wait_until
 
 
+# What takes longest, so that no worker is left alone with it in the end (with the options
+# that ./test.sh gives).
+LONG = """retention half_dead rebuild shared_work errands hostile shown chaos adopt verify restart two_proxies
+ crash_table verify_heal export ui canary failover identity both_down repeats""".split()
+
+
+def pytest_collection_modifyitems(items):
+    rank = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def postgres():
     # not below pytest's directory: PostgreSQL runs as another user, who may not enter it
@@ -34,6 +45,7 @@ def pair(world, tmp_path):
     first = world.proxy
     yield first, second
     for proxy in (first, second):
+        proxy.dismiss()
         if proxy.running():
             proxy.signal(signal.SIGCONT)
             proxy.terminate()

@@ -199,6 +199,7 @@ class Proxy(Process):
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = {"PORT": str(self.port), "LOG_FORMAT": "json", **settings}
         self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.clients = []
 
     def start(self, wait="leads"):
         """wait: "leads", "ready" (or follows another), "listening" (whatever the state of the others),
@@ -248,7 +249,14 @@ class Proxy(Process):
         return next(i for i in self.status()["instances"] if i["name"] == name)
 
     def client(self, **options):
-        return chromadb.HttpClient(host="127.0.0.1", port=self.port, **options)
+        self.clients.append(chromadb.HttpClient(host="127.0.0.1", port=self.port, **options))
+        return self.clients[-1]
+
+    def dismiss(self):
+        """All clients go: one of several proxies that ends waits for those it has."""
+        self.http.close()
+        for client in self.clients:
+            client._server._session.close()
 
 
 class World:
@@ -303,6 +311,7 @@ class World:
         try:
             self.calm()
             for proxy in self.proxies:
+                proxy.dismiss()
                 if proxy.running():
                     proxy.terminate() if kind is None else proxy.kill()
                 proxy.check_sanitizers()
