@@ -256,7 +256,8 @@ class Proxy(Process):
         """All clients go: one of several proxies that ends waits for those it has."""
         self.http.close()
         for client in self.clients:
-            client._server._session.close()
+            for api in (client, client._admin_client):  # each has connections of its own
+                api._server._session.close()
 
 
 class World:
