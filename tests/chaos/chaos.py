@@ -30,7 +30,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import history as records  # noqa: E402
 from availability import answered  # noqa: E402
 from checker import check  # noqa: E402
-from evidence import keep, quiet  # noqa: E402
+from evidence import is_quiet, keep, quiet  # noqa: E402
 from nemesis import Nemesis  # noqa: E402
 from wire import WRITES  # noqa: E402
 from workload import Sampler, Workload  # noqa: E402
@@ -93,6 +93,10 @@ def run(options, directory):
                 threading.Event().wait(0.6)  # one more look at the status page
             said = {"seed": options.seed, "seconds": options.seconds, "proxies": options.proxies}
             keep(world, directory, unsettled, **said)
+            # what an index lost when its server was killed may be found, and healed, only now
+            while not unsettled and not is_quiet(world):
+                unsettled = quiet(world, QUIET_MOST)
+                keep(world, directory, unsettled, **said)
     finally:
         history.close()
         postgres.stop()

@@ -29,10 +29,16 @@ OWED = """
 TAG = re.compile(r'"(?:tag": ?"|uris": ?\["|ids": ?\["tag:)([^"]+)"')
 
 
+def is_quiet(world):
+    """Nothing is owed, and nothing is being made anew, nor about to be."""
+    status = world.leader().status()
+    return settled(world) and status["quarantine"] == [] and status["resync"] == []
+
+
 def quiet(world, timeout):
-    """Waits until nothing is owed; why not, or None."""
+    """Waits until it is; why it is not, or None."""
     try:
-        wait_until(lambda: settled(world), timeout, "nothing is owed")
+        wait_until(lambda: is_quiet(world), timeout, "nothing is owed, nothing to be healed")
     except (TimeoutError, AssertionError) as e:
         return str(e)[:2000]
     return None
