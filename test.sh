@@ -5,8 +5,9 @@
 #   ./test.sh lint               format, includes, cppcheck, clang-tidy, shellcheck
 #   ./test.sh unit [ctest args]  unit, fuzz corpora, integration; e.g. unit -R mapping
 #   ./test.sh e2e [pytest args]  real PostgreSQL and Chroma servers; e.g. e2e -k failover
+#                                (all; "everything" takes half of the kinds of trouble, in turn)
 #   ./test.sh mutants [name]     each rule switched off once: does a test notice? (all of
-#                                them; "everything" takes a tenth, others each commit)
+#                                them; "everything" takes a few, others each commit)
 #   ./test.sh chaos [args]       a long run of faults: chaos --seed 7 --seconds 300
 #   ./test.sh upgrade [commits]  an earlier version beside this one (before followers, unless
 #                                others are named)
@@ -124,8 +125,10 @@ all)
 	build
 	lint
 	step ctest run_ctest
+	CHROMATID_TURN=$(git rev-list --count HEAD 2>/dev/null || echo 0)
+	export CHROMATID_TURN
 	step e2e run_e2e
-	step mutants python3 tests/mutants/run.py --share 10
+	step mutants python3 tests/mutants/run.py --share 12
 	bench
 	;;
 lint)
