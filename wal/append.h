@@ -48,6 +48,9 @@ void await_outcome(wal_seq seq, struct wal_op *op);
 void await_kick(void); /* some may be decided */
 bool await_is_full(void);
 void await_clear(enum status s);
+/* In SQL: nothing up to there is owed to anybody. */
+#define LOG_FLOOR                                                                        \
+	"(SELECT coalesce(min(floor), 0) FROM chromatid.instance WHERE NOT detached)"
 /* The outcome as it was stored; columns from `first` on. */
 #define OUTCOME_COLUMNS "o.http, o.answer, o.instance, c.public_id, b.local_id"
 #define OUTCOME_JOINS                                                                    \

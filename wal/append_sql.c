@@ -92,8 +92,7 @@ static const struct pg_statement append_create_database = {
         "  WHERE d.tenant = $14::text AND d.name = $5::text AND d.life < 2)"
         " AND NOT ($14::text = '" TENANT_DEFAULT "' AND $5::text = '" DATABASE_DEFAULT
         "' AND EXISTS (SELECT 1 FROM chromatid.log l WHERE l.kind = 40"
-        "  AND l.seq > (SELECT coalesce(min(floor), 0) FROM chromatid.instance"
-        "   WHERE NOT detached) AND NOT EXISTS"
+        "  AND l.seq > " LOG_FLOOR " AND NOT EXISTS"
         "  (SELECT 1 FROM chromatid.outcome o WHERE o.seq = l.seq))) RETURNING seq),"
         " k AS (INSERT INTO chromatid.database (id, public_id, tenant, name, life)"
         "  SELECT c.seq, $13::uuid, $14::text, $5::text, 0 FROM c"

@@ -94,6 +94,11 @@ static const struct pg_statement fetch_body = {
 static const struct pg_statement forget = {
         "errand_forget", "DELETE FROM chromatid.errand WHERE id = $1::uuid"};
 
+void errand_add_tell(struct pg_unit *unit)
+{
+	pg_add(unit, &tell, 0, NULL);
+}
+
 /* --- its end ----------------------------------------------------------------------- */
 
 static void deliver(struct op *op)
@@ -354,7 +359,7 @@ static void send_note(struct asked *a, const struct wal_errand *e)
 	                           len > 0 ? pg_bytes(blob_bytes(e->body), len)
 	                                   : pg_null(),
 	                           pg_text(e->address), pg_text(e->who)});
-	pg_add(unit, &tell, 0, NULL);
+	errand_add_tell(unit);
 	pg_submit(wal_upkeep(), unit, on_noted, a, &a->pending);
 }
 

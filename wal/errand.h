@@ -48,6 +48,8 @@ enum errand_step errand_step(const struct errand_facts *f);
 
 /* --- errand.c ----------------------------------------------------------------------- */
 void errand_look(void); /* some may be answered */
+/* The others are told that one was noted, or answered. */
+void errand_add_tell(struct pg_unit *unit);
 void errand_stop(void);
 
 /* --- errand_take.c ------------------------------------------------------------------ */

@@ -73,9 +73,6 @@ static const struct pg_statement note_answer = {
                        " answer_headers = $4, answer = $5 FROM l"
                        " WHERE e.id = $2::uuid AND e.taken = l.epoch"};
 
-static const struct pg_statement tell = {
-        "errand_tell_done", "SELECT pg_notify('" WAL_CHANNEL "', '" WAL_ERRAND "')"};
-
 static const struct pg_statement tidy = {
         "trim_errands",
         "DELETE FROM chromatid.errand WHERE at < now() - interval '1 hour'"};
@@ -215,7 +212,7 @@ static void note(void *arg)
 	                           pg_int4(t->code), pg_text(t->headers),
 	                           len > 0 ? pg_bytes(blob_bytes(t->body), len)
 	                                   : pg_null()});
-	pg_add(unit, &tell, 0, NULL);
+	errand_add_tell(unit);
 	pg_submit(wal_upkeep(), unit, on_noted, t, &t->noting);
 }
 

@@ -28,6 +28,7 @@
 
 #include "core/log.h"
 #include "core/mem.h"
+#include "wal/append.h"
 #include "wal/heal.h"
 #include "wal/lead.h"
 #include "wal/mirror.h"
@@ -378,10 +379,6 @@ static void look(void *arg)
 
 /* --- loading ----------------------------------------------------------------------- */
 
-/* Nothing below the floor of all instances is anybody's last place that matters. */
-#define FLOOR                                                                            \
-	"(SELECT coalesce(min(floor), 0) FROM chromatid.instance WHERE NOT detached)"
-
 static const struct pg_statement mirror_clock = {
         "mirror_clock",
         "SELECT k.seq, l.tails IS NOT DISTINCT FROM l.epoch AND NOT a.open"
@@ -390,15 +387,16 @@ static const struct pg_statement mirror_clock = {
 static const struct pg_statement mirror_instances = {
         "mirror_instances", "SELECT id, name FROM chromatid.instance"};
 
+/* Nothing below the floor of all instances is anybody's last place that matters. */
 static const struct pg_statement mirror_places = {
         "mirror_places",
         "SELECT collection, coalesce(max(seq) FILTER (WHERE kind < 10), 0),"
         " coalesce(max(seq) FILTER (WHERE kind >= 10), 0) FROM chromatid.log"
-        " WHERE collection IS NOT NULL AND seq > " FLOOR " GROUP BY collection"};
+        " WHERE collection IS NOT NULL AND seq > " LOG_FLOOR " GROUP BY collection"};
 
 static const struct pg_statement mirror_undecided = {
         "mirror_undecided", "SELECT l.seq, l.kind FROM chromatid.log l"
-                            " WHERE l.kind >= 10 AND l.seq > " FLOOR
+                            " WHERE l.kind >= 10 AND l.seq > " LOG_FLOOR
                             " AND NOT EXISTS (SELECT 1 FROM chromatid.outcome o"
                             "  WHERE o.seq = l.seq)"};
 

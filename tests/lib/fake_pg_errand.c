@@ -156,12 +156,17 @@ static void nothing(struct fake_set *set)
 }
 
 const struct fake_statement fake_errand_statements[] = {
-        {"errand_note", errand_note},     {"errand_tell", nothing},
-        {"errand_find", errand_find},     {"errand_withdraw", errand_withdraw},
-        {"errand_answer", errand_answer}, {"errand_body", errand_body},
-        {"errand_forget", errand_forget}, {"errand_take", errand_take},
-        {"errand_done", errand_done},     {"errand_tell_done", nothing},
-        {"trim_errands", nothing},        {NULL, NULL},
+        {"errand_note", errand_note},
+        {"errand_tell", nothing},
+        {"errand_find", errand_find},
+        {"errand_withdraw", errand_withdraw},
+        {"errand_answer", errand_answer},
+        {"errand_body", errand_body},
+        {"errand_forget", errand_forget},
+        {"errand_take", errand_take},
+        {"errand_done", errand_done},
+        {"trim_errands", nothing},
+        {NULL, NULL},
 };
 
 /* --- for tests -----------------------------------------------------------------------
